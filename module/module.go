@@ -1,0 +1,182 @@
+package module
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kind says what a module is for.
+type Kind string
+
+// The kinds of module.
+const (
+	// Stage changes the tree of a pipeline.
+	Stage Kind = "stage"
+	// Assembler turns a finished tree, which it may not change, into files.
+	Assembler Kind = "assembler"
+)
+
+// Sandbox says which file system a module sees as its root.
+type Sandbox string
+
+// The kinds of sandbox.
+const (
+	// Edit gives the runner alone: for modules written in Go that only edit
+	// files. They wait for no build root and none invalidates them.
+	Edit Sandbox = "edit"
+	// Tools gives the build root, with the tree mounted below /run/osbuild:
+	// for modules that need a program of the build root.
+	Tools Sandbox = "tools"
+	// Inside gives the tree itself as /: for what runs the tree's own
+	// programs.
+	Inside Sandbox = "inside"
+)
+
+// Group names the runner binary that carries a module. The bytes of a runner
+// are part of the cache key of every step it runs, so modules whose steps are
+// expensive do not share a runner with modules that change often.
+type Group string
+
+// The groups of modules.
+const (
+	GroupStages     Group = "stages"
+	GroupPackages   Group = "packages"
+	GroupAssemblers Group = "assemblers"
+)
+
+// Groups lists all groups, in the order in which their runners are built.
+func Groups() []Group { return []Group{GroupStages, GroupPackages, GroupAssemblers} }
+
+// Module describes one built-in module.
+type Module struct {
+	// Name is the name in the manifest, such as "org.osbuild.hostname".
+	Name string
+	// Kind says whether it is a stage or an assembler.
+	Kind Kind
+	// Sandbox is the file system that it needs.
+	Sandbox Sandbox
+	// Group is the runner that carries it.
+	Group Group
+	// Summary says in one line, without a full stop, what the module does.
+	Summary string
+	// Options returns a pointer to a zero value of the module's options. The
+	// JSON schema is generated from its type. A nil Options means that the
+	// module is a part of another one and cannot be named in a manifest.
+	Options func() any
+	// Check looks at options that already satisfy the schema and reports what
+	// a schema cannot say. It must not touch any file system. It may be nil.
+	Check func(options json.RawMessage) []Problem
+	// Run does the work. It is nil for a module that the graph makes out of
+	// several parts.
+	Run func(ctx context.Context, in *Input) error
+}
+
+// Internal reports whether the module is only a part of another one.
+func (m *Module) Internal() bool { return m.Options == nil }
+
+// Problem is something wrong with the options of a stage.
+type Problem struct {
+	// Pointer is the JSON pointer of the value inside the options; it is
+	// empty for the options as a whole.
+	Pointer string
+	// Message says in lower case and without a full stop what is wrong and
+	// what to do.
+	Message string
+}
+
+// Input is what a module is given: the contract of osbuild (tree, options,
+// output_dir) and this project's additions to it.
+type Input struct {
+	// Tree is the directory of the tree. It is "/" in a step of kind inside.
+	Tree string `json:"tree"`
+	// Options holds the options as they stand in the manifest.
+	Options json.RawMessage `json:"options"`
+	// OutputDir is the directory into which an assembler, or a part that
+	// computes something, writes its files. It exists and is empty.
+	OutputDir string `json:"output_dir,omitempty"`
+	// Inputs maps the name of an input to the directory that holds it.
+	Inputs map[string]string `json:"inputs,omitempty"`
+	// BuildRoot is the directory of the build root: "/" in a step of kind
+	// tools, empty where there is none.
+	BuildRoot string `json:"build_root,omitempty"`
+	// Epoch is the build's time in seconds since 1970; files that a module
+	// makes get it as their time where the format does not keep another one.
+	Epoch int64 `json:"epoch,omitempty"`
+	// Log receives what a person should read about the work.
+	Log io.Writer `json:"-"`
+}
+
+// Time returns the epoch of the build.
+func (in *Input) Time() time.Time { return time.Unix(in.Epoch, 0).UTC() }
+
+// Logf writes one line to the log.
+func (in *Input) Logf(format string, args ...any) {
+	if in.Log != nil {
+		fmt.Fprintf(in.Log, strings.TrimSuffix(format, "\n")+"\n", args...)
+	}
+}
+
+// DecodeOptions decodes the options into v, a pointer to a struct. A key that
+// the struct does not have is an error, so that a module called by hand is as
+// strict as one called from a manifest.
+func (in *Input) DecodeOptions(v any) error {
+	if len(in.Options) == 0 {
+		return nil
+	}
+	return decodeStrict(in.Options, v, "options")
+}
+
+// ReadInput reads the contract from r. Unknown keys are ignored, as osbuild
+// adds keys over time; a missing tree is an error.
+func ReadInput(r io.Reader) (*Input, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the contract: %w", err)
+	}
+	if len(data) > maxInput {
+		return nil, fmt.Errorf("the contract is larger than %d MiB", maxInput>>20)
+	}
+	var in Input
+	if err := json.Unmarshal(data, &in); err != nil {
+		return nil, fmt.Errorf("the contract on standard input is not a JSON object of the form {\"tree\": DIR, \"options\": {…}}: %w", err)
+	}
+	if in.Tree == "" {
+		return nil, errors.New("the contract names no \"tree\"")
+	}
+	if len(in.Options) == 0 || bytes.Equal(bytes.TrimSpace(in.Options), []byte("null")) {
+		in.Options = json.RawMessage("{}")
+	}
+	return &in, nil
+}
+
+// maxInput bounds the contract: a manifest is at most 16 MiB, and the options
+// of one stage are a part of it.
+const maxInput = 32 << 20
+
+func decodeStrict(data []byte, v any, what string) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if dec.More() {
+		return fmt.Errorf("%s: more than one JSON value", what)
+	}
+	return nil
+}
+
+// Find returns the module with the given name, or nil.
+func Find(modules []Module, name string) *Module {
+	i := slices.IndexFunc(modules, func(m Module) bool { return m.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &modules[i]
+}
