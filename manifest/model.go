@@ -43,6 +43,16 @@ type Manifest struct {
 	Index *Index
 }
 
+// Text is a file that pipelines stand in, with the place of each value.
+type Text struct {
+	// File is the name the text was read under.
+	File string
+	// Data is the whole text.
+	Data []byte
+	// Index gives the place of each JSON value.
+	Index *Index
+}
+
 // Pipeline returns the pipeline with the given name, or nil.
 func (m *Manifest) Pipeline(name string) *Pipeline {
 	for _, p := range m.Pipelines {
@@ -68,7 +78,10 @@ type Pipeline struct {
 	Base string
 	// Stages are run in this order.
 	Stages []*Stage
-	// Pointer is the JSON pointer of the pipeline in the manifest.
+	// Text is the file that the pipeline stands in: the manifest, or the file
+	// of the build environment (WithBuildEnv). Load always sets it.
+	Text *Text
+	// Pointer is the JSON pointer of the pipeline in that file.
 	Pointer string
 }
 
@@ -95,7 +108,7 @@ type Stage struct {
 	Inputs []Input
 	// ID is osbuild's id of the stage, in hex.
 	ID string
-	// Pointer is the JSON pointer of the stage in the manifest.
+	// Pointer is the JSON pointer of the stage in its pipeline's file.
 	Pointer string
 }
 
