@@ -180,3 +180,9 @@ func Find(modules []Module, name string) *Module {
 	}
 	return &modules[i]
 }
+
+// ExitCode is an error with which a module chooses the exit code of its step.
+type ExitCode int
+
+// Error says which code it is.
+func (c ExitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }

@@ -150,6 +150,14 @@ func (t *Root) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Opening anything else might block or reach the builder's hardware.
+	st, err := t.r.Lstat(rel)
+	if err != nil {
+		return nil, err
+	}
+	if !st.IsDir() {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: syscall.ENOTDIR}
+	}
 	return fs.ReadDir(t.r.FS(), rel)
 }
 
@@ -191,13 +199,20 @@ func (t *Root) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, erro
 
 // WriteFile makes name hold data. An existing file keeps its owner, mode,
 // links and place, as writing to it would; a link is followed inside the tree;
-// a new file gets perm. The parent directory must exist.
+// a new file gets perm, whatever the umask is. The parent directory must exist.
 func (t *Root) WriteFile(name string, data []byte, perm fs.FileMode) error {
-	f, err := t.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	old, err := t.Exists(name)
+	if err != nil {
+		return err
+	}
+	f, err := t.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm.Perm())
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
+	if err == nil && !old {
+		err = f.Chmod(perm)
+	}
 	return errors.Join(err, f.Close())
 }
 

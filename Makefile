@@ -1,0 +1,64 @@
+# Targets forward to go and to scripts; everything they need is installed by
+# `make setup`, which only does something on a machine that lacks it.
+
+GO        ?= go
+ARCHES    := amd64 arm64
+GROUPS    := stages packages assemblers
+STORE     ?= .osbuild
+OUTPUT    ?= output
+VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
+RUNNERS   := $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
+GOFILES   := $(shell find . -name '*.go' -not -path './tools/*') go.mod go.sum
+
+.PHONY: all build demo test test-unit test-e2e bench lint generate setup clean
+
+all: build
+
+build: bin/osbuildkit bin/osbuildkit-runner
+
+# Runners are part of the cache key of every step, so their bytes depend on
+# nothing but the source: no path, no build id, no VCS state, no cgo.
+define runner
+internal/runners/bin/osbuildkit-runner-$(1)-linux-$(2).zst: $$(GOFILES)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(2) $$(GO) build -trimpath -buildvcs=false -tags runner_$(1) -ldflags='-s -w -buildid=' \
+	  -o bin/runners/osbuildkit-runner-$(1)-linux-$(2) ./cmd/osbuildkit-runner
+	$$(GO) run ./internal/runners/pack bin/runners/osbuildkit-runner-$(1)-linux-$(2) $$@
+endef
+$(foreach a,$(ARCHES),$(foreach g,$(GROUPS),$(eval $(call runner,$(g),$(a)))))
+
+bin/osbuildkit: $(RUNNERS)
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X github.com/osbuildkit/osbuildkit/internal/cli.Version=$(VERSION)' -o $@ ./cmd/osbuildkit
+
+bin/osbuildkit-runner: $(GOFILES)
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./cmd/osbuildkit-runner
+
+setup:
+	@sh ./hack/setup.sh
+
+# The main job: build an image, boot it, and ask its web server for a page.
+demo: setup build
+	bin/osbuildkit build --store $(STORE) -o $(OUTPUT) examples/debian-nginx.json
+	bin/osbuildkit boot --forward 8080:80 --wait-for 'login:' --wait-for http://127.0.0.1:8080/ $(OUTPUT)/debian-nginx.qcow2
+
+test: test-unit test-e2e
+
+test-unit: setup build
+	$(GO) vet ./...
+	$(GO) test ./...
+
+test-e2e: setup build
+	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e ./test/...
+
+bench: setup build
+	sh ./hack/bench.sh
+
+generate:
+	$(GO) generate ./...
+
+lint:
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; else echo "golangci-lint is not installed: skipped"; fi
+
+clean:
+	rm -rf bin internal/runners/bin/*.zst

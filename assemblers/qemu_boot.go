@@ -1,0 +1,139 @@
+package assemblers
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/osbuildkit/osbuildkit/disk/grub"
+	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/tree"
+)
+
+// bootFiles is what the tree has for the boot loader.
+type bootFiles struct {
+	// dir is the directory of grub.cfg in the tree, without a leading slash.
+	dir string
+}
+
+// grubDirs is where grub.cfg may be: where org.osbuild.grub2 writes it, and
+// where Debian's own tools do.
+var grubDirs = []string{"boot/grub2", "boot/grub"}
+
+// findBoot looks at the tree before any long work. A tree without grub.cfg
+// gives nil: the disk then holds data. With one, there must be a kernel in the
+// tree and a boot loader in the build root.
+func findBoot(in *module.Input) (*bootFiles, error) {
+	t, err := tree.Open(in.Tree)
+	if err != nil {
+		return nil, fmt.Errorf("the tree: %w", err)
+	}
+	defer t.Close()
+	kernels, err := findKernels(t)
+	if err != nil {
+		return nil, err
+	}
+	var dir string
+	for _, d := range grubDirs {
+		st, err := t.Stat(d + "/grub.cfg")
+		switch {
+		case err == nil && st.Mode().IsRegular():
+			dir = d
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("looking for the boot loader's configuration: %w", err)
+		}
+		if dir != "" {
+			break
+		}
+	}
+	if dir == "" {
+		hint := "it holds no kernel either, so this is taken for a disk of data"
+		if len(kernels) > 0 {
+			hint = "it holds the kernel " + kernels[0] + ", so add the stage org.osbuild.grub2 before if the disk is to boot"
+		}
+		in.Logf("warning: the tree has neither boot/grub2/grub.cfg nor boot/grub/grub.cfg; the disk gets no boot loader; %s", hint)
+		return nil, nil
+	}
+	if len(kernels) == 0 {
+		return nil, fmt.Errorf("the tree has %s/grub.cfg but no kernel: looked for %s; install a kernel package in a stage before", dir, strings.Join(kernelPaths(), ", "))
+	}
+	if err := grub.Find(buildRoot(in)); err != nil {
+		return nil, fmt.Errorf("the tree is to boot with %s/grub.cfg: %w", dir, err)
+	}
+	return &bootFiles{dir: dir}, nil
+}
+
+// kernelPattern says where a kernel may be: the name of the file, the number
+// of directories between it and the place.
+type kernelPattern struct {
+	place string
+	name  string
+	depth int
+}
+
+// kernelPatterns are the names under which kernels are installed: those of the
+// distributions, and boot/MACHINE-ID/VERSION/linux of kernel-install.
+var kernelPatterns = []kernelPattern{
+	{"boot", "vmlinuz*", 0},
+	{"boot", "vmlinux*", 0},
+	{"boot", "bzImage*", 0},
+	{"boot", "Image*", 0},
+	{"boot", "linux", 2},
+}
+
+func kernelPaths() []string {
+	var out []string
+	for _, p := range kernelPatterns {
+		out = append(out, p.place+"/"+strings.Repeat("*/", p.depth)+p.name)
+	}
+	return out
+}
+
+// findKernels lists the kernels of the tree.
+func findKernels(t *tree.Root) ([]string, error) {
+	var out []string
+	for _, p := range kernelPatterns {
+		dirs := []string{p.place}
+		for range p.depth {
+			var below []string
+			for _, d := range dirs {
+				entries, err := readDir(t, d)
+				if err != nil {
+					return nil, err
+				}
+				for _, e := range entries {
+					if e.IsDir() {
+						below = append(below, d+"/"+e.Name())
+					}
+				}
+			}
+			dirs = below
+		}
+		for _, d := range dirs {
+			entries, err := readDir(t, d)
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range entries {
+				if ok, _ := path.Match(p.name, e.Name()); ok {
+					out = append(out, d+"/"+e.Name())
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// readDir lists a directory of the tree; one that is missing is empty.
+func readDir(t *tree.Root, dir string) ([]fs.DirEntry, error) {
+	st, err := t.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking for a kernel: %w", err)
+	}
+	return t.ReadDir(dir)
+}

@@ -1,0 +1,395 @@
+package assemblers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/osbuildkit/osbuildkit/disk/grub"
+	"github.com/osbuildkit/osbuildkit/module"
+)
+
+const goodOptions = `{"format":"qcow2","filename":"disk.qcow2","ptuuid":"0x14fc63d2","root_fs_uuid":"76a22bf4-f153-4541-b6c7-0332c0dfaeac","size":67108864}`
+
+// with returns the good options with one of them changed; nil leaves it out.
+func with(t *testing.T, changes map[string]any) json.RawMessage {
+	t.Helper()
+	var o map[string]any
+	if err := json.Unmarshal([]byte(goodOptions), &o); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range changes {
+		if o[k] = v; v == nil {
+			delete(o, k)
+		}
+	}
+	data, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestCheckQemu(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		option  string
+		value   any
+		message string // empty: no problem
+	}{
+		{"format", "raw", ""},
+		{"format", "vpc", `the format "vpc" is not supported: use raw, qcow2, vdi or vmdk`},
+		{"filename", "image", ""},
+		{"filename", "bild-ä.img", ""},
+		{"filename", "..a", ""},
+		{"filename", nil, "the file name is empty"},
+		{"filename", "a/b", "not a plain file name"},
+		{"filename", "/etc/passwd", "not a plain file name"},
+		{"filename", "../x", "not a plain file name"},
+		{"filename", "..", "names a directory"},
+		{"filename", ".", "names a directory"},
+		{"filename", "a\nb", "control character"},
+		{"filename", "a\x00b", "control character"},
+		{"filename", `a\b`, "backslash"},
+		{"filename", strings.Repeat("x", 256), "256 bytes"},
+		{"filename", "SHA256SUMS", "list of checksums"},
+		{"filename", ".osbuildkit-x", "scratch files"},
+		{"ptuuid", "0xFFFFFFFF", ""},
+		{"ptuuid", "14fc63d2", "is not a disk signature"},
+		{"ptuuid", "0x14fc63d2a", "is not a disk signature"},
+		{"ptuuid", nil, "is not a disk signature"},
+		{"root_fs_uuid", "random", "is not a UUID"},
+		{"root_fs_uuid", nil, "is not a UUID"},
+		{"size", 67108864 + 1, "is not a multiple of 512, the size of a sector: the next is 67109376"},
+		{"size", 512, "is too small"},
+		{"size", nil, "is too small"},
+		{"size", -512, "is too small"},
+		{"size", int64(4096) << 30, "DOS partition table"},
+		{"size", 1.5, "is not a number of bytes"},
+		{"root_fs_type", "ext4", ""},
+		{"root_fs_type", "xfs", `"xfs" is not supported yet: use ext4`},
+		{"compression", "none", ""},
+		{"compression", "zlib", ""},
+		{"compression", "lzma", "use none, zlib or zstd"},
+	} {
+		problems := checkQemu(with(t, map[string]any{tc.option: tc.value}))
+		switch {
+		case tc.message == "":
+			if len(problems) != 0 {
+				t.Errorf("%s=%v: %v", tc.option, tc.value, problems)
+			}
+		case len(problems) != 1 || problems[0].Pointer != "/"+tc.option || !strings.Contains(problems[0].Message, tc.message):
+			t.Errorf("%s=%v: got %v, want %q", tc.option, tc.value, problems, tc.message)
+		}
+	}
+	p := checkQemu(with(t, map[string]any{"format": "raw", "compression": "zstd"}))
+	if len(p) != 1 || p[0].Pointer != "/compression" || !strings.Contains(p[0].Message, "the format is raw") {
+		t.Errorf("compression of raw: %v", p)
+	}
+	if p := checkQemu(json.RawMessage(`{}`)); len(p) != 5 {
+		t.Errorf("without options %d problems are reported, want all 5: %v", len(p), p)
+	}
+}
+
+// smallTree makes a tree with as much as the assembler looks at.
+func smallTree(t *testing.T, files ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range append(files, "etc/hostname") {
+		p := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(strings.Repeat(name+"\n", 100)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// assemble runs org.osbuild.qemu and returns the output directory and the log.
+func assemble(ctx context.Context, t testing.TB, tree string, options json.RawMessage, buildRoot string) (string, string, error) {
+	t.Helper()
+	out := t.TempDir()
+	var log bytes.Buffer
+	m := module.Find(Modules(), "org.osbuild.qemu")
+	err := m.Run(ctx, &module.Input{Tree: tree, Options: options, OutputDir: out, BuildRoot: buildRoot, Epoch: 1700000000, Log: &log})
+	return out, log.String(), err
+}
+
+func names(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return strings.Join(out, " ")
+}
+
+func need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skip(p + " is not installed")
+		}
+	}
+}
+
+// TestQemuFormats makes every format of one tree and compares their content.
+func TestQemuFormats(t *testing.T) {
+	t.Parallel()
+	need(t, "mke2fs", "qemu-img", "sha256sum", "e2fsck", "sfdisk")
+	tree := smallTree(t)
+	raw := ""
+	for _, tc := range []struct{ format, compression string }{
+		{"raw", ""}, {"qcow2", ""}, {"qcow2", "none"}, {"qcow2", "zlib"}, {"qcow2", "zstd"}, {"vdi", ""}, {"vmdk", ""},
+	} {
+		changes := map[string]any{"format": tc.format, "filename": "disk." + tc.format}
+		if tc.compression != "" {
+			changes["compression"] = tc.compression
+		}
+		out, log, err := assemble(t.Context(), t, tree, with(t, changes), "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := names(t, out), "SHA256SUMS disk."+tc.format; got != want {
+			t.Errorf("%s: the output holds %s, want %s", tc.format, got, want)
+		}
+		sum := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")
+		sum.Dir = out
+		if msg, err := sum.CombinedOutput(); err != nil {
+			t.Errorf("%s: %s", tc.format, msg)
+		}
+		if !strings.Contains(log, "neither boot/grub2/grub.cfg nor boot/grub/grub.cfg") || !strings.Contains(log, "disk of data") {
+			t.Errorf("the log does not say that there is no boot loader: %s", log)
+		}
+		if varies := tc.format == "vdi" || tc.format == "vmdk"; varies != strings.Contains(log, "differ between builds; use") {
+			t.Errorf("%s: log %s", tc.format, log)
+		}
+		image := filepath.Join(out, "disk."+tc.format)
+		if tc.format == "raw" {
+			raw = image
+			checkRaw(t, image)
+			continue
+		}
+		// Access times of the tree may be in the image with old tools, but
+		// the two first images were made within the same second or clamped.
+		if msg, err := exec.Command("qemu-img", "check", "-q", "-f", tc.format, image).CombinedOutput(); err != nil && tc.format != "vmdk" {
+			t.Errorf("%s: %s", tc.format, msg)
+		}
+		info, err := exec.Command("qemu-img", "info", "--output=json", image).Output()
+		if err != nil || !strings.Contains(string(info), `"virtual-size": 67108864`) {
+			t.Errorf("%s: %v: %s", tc.format, err, info)
+		}
+		compare(t, raw, image, tc.format)
+	}
+}
+
+// compare checks that an image holds the disk in raw, apart from the times
+// that an old mke2fs takes from the builder.
+func compare(t *testing.T, raw, image, format string) {
+	t.Helper()
+	back := filepath.Join(t.TempDir(), "back.raw")
+	if msg, err := exec.Command("qemu-img", "convert", "-f", format, "-O", "raw", image, back).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %s", format, msg)
+	}
+	a, err := os.ReadFile(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a) != len(b) || !bytes.Equal(a[:1<<20], b[:1<<20]) {
+		t.Errorf("%s: the first MiB or the size differ", format)
+	}
+	if out, err := exec.Command("mke2fs", "-V").CombinedOutput(); err == nil && !bytes.Contains(out, []byte("1.47.0")) && !bytes.Equal(a, b) {
+		t.Errorf("%s: the content differs from raw", format)
+	}
+	checkRaw(t, back)
+}
+
+// checkRaw lets other programs look at the disk.
+func checkRaw(t *testing.T, image string) {
+	t.Helper()
+	dump, err := exec.Command("sfdisk", "--dump", image).CombinedOutput()
+	if err != nil {
+		t.Fatalf("sfdisk: %s", dump)
+	}
+	text := strings.Join(strings.Fields(string(dump)), " ")
+	for _, want := range []string{"label: dos", "label-id: 0x14fc63d2", "start= 2048, size= 129024, type=83, bootable"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in %s", want, text)
+		}
+	}
+	data, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := filepath.Join(t.TempDir(), "part")
+	if err := os.WriteFile(part, data[1<<20:], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("e2fsck", "-fn", part).CombinedOutput(); err != nil {
+		t.Errorf("e2fsck: %s", out)
+	}
+}
+
+// TestQemuBootCode has all that a bootable disk needs.
+func TestQemuBootCode(t *testing.T) {
+	t.Parallel()
+	need(t, "mke2fs")
+	if err := grub.Find("/"); err != nil {
+		t.Skip(err)
+	}
+	for _, dir := range []string{"boot/grub2", "boot/grub"} {
+		tree := smallTree(t, dir+"/grub.cfg", "boot/vmlinuz-6.1")
+		out, log, err := assemble(t.Context(), t, tree, with(t, map[string]any{"format": "raw"}), "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(log, "reads /"+dir+"/grub.cfg") || strings.Contains(log, "no boot loader") {
+			t.Errorf("log: %s", log)
+		}
+		disk, err := os.ReadFile(filepath.Join(out, "disk.qcow2"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		boot, err := os.ReadFile("/usr/lib/grub/i386-pc/boot.img")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(disk[3:90], boot[3:90]) || disk[510] != 0x55 || disk[92] != 1 || bytes.Equal(disk[512:1024], make([]byte, 512)) {
+			t.Error("the first two sectors are not boot code and a partition table")
+		}
+	}
+}
+
+// TestQemuErrors checks what must be said before any work starts.
+func TestQemuErrors(t *testing.T) {
+	t.Parallel()
+	noGrub := t.TempDir()
+	big := smallTree(t)
+	if err := os.WriteFile(filepath.Join(big, "big"), bytes.Repeat([]byte("data"), 20<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name    string
+		tree    string
+		options map[string]any
+		root    string
+		want    []string
+	}{
+		{"no kernel", smallTree(t, "boot/grub2/grub.cfg"), nil, "/",
+			[]string{"boot/grub2/grub.cfg but no kernel", "boot/vmlinuz*", "boot/*/*/linux"}},
+		{"no boot loader", smallTree(t, "boot/grub2/grub.cfg", "boot/vmlinuz-1"), nil, noGrub,
+			[]string{"/usr/lib/grub/i386-pc/boot.img", "package grub-pc-bin"}},
+		{"missing tree", filepath.Join(noGrub, "missing"), nil, "/", []string{"the tree"}},
+		{"too large", big, nil, "/", []string{"66060288 bytes (63 MiB)", "set the option size, which is 67108864, to"}},
+		{"bad options", smallTree(t), map[string]any{"filename": "../x", "size": 513}, "/", []string{"/filename", "/size"}},
+		{"unknown option", smallTree(t), map[string]any{"bootloader": map[string]any{}}, "/", []string{`unknown field "bootloader"`}},
+	} {
+		if tc.name == "too large" {
+			if _, err := exec.LookPath("mke2fs"); err != nil {
+				continue
+			}
+		}
+		out, _, err := assemble(t.Context(), t, tc.tree, with(t, tc.options), tc.root)
+		for _, want := range tc.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v, want %q", tc.name, err, want)
+			}
+		}
+		if left := names(t, out); left != "" {
+			t.Errorf("%s: %s is left in the output directory", tc.name, left)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	out, _, err := assemble(ctx, t, smallTree(t), with(t, nil), "/")
+	if _, lookErr := exec.LookPath("mke2fs"); lookErr == nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: error %v", err)
+	}
+	if left := names(t, out); left != "" {
+		t.Errorf("cancelled: %s is left in the output directory", left)
+	}
+}
+
+// TestFindBoot finds configuration and kernels through links of the tree, and
+// does not leave it.
+func TestFindBoot(t *testing.T) {
+	t.Parallel()
+	linked := smallTree(t, "usr/boot/grub/grub.cfg", "usr/boot/0123/6.1/linux")
+	if err := os.Symlink("/usr/boot", filepath.Join(linked, "boot")); err != nil {
+		t.Fatal(err)
+	}
+	outside := smallTree(t, "grub.cfg", "vmlinuz")
+	escaped := smallTree(t)
+	if err := os.MkdirAll(filepath.Join(escaped, "boot"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(outside, filepath.Join(escaped, "boot/grub2")); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ tree, dir, log string }{
+		{linked, "boot/grub", ""},
+		{smallTree(t, "boot/grub/grub.cfg", "boot/grub2/grub.cfg", "boot/vmlinuz"), "boot/grub2", ""},
+		{escaped, "", "disk of data"},
+		{smallTree(t, "boot/vmlinuz-6.1"), "", "kernel boot/vmlinuz-6.1, so add the stage org.osbuild.grub2"},
+	} {
+		if grub.Find("/") != nil && tc.dir != "" {
+			continue
+		}
+		var log bytes.Buffer
+		b, err := findBoot(&module.Input{Tree: tc.tree, BuildRoot: "/", Log: &log})
+		if err != nil {
+			t.Errorf("%s: %v", tc.tree, err)
+			continue
+		}
+		if got := fmt.Sprint(b); tc.dir == "" && b != nil || tc.dir != "" && (b == nil || b.dir != tc.dir) {
+			t.Errorf("got %s, want %q", got, tc.dir)
+		}
+		if !strings.Contains(log.String(), tc.log) {
+			t.Errorf("log %s, want %q", log.String(), tc.log)
+		}
+	}
+}
+
+func TestNoop(t *testing.T) {
+	t.Parallel()
+	m := module.Find(Modules(), "org.osbuild.noop")
+	out := t.TempDir()
+	if err := m.Run(t.Context(), &module.Input{Tree: t.TempDir(), OutputDir: out, Options: json.RawMessage(`{}`)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, out); got != "" {
+		t.Errorf("the output holds %s", got)
+	}
+	if err := m.Run(t.Context(), &module.Input{Tree: t.TempDir(), OutputDir: out, Options: json.RawMessage(`{"a":1}`)}); err == nil {
+		t.Error("an option was accepted")
+	}
+}
+
+// TestModules checks the table itself.
+func TestModules(t *testing.T) {
+	t.Parallel()
+	last := ""
+	for _, m := range Modules() {
+		if m.Name <= last || m.Kind != module.Assembler || m.Group != module.GroupAssemblers || m.Run == nil || m.Internal() || m.Summary == "" {
+			t.Errorf("entry %+v", m)
+		}
+		last = m.Name
+	}
+}

@@ -1,0 +1,4 @@
+package catalog
+
+// ExampleFiles are the examples as files.
+var ExampleFiles = examples

@@ -1,0 +1,37 @@
+package debian
+
+import "strings"
+
+// Architecture returns Debian's name for an architecture in the terms of Go
+// and OCI images, such as "amd64" or "arm" with variant "v7".
+func Architecture(goarch, variant string) string {
+	switch goarch {
+	case "386":
+		return "i386"
+	case "arm":
+		if variant == "v5" || variant == "v6" {
+			return "armel"
+		}
+		return "armhf"
+	case "ppc64le":
+		return "ppc64el"
+	case "mips64le":
+		return "mips64el"
+	}
+	return goarch
+}
+
+// snapshotDate is the state of the snapshot archive that is used where nothing
+// else is known: no mirror in the manifest, none given to the build, and no
+// apt configuration on the client.
+const snapshotDate = "20251122T000000Z"
+
+// SnapshotMirror returns the address of the distribution's snapshot archive,
+// at a fixed date, for a suite. Security suites are an archive of their own.
+func SnapshotMirror(suite string) string {
+	archive := "debian"
+	if strings.HasSuffix(suite, "-security") {
+		archive = "debian-security"
+	}
+	return "https://snapshot.debian.org/archive/" + archive + "/" + snapshotDate
+}

@@ -1,0 +1,216 @@
+package debian
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/therootcompany/xz"
+)
+
+// Bounds of a Packages file. Debian's main has 68 000 packages in 57 MB.
+const (
+	maxIndexSize    = 2 << 30
+	maxIndexEntries = 2_000_000
+	maxDictionary   = 128 << 20
+)
+
+// Entry is what an index says of one package.
+type Entry struct {
+	Package
+	Priority  string
+	Essential bool
+	PreDepends, Depends, Recommends,
+	Provides, Conflicts, Breaks string
+}
+
+// Index holds the newest version of each package of some repositories.
+type Index struct {
+	arch    string
+	entries map[string]*Entry
+	names   []string
+	count   int
+}
+
+// NewIndex returns an empty index for the architecture.
+func NewIndex(arch string) *Index {
+	return &Index{arch: arch, entries: map[string]*Entry{}}
+}
+
+// Len returns the number of packages.
+func (x *Index) Len() int { return len(x.entries) }
+
+// Lookup returns the newest version of the package, or nil.
+func (x *Index) Lookup(name string) *Entry { return x.entries[name] }
+
+// Names lists all packages, sorted.
+func (x *Index) Names() []string {
+	if len(x.names) != len(x.entries) {
+		x.names = make([]string, 0, len(x.entries))
+		for name := range x.entries {
+			x.names = append(x.names, name)
+		}
+		sort.Strings(x.names)
+	}
+	return x.names
+}
+
+// Decompress returns a reader of the content of a file by the ending of its
+// name: .xz, .gz, or anything else for a file that is not compressed.
+func Decompress(name string, r io.Reader) (io.Reader, error) {
+	switch {
+	case strings.HasSuffix(name, ".xz"):
+		x, err := xz.NewReader(r, maxDictionary)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return x, nil
+	case strings.HasSuffix(name, ".gz"):
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return z, nil
+	}
+	return r, nil
+}
+
+// Read adds the packages of a Packages file, which must not be compressed, of
+// the repository with the given index. Packages of other architectures are
+// passed over. Of two packages with the same name the newer one is kept, and
+// of equal versions the one that was read first.
+func (x *Index) Read(repository int, r io.Reader) error {
+	lr := &io.LimitedReader{R: r, N: maxIndexSize}
+	s := newStanzaReader(lr)
+	for {
+		e := Entry{Package: Package{Repository: repository}}
+		err := e.read(s)
+		if errors.Is(err, io.EOF) {
+			if lr.N <= 0 {
+				return fmt.Errorf("the index is larger than %d MiB", maxIndexSize>>20)
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if e.Architecture != x.arch && e.Architecture != "all" {
+			continue
+		}
+		e.File = e.DefaultFile()
+		if err := e.Package.check(); err != nil {
+			return fmt.Errorf("line %d: %w", s.line, err)
+		}
+		if x.count++; x.count > maxIndexEntries {
+			return fmt.Errorf("the index holds more than %d packages", maxIndexEntries)
+		}
+		if old := x.entries[e.Name]; old != nil {
+			if c, err := CompareVersions(e.Version, old.Version); err != nil || c <= 0 {
+				continue
+			}
+		}
+		x.entries[e.Name] = &e
+	}
+}
+
+// read reads one stanza, keeping only the fields that matter here.
+func (e *Entry) read(s *stanzaReader) error {
+	var last *string
+	return s.next(func(name, value []byte) error {
+		if name == nil {
+			if last != nil {
+				*last += string(value)
+			}
+			return nil
+		}
+		last = nil
+		switch string(name) {
+		case "Package":
+			last = &e.Name
+		case "Version":
+			last = &e.Version
+		case "Architecture":
+			last = &e.Architecture
+		case "Filename":
+			last = &e.Path
+		case "SHA256":
+			last = &e.SHA256
+		case "Priority":
+			last = &e.Priority
+		case "Pre-Depends":
+			last = &e.PreDepends
+		case "Depends":
+			last = &e.Depends
+		case "Recommends":
+			last = &e.Recommends
+		case "Provides":
+			last = &e.Provides
+		case "Conflicts":
+			last = &e.Conflicts
+		case "Breaks":
+			last = &e.Breaks
+		case "Essential":
+			e.Essential = string(value) == "yes"
+		case "Size":
+			n, err := strconv.ParseInt(string(value), 10, 64)
+			if err != nil {
+				return fmt.Errorf("field Size: %q is no number", value)
+			}
+			e.Size = n
+		}
+		if last != nil {
+			*last = string(value)
+		}
+		return nil
+	})
+}
+
+// providers lists the packages other than name itself that provide it, the
+// most important one first and then by name.
+func (x *Index) providers(p Possibility) []*Entry {
+	var out []*Entry
+	for _, name := range x.Names() {
+		e := x.entries[name]
+		if e.Provides != "" && strings.Contains(e.Provides, p.Name) && e.provides(p) {
+			out = append(out, e)
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool { return priority(out[i]) < priority(out[j]) })
+	return out
+}
+
+// provides reports whether the package satisfies p by one of its Provides. A
+// constraint on the version is satisfied by a versioned Provides only.
+func (e *Entry) provides(p Possibility) bool {
+	rels, err := ParseRelations(e.Provides)
+	if err != nil {
+		return false
+	}
+	for _, r := range rels {
+		if r[0].Name != p.Name {
+			continue
+		}
+		if p.Op == "" || r[0].Op == "=" && p.Matches(r[0].Version) {
+			return true
+		}
+	}
+	return false
+}
+
+func priority(e *Entry) int {
+	switch e.Priority {
+	case "required":
+		return 0
+	case "important":
+		return 1
+	case "standard":
+		return 2
+	case "optional":
+		return 3
+	}
+	return 4
+}

@@ -1,0 +1,15 @@
+// Package disk and the packages below it make disk images out of plain files:
+// no block device, no loop device, no mount and no privilege.
+//
+// Four small parts meet only in bytes and offsets, so that an assembler or a
+// stage puts together what it needs:
+//
+//   - a partition table (disk/mbr) says which sectors belong to what;
+//   - a file system (disk/ext4) is made from a directory at its offset;
+//   - boot code (disk/grub) is put into the sectors that nobody else owns;
+//   - a container (disk/qcow2) stores the finished disk, read through
+//     disk/sparse so that holes are never read.
+//
+// This package itself holds what they share: sectors and identifiers. All of
+// them give the same bytes for the same input.
+package disk

@@ -1,0 +1,131 @@
+package mbr
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/osbuildkit/osbuildkit/disk"
+)
+
+// CodeSize is the number of bytes at the start of the disk that belong to the
+// boot loader.
+const CodeSize = 440
+
+// TypeLinux is the partition type of a Linux file system.
+const TypeLinux = 0x83
+
+// MaxSectors is the number of sectors that a DOS partition table can reach:
+// 2 TiB less one sector.
+const MaxSectors = 1<<32 - 1
+
+// Partition is one primary partition.
+type Partition struct {
+	// Start is the first sector and Sectors their number.
+	Start, Sectors uint64
+	// Type is the partition type, such as TypeLinux.
+	Type byte
+	// Bootable sets the active flag.
+	Bootable bool
+}
+
+// Table is the partition table of a disk.
+type Table struct {
+	// Signature identifies the disk; Linux shows it as its PTUUID.
+	Signature uint32
+	// Partitions are entries 1 to 4, in this order.
+	Partitions []Partition
+}
+
+// ParseSignature reads a disk signature: "0x" and one to eight hexadecimal
+// digits, as sfdisk's label-id has them.
+func ParseSignature(s string) (uint32, error) {
+	digits, ok := strings.CutPrefix(s, "0x")
+	if !ok || len(digits) == 0 || len(digits) > 8 || strings.ContainsAny(digits, "+-_") {
+		return 0, signatureError(s)
+	}
+	v, err := strconv.ParseUint(digits, 16, 32)
+	if err != nil {
+		return 0, signatureError(s)
+	}
+	return uint32(v), nil
+}
+
+func signatureError(s string) error {
+	return fmt.Errorf("%q is not a disk signature: write 0x and up to eight hexadecimal digits, such as 0x14fc63d2", s)
+}
+
+// Check reports what is wrong with the table on a disk of the given number of
+// sectors: too many partitions, one that is empty, starts in the first sector,
+// reaches behind the end or overlaps another.
+func (t *Table) Check(sectors uint64) error {
+	if len(t.Partitions) > 4 {
+		return fmt.Errorf("%d partitions: a DOS partition table has room for 4", len(t.Partitions))
+	}
+	var errs []error
+	for i, p := range t.Partitions {
+		end := p.Start + p.Sectors
+		switch {
+		case p.Sectors == 0:
+			errs = append(errs, fmt.Errorf("partition %d is empty", i+1))
+		case p.Start == 0:
+			errs = append(errs, fmt.Errorf("partition %d starts in sector 0, which holds the partition table", i+1))
+		case end < p.Start || end > sectors:
+			errs = append(errs, fmt.Errorf("partition %d reaches sector %d, and the disk has %d", i+1, end, sectors))
+		case p.Start > MaxSectors || p.Sectors > MaxSectors:
+			errs = append(errs, fmt.Errorf("partition %d is out of the reach of a DOS partition table, which is 2 TiB", i+1))
+		}
+		for j, q := range t.Partitions[:i] {
+			if p.Start < q.Start+q.Sectors && q.Start < end {
+				errs = append(errs, fmt.Errorf("partition %d overlaps partition %d", i+1, j+1))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Write checks the table and writes it to bytes 440–511 of a disk of the given
+// number of sectors. The boot code before it is left alone.
+func (t *Table) Write(w io.WriterAt, sectors uint64) error {
+	if err := t.Check(sectors); err != nil {
+		return err
+	}
+	_, err := w.WriteAt(t.bytes(), CodeSize)
+	return err
+}
+
+// bytes returns the last 72 bytes of the first sector.
+func (t *Table) bytes() []byte {
+	b := make([]byte, disk.SectorSize-CodeSize)
+	binary.LittleEndian.PutUint32(b, t.Signature)
+	for i, p := range t.Partitions {
+		e := b[6+16*i:]
+		if p.Bootable {
+			e[0] = 0x80
+		}
+		putCHS(e[1:4], p.Start)
+		e[4] = p.Type
+		putCHS(e[5:8], p.Start+p.Sectors-1)
+		binary.LittleEndian.PutUint32(e[8:], uint32(p.Start))
+		binary.LittleEndian.PutUint32(e[12:], uint32(p.Sectors))
+	}
+	b[70], b[71] = 0x55, 0xaa
+	return b
+}
+
+// putCHS stores a sector number as cylinder, head and sector of the geometry
+// that everybody assumes, 255 heads and 63 sectors. What lies behind cylinder
+// 1023 gets the largest value, which readers take as "use the sector number".
+func putCHS(b []byte, lba uint64) {
+	const heads, perTrack = 255, 63
+	c, h, s := lba/(heads*perTrack), lba/perTrack%heads, lba%perTrack+1
+	if c > 1023 {
+		c, h, s = 1023, 254, 63
+	}
+	b[0] = byte(h)
+	b[1] = byte(s) | byte(c>>8)<<6
+	b[2] = byte(c)
+}

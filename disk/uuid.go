@@ -1,0 +1,51 @@
+package disk
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+)
+
+// SectorSize is the number of bytes of a sector: the unit of partition tables
+// and boot code.
+const SectorSize = 512
+
+// UUID is an identifier of RFC 9562, in the order of its text form.
+type UUID [16]byte
+
+// ParseUUID reads the usual text form, 32 hexadecimal digits in groups of
+// 8-4-4-4-12. Nothing else is accepted: mke2fs would take words such as
+// "random" in the place of an identifier.
+func ParseUUID(s string) (UUID, error) {
+	var u UUID
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return u, uuidError(s)
+	}
+	digits := s[0:8] + s[9:13] + s[14:18] + s[19:23] + s[24:36]
+	if _, err := hex.Decode(u[:], []byte(digits)); err != nil {
+		return UUID{}, uuidError(s)
+	}
+	return u, nil
+}
+
+func uuidError(s string) error {
+	return fmt.Errorf("%q is not a UUID: write 32 hexadecimal digits as 8-4-4-4-12, such as 6f0e0d3c-1111-4a4a-8b8b-0123456789ab", s)
+}
+
+// String returns the text form in lower case.
+func (u UUID) String() string {
+	h := hex.EncodeToString(u[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// Derive returns the version 5 UUID of name in the name space u (RFC 9562,
+// 5.5). Identifiers that a manifest does not give are derived from those that
+// it gives, never random.
+func (u UUID) Derive(name string) UUID {
+	sum := sha1.Sum(append(u[:], name...))
+	var out UUID
+	copy(out[:], sum[:])
+	out[6] = out[6]&0x0f | 0x50
+	out[8] = out[8]&0x3f | 0x80
+	return out
+}

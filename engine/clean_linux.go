@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+)
+
+// cleanLeftovers removes what a process that was killed has left: containers
+// that still run, mounts, bundles and temporary files. The caller holds the lock,
+// so nothing under root is in use.
+func cleanLeftovers(ctx context.Context, root string, rt ociRuntime) error {
+	bundles, err := filepath.Glob(filepath.Join(root, "runc-*", "executor", "*", "config.json"))
+	if err != nil {
+		return err
+	}
+	for _, b := range bundles {
+		dir := filepath.Dir(b)
+		id := filepath.Base(dir)
+		if !ownContainer(rt, id, dir) {
+			continue
+		}
+		if err := rt.forceDelete(ctx, id); err != nil {
+			return fmt.Errorf("container %s: %w", id, err)
+		}
+	}
+	if err := unmountBelow(root); err != nil {
+		return err
+	}
+	for _, b := range bundles {
+		if err := os.RemoveAll(filepath.Dir(b)); err != nil {
+			return err
+		}
+	}
+	return removeTemp(filepath.Join(root, "tmp"))
+}
+
+// ownContainer tells whether runc knows the container, and knows it with this
+// bundle: the state directory is shared with all other users of runc.
+func ownContainer(rt ociRuntime, id, bundle string) bool {
+	data, err := os.ReadFile(filepath.Join(rt.stateDir, id, "state.json"))
+	if err != nil {
+		// A container killed while it was being made has a directory and no state.
+		return exists(filepath.Join(rt.stateDir, id))
+	}
+	var state struct {
+		Config struct {
+			Labels []string `json:"labels"`
+		} `json:"config"`
+	}
+	if json.Unmarshal(data, &state) != nil {
+		return true // half written by us: ids are random, nobody else has this one
+	}
+	return slices.Contains(state.Config.Labels, "bundle="+bundle)
+}
+
+// unmountBelow detaches every mount that lies below root or, for an overlay,
+// that is made of directories below root, the innermost first.
+func unmountBelow(root string) error {
+	mounts, err := mountsBelow(root)
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(mounts, func(a, b *mountinfo.Info) int {
+		return cmp.Compare(len(b.Mountpoint), len(a.Mountpoint))
+	})
+	var errs []error
+	for _, m := range mounts {
+		err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("unmounting %s: %w", m.Mountpoint, err))
+		}
+	}
+	// Files below a mount that is still there must not be removed as leftovers:
+	// they are those of a snapshot.
+	if len(mounts) > 0 && len(errs) == 0 {
+		left, err := mountsBelow(root)
+		if err != nil {
+			return err
+		}
+		for _, m := range left {
+			errs = append(errs, fmt.Errorf("%s is still mounted", m.Mountpoint))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func mountsBelow(root string) ([]*mountinfo.Info, error) {
+	prefix := root + "/"
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		below := strings.HasPrefix(m.Mountpoint, prefix)
+		ours := m.FSType == "overlay" && strings.Contains(m.VFSOptions, "="+prefix)
+		return !below && !ours, false
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the table of mounts: %w", err)
+	}
+	return mounts, nil
+}
+
+// tempPrefixes are the names BuildKit and containerd give to what they make in
+// the temporary directory. Other names belong to others of this process.
+var tempPrefixes = []string{"buildkit", ".buildkit", "containerd-mount", "runc", "qemu-check"}
+
+// removeTemp empties the engine's temporary directory of BuildKit's files.
+func removeTemp(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		ours := slices.ContainsFunc(tempPrefixes, func(p string) bool { return strings.HasPrefix(e.Name(), p) })
+		if !ours {
+			info, err := e.Info()
+			ours = err == nil && time.Since(info.ModTime()) > 24*time.Hour
+		}
+		if ours {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// procIsMasked tells whether a container manager has mounted something over
+// parts of /proc. The binfmt_misc file system belongs there.
+func procIsMasked() bool {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter("/proc"))
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(mounts, func(m *mountinfo.Info) bool {
+		return strings.HasPrefix(m.Mountpoint, "/proc/") && !strings.HasPrefix(m.Mountpoint, "/proc/sys/fs/binfmt_misc")
+	})
+}

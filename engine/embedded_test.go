@@ -1,0 +1,256 @@
+//go:build linux
+
+package engine
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/sys/mountinfo"
+)
+
+func TestEmbeddedSolve(t *testing.T) {
+	step := needEmbedded(t)
+	e := shared.get(t)
+	if e.Kind() != Embedded {
+		t.Errorf("kind is %s", e.Kind())
+	}
+	got, err := solveFile(t.Context(), e.Client(), step, "hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != "hello" {
+		t.Errorf("the step wrote %q", got)
+	}
+	if err := CheckDaemon(t.Context(), e.Client()); err != nil {
+		t.Error("the embedded daemon is refused:", err)
+	}
+	if err := checkCaps(t.Context(), e.Client(), "unknown"); err != nil {
+		t.Error("the embedded daemon is refused by its capabilities:", err)
+	}
+}
+
+// A step with network none has none, although the worker's own is the machine's.
+func TestEmbeddedNetwork(t *testing.T) {
+	step := needEmbedded(t)
+	e := shared.get(t)
+	err := build(t.Context(), e.Client(), filepath.Dir(step), func(ctx context.Context, gw gateway.Client) (*gateway.Result, error) {
+		got, err := readFile(ctx, gw, runStep(step, "interfaces", "/out/n"), "n")
+		if got != "0" && err == nil {
+			t.Errorf("the step sees %s network interfaces", got)
+		}
+		return gateway.NewResult(), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDiskUsageAndPrune(t *testing.T) {
+	step := needEmbedded(t)
+	e := open(t, t.TempDir())
+	if _, err := solveFile(t.Context(), e.Client(), step, "prune me"); err != nil {
+		t.Fatal(err)
+	}
+	records, err := e.DiskUsage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(records) < 3 { // the upload, the copy, the step's output
+		t.Errorf("%d records", len(records))
+	}
+	size, count, err := e.Prune(t.Context(), PruneOptions{All: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size <= 0 || count < 3 {
+		t.Errorf("pruned %d bytes in %d records", size, count)
+	}
+	if records, err = e.DiskUsage(t.Context()); err != nil || len(records) != 0 {
+		t.Errorf("%d records left, %v", len(records), err)
+	}
+}
+
+// Steps survive in the cache from one engine to the next, which starts quickly.
+func TestEmbeddedReopen(t *testing.T) {
+	step := needEmbedded(t)
+	store := t.TempDir()
+	e := open(t, store)
+	if _, err := solveFile(t.Context(), e.Client(), step, "keep"); err != nil {
+		t.Fatal(err)
+	}
+	before, err := e.DiskUsage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	e = open(t, store)
+	t.Logf("warm start: %s", time.Since(start).Round(time.Millisecond))
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("the engine took %s to start", d)
+	}
+	if _, err := solveFile(t.Context(), e.Client(), step, "keep"); err != nil {
+		t.Fatal(err)
+	}
+	after, err := e.DiskUsage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(after) != len(before) {
+		t.Errorf("%d records after the same build, %d before", len(after), len(before))
+	}
+}
+
+// Two engines on one store: the second has it when the first lets go.
+func TestTwoOpens(t *testing.T) {
+	step := needEmbedded(t)
+	store := t.TempDir()
+	first := open(t, store)
+	if _, err := Open(t.Context(), Options{Builder: EmbeddedName, Store: store, Wait: -1}); err == nil ||
+		!strings.Contains(err.Error(), fmt.Sprintf("held by process %d", os.Getpid())) {
+		t.Fatalf("error %v, want one that names this process", err)
+	}
+	time.AfterFunc(300*time.Millisecond, func() { _ = first.Close() })
+	second := open(t, store)
+	if got, err := solveFile(t.Context(), second.Client(), step, "second"); err != nil || got != "second" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A cancelled build leaves no container, no mount and no process.
+func TestCancelLeavesNothing(t *testing.T) {
+	step := needEmbedded(t)
+	store := t.TempDir()
+	e := open(t, store)
+	ctx, cancel := context.WithCancel(t.Context())
+	start := time.Now()
+	if err := sleepForever(ctx, e, step, cancel); err == nil {
+		t.Error("a cancelled build succeeds")
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("cancelled and closed after %s", time.Since(start).Round(time.Millisecond))
+	assertClean(t, store)
+}
+
+// Close cancels what runs.
+func TestCloseWhileRunning(t *testing.T) {
+	step := needEmbedded(t)
+	store := t.TempDir()
+	e := open(t, store)
+	ended := make(chan error, 1)
+	running := make(chan struct{})
+	go func() { ended <- sleepForever(t.Context(), e, step, func() { close(running) }) }()
+	<-running
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the build succeeds")
+	}
+	assertClean(t, store)
+}
+
+// After kill -9 the container of the step still runs and its mounts are there;
+// the next Open removes both, and builds.
+func TestKilledProcess(t *testing.T) {
+	step := needEmbedded(t)
+	store := t.TempDir()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleVar+"=solve-forever "+store+" "+step)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "running\n" {
+		t.Errorf("the other process says %q, %v", line, err)
+	}
+	if len(processesOf(t, store)) == 0 {
+		t.Error("no step runs: this test shows nothing")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if len(mountsOf(t, store)) == 0 {
+		t.Error("no mount is left: this test shows nothing")
+	}
+	e := open(t, store)
+	assertClean(t, store)
+	if got, err := solveFile(t.Context(), e.Client(), step, "again"); err != nil || got != "again" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// assertClean fails for every container, mount and process of the store.
+func assertClean(t *testing.T, store string) {
+	t.Helper()
+	for _, m := range mountsOf(t, store) {
+		t.Errorf("mount left: %s", m)
+	}
+	for _, p := range processesOf(t, store) {
+		t.Errorf("process left: %s", p)
+	}
+	bundles, err := filepath.Glob(filepath.Join(store, "buildkit", "runc-*", "executor", "*", "config.json"))
+	if err != nil || len(bundles) > 0 {
+		t.Errorf("bundles left: %s, %v", bundles, err)
+	}
+	states, err := filepath.Glob(filepath.Join(runtimeStateDir(), "*", "state.json"))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, s := range states {
+		if data, err := os.ReadFile(s); err == nil && strings.Contains(string(data), store) {
+			t.Errorf("container left: %s", s)
+		}
+	}
+}
+
+func mountsOf(t *testing.T, store string) (points []string) {
+	t.Helper()
+	mounts, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mounts {
+		if strings.HasPrefix(m.Mountpoint, store+"/") || strings.Contains(m.VFSOptions, store+"/") {
+			points = append(points, m.Mountpoint)
+		}
+	}
+	return points
+}
+
+// processesOf finds the steps of a store: their root's overlay is made of its
+// directories, whatever namespace they are in.
+func processesOf(t *testing.T, store string) (found []string) {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dirs {
+		command, _ := os.ReadFile(filepath.Join(d, "cmdline"))
+		mounts, _ := os.ReadFile(filepath.Join(d, "mounts"))
+		root, _, _ := strings.Cut(string(mounts), "\n")
+		if strings.HasPrefix(string(command), "/step\x00") && strings.Contains(root, store) {
+			found = append(found, fmt.Sprintf("%s %q", d, command))
+		}
+	}
+	return found
+}

@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+)
+
+// DefaultStore is the directory of the store when Options names none, relative
+// to the working directory.
+const DefaultStore = ".osbuild"
+
+// DefaultWait is how long Open waits for a store that another process holds
+// when Options.Wait is zero.
+const DefaultWait = 10 * time.Minute
+
+// EmbeddedName is the value of Options.Builder that asks for the embedded
+// engine even where BUILDKIT_HOST is set.
+const EmbeddedName = "embedded"
+
+// Options says where builds run, and how. The zero value is the embedded engine
+// (or the daemon of BUILDKIT_HOST) with its store in DefaultStore.
+type Options struct {
+	// Builder chooses the provider. Empty is BUILDKIT_HOST if that is set, else
+	// the embedded engine; EmbeddedName is the embedded engine; a value with
+	// "://" is the address of a daemon; anything else names a buildx builder.
+	Builder string
+	// Store is the directory of the store; the embedded engine keeps its state
+	// in Store/buildkit. Empty is DefaultStore. The other providers ignore it.
+	Store string
+	// Log takes the log of the embedded daemon. Nil is the file
+	// Store/buildkit/engine.log, which starts anew when it has grown over 8 MiB.
+	Log io.Writer
+	// Wait bounds the time spent waiting for a store that another process
+	// holds. Zero is DefaultWait, negative does not wait at all.
+	Wait time.Duration
+	// Notify, if set, is told in one line what the user should know while Open
+	// runs: who holds the store, or that only a slow snapshotter works here. It
+	// may be called from Open's goroutine only.
+	Notify func(string)
+	// TLS holds the certificates for a tcp:// address.
+	TLS TLS
+	// Snapshotter forces the embedded engine's snapshotter, "overlayfs" or
+	// "native". Empty tries overlayfs and falls back to native.
+	Snapshotter string
+	// Frontends are offered by the embedded daemon under these names, beside
+	// dockerfile.v0 and gateway.v0.
+	Frontends map[string]gateway.BuildFunc
+	// KeepBytes is the disk space in bytes that the embedded engine's cache may
+	// use before old records are collected. Zero follows BuildKit's default for
+	// the disk: three quarters of it, at most 100 GB, and a fifth left free.
+	KeepBytes int64
+}
+
+// TLS names the files, in PEM form, for a daemon that asks for certificates.
+type TLS struct {
+	// CACert verifies the daemon; empty means the system's certificates once
+	// one of the other fields is set.
+	CACert string
+	// Cert and Key identify this client; both or none.
+	Cert, Key string
+	// ServerName replaces the host name of the address in the verification.
+	ServerName string
+}
+
+// Kind says which provider an engine comes from.
+type Kind int
+
+const (
+	// Embedded is the BuildKit daemon inside this process.
+	Embedded Kind = iota
+	// Address is a daemon reached at an address.
+	Address
+	// Buildx is a builder of docker buildx, known by its name.
+	Buildx
+)
+
+// String returns the kind as one lower-case word.
+func (k Kind) String() string {
+	switch k {
+	case Embedded:
+		return "embedded"
+	case Address:
+		return "address"
+	case Buildx:
+		return "buildx"
+	}
+	return fmt.Sprintf("kind(%d)", int(k))
+}
+
+// Engine is a place where builds run. It is safe for concurrent use.
+type Engine struct {
+	kind   Kind
+	target string
+	client *client.Client
+	daemon *daemon // the embedded daemon, else nil
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open gives the engine that o asks for, ready to build: a daemon that is
+// reached by address or name has answered and is new enough. The context bounds
+// Open alone, not the life of the engine. The caller must Close the engine.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	ch, err := choose(o.Builder, os.Getenv("BUILDKIT_HOST"))
+	if err != nil {
+		return nil, err
+	}
+	if o.Store == "" {
+		o.Store = DefaultStore
+	}
+	e := &Engine{kind: ch.kind, target: ch.target}
+	switch ch.kind {
+	case Address:
+		e.client, err = openAddress(ctx, ch, o)
+	case Buildx:
+		e.client, err = openBuildx(ctx, ch.target)
+	default:
+		e.daemon, err = startDaemon(ctx, o)
+		if err == nil {
+			e.client, err = e.daemon.dial(ctx)
+		}
+	}
+	if err == nil && ch.kind != Embedded {
+		err = CheckDaemon(ctx, e.client)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", ch, err)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// Client returns the BuildKit client of the engine. It is closed by Close.
+func (e *Engine) Client() *client.Client { return e.client }
+
+// Kind says which provider the engine comes from.
+func (e *Engine) Kind() Kind { return e.kind }
+
+// Target returns the address or the name of the builder, or the directory of
+// the embedded engine's state.
+func (e *Engine) Target() string {
+	if e.daemon != nil {
+		return e.daemon.root
+	}
+	return e.target
+}
+
+// Serve offers the embedded engine to other programs as well (buildx, buildctl)
+// on a listener of the given network ("unix", or "tcp" on a loopback address)
+// until ctx is done, and returns nil then. A unix socket is made for this user
+// alone and removed at the end. A daemon has no passwords, so a tcp address
+// that is not loopback is refused.
+func (e *Engine) Serve(ctx context.Context, network, addr string) error {
+	if e.daemon == nil {
+		return fmt.Errorf("serving %s: only the embedded engine can be served, this one is %s", addr, e.kind)
+	}
+	return e.daemon.serve(ctx, network, addr)
+}
+
+// Close ends the engine. For the embedded one this cancels what still runs,
+// waits until its containers and mounts are gone, and frees the store. It may
+// be called more than once.
+func (e *Engine) Close() error {
+	if e == nil {
+		return nil
+	}
+	e.closeOnce.Do(func() {
+		var errs []error
+		if e.client != nil {
+			errs = append(errs, e.client.Close())
+		}
+		if e.daemon != nil {
+			errs = append(errs, e.daemon.close())
+		}
+		e.closeErr = errors.Join(errs...)
+	})
+	return e.closeErr
+}

@@ -1,0 +1,35 @@
+// The program of the steps that the tests of package engine build.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch args[0] {
+	case "write": // write FILE TEXT
+		return os.WriteFile(args[1], []byte(args[2]), 0o644)
+	case "interfaces": // interfaces FILE: how many there are beside lo
+		// Two lines of heading, then one line each; lo is always there.
+		data, err := os.ReadFile("/proc/net/dev")
+		if err != nil {
+			return err
+		}
+		n := strings.Count(strings.TrimSpace(string(data)), "\n") - 2
+		return os.WriteFile(args[1], fmt.Appendf(nil, "%d", n), 0o644)
+	case "sleep": // sleep: until it is killed
+		fmt.Println("sleeping")
+		time.Sleep(time.Hour)
+	}
+	return fmt.Errorf("unknown command %q", args)
+}

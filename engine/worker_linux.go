@@ -1,0 +1,265 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/plugins/snapshots/native"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
+	"github.com/moby/buildkit/cache"
+	"github.com/moby/buildkit/cache/contenthash"
+	"github.com/moby/buildkit/cache/metadata"
+	"github.com/moby/buildkit/cache/remotecache"
+	"github.com/moby/buildkit/cache/remotecache/gha"
+	"github.com/moby/buildkit/cache/remotecache/inline"
+	"github.com/moby/buildkit/cache/remotecache/local"
+	"github.com/moby/buildkit/cache/remotecache/registry"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/cmd/buildkitd/config"
+	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/executor/oci"
+	"github.com/moby/buildkit/frontend"
+	dockerfile "github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/gateway"
+	"github.com/moby/buildkit/frontend/gateway/forwarder"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/util/archutil"
+	"github.com/moby/buildkit/util/db/boltutil"
+	"github.com/moby/buildkit/util/disk"
+	"github.com/moby/buildkit/util/network/cniprovider"
+	"github.com/moby/buildkit/util/network/netproviders"
+	"github.com/moby/buildkit/util/resolver"
+	"github.com/moby/buildkit/version"
+	"github.com/moby/buildkit/worker"
+	"github.com/moby/buildkit/worker/base"
+	"github.com/moby/buildkit/worker/runc"
+	"github.com/moby/sys/userns"
+	"github.com/sirupsen/logrus"
+	bolt "go.etcd.io/bbolt"
+)
+
+// newController builds the daemon's parts over the state in d.root and joins
+// them, as BuildKit's own main package does, which cannot be imported.
+func (d *daemon) newController(o Options) (err error) {
+	// What is open must be closed again when a later part fails: bolt holds its
+	// own lock on the files, and the next Open would wait for it.
+	var opened []func() error
+	defer func() {
+		if err != nil {
+			for _, c := range opened {
+				err = errors.Join(err, c())
+			}
+		}
+	}()
+	sessions, err := session.NewManager()
+	if err != nil {
+		return err
+	}
+	hosts := resolver.NewRegistryConfig(nil)
+	w, err := d.newWorker(o)
+	if err != nil {
+		return err
+	}
+	w.RegistryHosts = hosts
+	workers := &worker.Controller{}
+	if err := workers.Add(w); err != nil {
+		return err
+	}
+	opened = append(opened, workers.Close)
+	steps, err := bboltcachestorage.NewStore(filepath.Join(d.root, "cache.db"))
+	if err != nil {
+		return err
+	}
+	opened = append(opened, steps.Close)
+	history, err := boltutil.SafeOpen(filepath.Join(d.root, "history.db"), 0o600,
+		&bolt.Options{FreelistType: bolt.FreelistMapType, NoFreelistSync: true})
+	if err != nil {
+		return err
+	}
+	opened = append(opened, history.Close)
+	frontends, err := newFrontends(workers, o)
+	if err != nil {
+		return err
+	}
+	stopped := make(chan struct{})
+	d.controller, err = control.NewController(control.Opt{
+		SessionManager:   sessions,
+		WorkerController: workers,
+		Frontends:        frontends,
+		ResolveCacheExporterFuncs: map[string]remotecache.ResolveCacheExporterFunc{
+			"registry": registry.ResolveCacheExporterFunc(sessions, hosts),
+			"local":    local.ResolveCacheExporterFunc(sessions),
+			"inline":   inline.ResolveCacheExporterFunc(),
+			"gha":      gha.ResolveCacheExporterFunc(nil, nil),
+		},
+		ResolveCacheImporterFuncs: map[string]remotecache.ResolveCacheImporterFunc{
+			"registry": registry.ResolveCacheImporterFunc(sessions, w.ContentStore(), hosts),
+			"local":    local.ResolveCacheImporterFunc(sessions),
+			"gha":      gha.ResolveCacheImporterFunc(nil, nil),
+		},
+		CacheManager:   solver.NewCacheManager(context.Background(), "local", steps, worker.NewCacheResultStorage(workers)),
+		HistoryDB:      history,
+		CacheStore:     steps,
+		LeaseManager:   w.LeaseManager(),
+		ContentStore:   w.ContentStore(),
+		GarbageCollect: w.GarbageCollect,
+		GracefulStop:   stopped,
+	})
+	if err != nil {
+		return err
+	}
+	d.undo = append(d.undo, func() error { close(stopped); return nil })
+	return nil
+}
+
+// newFrontends offers BuildKit's own two, which buildx needs when it builds on a
+// served engine, and those of the options.
+func newFrontends(workers *worker.Controller, o Options) (map[string]frontend.Frontend, error) {
+	gw, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]frontend.Frontend{
+		"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build),
+		"gateway.v0":    gw,
+	}
+	for name, build := range o.Frontends {
+		all[name] = forwarder.NewGatewayForwarder(workers.Infos(), build)
+	}
+	return all, nil
+}
+
+// newWorker makes the worker that keeps snapshots and runs steps with runc.
+func (d *daemon) newWorker(o Options) (*base.Worker, error) {
+	rootless := userns.RunningInUserNS()
+	mode := oci.ProcessSandbox
+	if rootless && procIsMasked() {
+		// A container manager has covered parts of /proc; the kernel then lets no
+		// inner namespace mount a fresh one.
+		mode = oci.NoProcessSandbox
+		logrus.Warn("parts of /proc are covered: steps share the process namespace of the engine")
+	}
+	factory, err := newSnapshotter(d.root, o)
+	if err != nil {
+		return nil, err
+	}
+	// The worker does not close its snapshotter, whose database would then stay
+	// locked for as long as this process lives.
+	create := factory.New
+	factory.New = func(dir string) (snapshots.Snapshotter, error) {
+		s, err := create(dir)
+		if err == nil {
+			d.undo = append(d.undo, s.Close)
+		}
+		return s, err
+	}
+	opt, err := runc.NewWorkerOpt(
+		d.root, factory, rootless, mode,
+		nil, // labels
+		nil, // identity mapping
+		// Steps that fetch must reach what this machine reaches, a mirror on
+		// loopback included. All other steps ask for no network at all.
+		netproviders.Opt{Mode: "host", CNI: cniprovider.Opt{Root: d.root}},
+		nil, // DNS: that of the machine
+		d.runtime.path,
+		"", false, // no AppArmor profile, no SELinux labels
+		nil, // no limit of parallel steps
+		"",  // no tracing: it would put volatile variables into every step
+		"",  // cgroup parent
+		nil, // no CDI devices
+	)
+	if err != nil {
+		return nil, err
+	}
+	opt.GCPolicy = gcPolicy(d.root, o.KeepBytes)
+	opt.BuildkitVersion = client.BuildkitVersion{Package: version.Package, Version: buildkitVersion}
+	opt.Platforms = archutil.SupportedPlatforms(false)
+	d.steps = newStepTracker(opt.Executor)
+	opt.Executor = d.steps
+	d.records = opt.MetadataStore
+	return base.NewWorker(context.Background(), opt)
+}
+
+// newSnapshotter chooses overlayfs, and full copies where that does not work.
+func newSnapshotter(root string, o Options) (runc.SnapshotterFactory, error) {
+	overlayErr := error(nil)
+	if o.Snapshotter == "" {
+		overlayErr = overlayutils.Supported(root)
+	}
+	switch {
+	case o.Snapshotter == "overlayfs", o.Snapshotter == "" && overlayErr == nil:
+		return runc.SnapshotterFactory{Name: "overlayfs", New: func(dir string) (snapshots.Snapshotter, error) {
+			return overlay.NewSnapshotter(dir, overlay.AsynchronousRemove)
+		}}, nil
+	case o.Snapshotter == "native", o.Snapshotter == "":
+		if overlayErr != nil {
+			logrus.WithError(overlayErr).Warn("overlayfs does not work here, every step copies its whole tree")
+			if o.Notify != nil {
+				o.Notify(fmt.Sprintf("overlayfs does not work in %s: every step copies its whole tree, which is slow; put the store on ext4 or xfs", root))
+			}
+		}
+		return runc.SnapshotterFactory{Name: "native", New: native.NewSnapshotter}, nil
+	}
+	return runc.SnapshotterFactory{}, fmt.Errorf("unknown snapshotter %q, known are overlayfs and native", o.Snapshotter)
+}
+
+// gcPolicy is BuildKit's own default policy for the disk that holds root, with
+// the space for cheap records (uploaded files, cache mounts) raised: one OS
+// image is more than BuildKit's 512 MB for all of them.
+func gcPolicy(root string, keep int64) []client.PruneInfo {
+	stat, err := disk.GetDiskStat(root)
+	if err != nil {
+		logrus.WithError(err).Warn("size of the disk is unknown, the cache is limited to 2 GB")
+	}
+	var cfg config.GCConfig
+	if keep > 0 {
+		cfg.GCMaxUsedSpace = config.DiskSpace{Bytes: keep}
+	}
+	var out []client.PruneInfo
+	for _, r := range config.DefaultGCPolicy(cfg, stat) {
+		p := client.PruneInfo{
+			Filter:        r.Filters,
+			All:           r.All,
+			KeepDuration:  r.KeepDuration.Duration,
+			ReservedSpace: r.ReservedSpace.AsBytes(stat),
+			MaxUsedSpace:  r.MaxUsedSpace.AsBytes(stat),
+			MinFreeSpace:  r.MinFreeSpace.AsBytes(stat),
+		}
+		if len(p.Filter) > 0 {
+			p.MaxUsedSpace = max(p.MaxUsedSpace, cheapRecords)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// cheapRecords in bytes: what uploaded files and cache mounts may take.
+const cheapRecords = 4e9
+
+// recordID is a record of which only the id is asked for.
+type recordID struct {
+	cache.RefMetadata
+	id string
+}
+
+func (r recordID) ID() string { return r.id }
+
+// forgetRecords empties BuildKit's process-wide memory of content hashes of what
+// it holds of this store. It keeps the databases they came from in use, so that
+// another engine on the same store in this process would fail on closed ones.
+func forgetRecords(s *metadata.Store) error {
+	items, err := s.All()
+	if err != nil {
+		return err
+	}
+	for _, i := range items {
+		contenthash.ClearCacheContext(recordID{id: i.ID()})
+	}
+	return nil
+}

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Installs what builds and tests need and this machine lacks. On Debian and
+# its relatives that is done with apt-get; elsewhere it is only said.
+set -eu
+
+missing=
+need() { # need PROGRAM PACKAGE
+	command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || missing="$missing $2"
+}
+need runc runc
+need qemu-system-x86_64 qemu-system-x86
+need qemu-img qemu-utils
+need mke2fs e2fsprogs
+need rootlesskit rootlesskit
+need newuidmap uidmap
+need curl curl
+
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "setup: please install:$missing" >&2
+	exit 1
+fi
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+export DEBIAN_FRONTEND=noninteractive
+echo "setup: installing$missing"
+$sudo apt-get update -qq
+# shellcheck disable=SC2086
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -1,0 +1,321 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// bootFlags are the flags of the boot command.
+type bootFlags struct {
+	forwards, waits []string
+	timeout         time.Duration
+	accel, cpu      string
+	memory, cpus    int
+	keep            bool
+}
+
+func (a *app) bootCommand() *cobra.Command {
+	var f bootFlags
+	cmd := &cobra.Command{
+		Use:   "boot [flags] IMAGE",
+		Short: "Boot an image in qemu, with its serial console here",
+		Long: "Boot an image in qemu, with its serial console here.\n\nThe image is not changed: what the guest writes is thrown away. " +
+			"With --wait-for the guest is stopped, and the exit code is 0, as soon as all that is waited for has been seen. " +
+			"KVM is used only if a guest really starts under it.",
+		Args: exactArgs(1, "one IMAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.boot(cmd.Context(), &f, args[0]) },
+	}
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.forwards, "forward", nil, "forward `HOST:GUEST`, two TCP ports; the host's is on loopback")
+	fl.StringArrayVar(&f.waits, "wait-for", nil, "stop when this `TEXT` is on the console, or this http:// address answers with success")
+	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for it")
+	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg")
+	fl.StringVar(&f.cpu, "cpu", "", "`MODEL` of the processor, as qemu names it")
+	fl.IntVar(&f.memory, "memory", 1024, "memory in `MIB`")
+	fl.IntVar(&f.cpus, "cpus", 2, "number of processors")
+	fl.BoolVar(&f.keep, "keep", false, "keep the guest running after --wait-for was satisfied, until interrupted")
+	return cmd
+}
+
+func (a *app) boot(ctx context.Context, f *bootFlags, image string) error {
+	format, err := imageFormat(image)
+	if err != nil {
+		return &exitError{code: exitInvalid, err: err}
+	}
+	const program = "qemu-system-x86_64"
+	qemu, err := exec.LookPath(program)
+	if err != nil {
+		return fmt.Errorf("%s is not installed: apt-get install qemu-system-x86 (Debian), dnf install qemu-system-x86 (Fedora)", program)
+	}
+	args, err := f.arguments(ctx, qemu, image, format)
+	if err != nil {
+		return err
+	}
+	if len(f.waits) == 0 {
+		cmd := exec.CommandContext(ctx, qemu, append(args, "-nographic")...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, a.stdout, a.stderr
+		return cmd.Run()
+	}
+	return a.bootAndWait(ctx, f, qemu, append(args, "-display", "none", "-monitor", "none", "-serial", "stdio"))
+}
+
+// arguments returns the qemu arguments but for the console.
+func (f *bootFlags) arguments(ctx context.Context, qemu, image, format string) ([]string, error) {
+	accel := f.accel
+	switch accel {
+	case "auto":
+		if accel = "tcg"; kvmWorks(ctx, qemu) {
+			accel = "kvm"
+		}
+	case "kvm", "tcg":
+	default:
+		return nil, usageError("--accel %q: choose auto, kvm or tcg", accel)
+	}
+	cpu := f.cpu
+	if cpu == "" {
+		// Some releases of qemu emulate cmpxchg16b so that recent kernels
+		// crash; without the feature a kernel does not use it.
+		cpu = map[string]string{"kvm": "host", "tcg": "max,-cx16"}[accel]
+	}
+	nic := "user,model=virtio-net-pci"
+	for _, v := range f.forwards {
+		host, guest, ok := strings.Cut(v, ":")
+		if !ok || !isPort(host) || !isPort(guest) {
+			return nil, usageError("--forward %q: write HOSTPORT:GUESTPORT", v)
+		}
+		nic += ",hostfwd=tcp:127.0.0.1:" + host + "-:" + guest
+	}
+	return []string{
+		"-accel", accel, "-cpu", cpu, "-m", strconv.Itoa(f.memory), "-smp", strconv.Itoa(f.cpus),
+		"-no-reboot", "-snapshot", "-nic", nic,
+		"-drive", "if=virtio,format=" + format + ",file=" + strings.ReplaceAll(image, ",", ",,"),
+		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
+	}, nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n > 0 && n < 1<<16
+}
+
+// bootAndWait runs the guest until all that is waited for has been seen.
+func (a *app) bootAndWait(ctx context.Context, f *bootFlags, qemu string, args []string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, errTimeout)
+	defer cancel()
+	var texts, addresses []string
+	for _, w := range f.waits {
+		if strings.HasPrefix(w, "http://") {
+			addresses = append(addresses, w)
+		} else {
+			texts = append(texts, w)
+		}
+	}
+	console := &watcher{out: a.stdout, missing: texts, found: make(chan struct{})}
+	console.check()
+	cmd := exec.CommandContext(ctx, qemu, args...)
+	cmd.Stdout, cmd.Stderr = console, a.stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() {
+		cmd.Process.Kill()
+		<-ended
+	}()
+	for step := 0; step <= len(addresses); step++ {
+		seen := console.found
+		if step > 0 {
+			seen = poll(ctx, addresses[step-1])
+		}
+		select {
+		case <-seen:
+		case err := <-ended:
+			ended <- nil
+			if ctx.Err() == nil {
+				return fmt.Errorf("the guest ended (%v) before %s", err, f.stillWaited(console, addresses, step))
+			}
+			return f.timedOut(ctx, console, addresses, step)
+		case <-ctx.Done():
+			return f.timedOut(ctx, console, addresses, step)
+		}
+	}
+	fmt.Fprintf(a.stderr, "\nosbuildkit: seen after %.1f s: %s\n", time.Since(start).Seconds(), strings.Join(f.waits, ", "))
+	if f.keep {
+		fmt.Fprintln(a.stderr, "osbuildkit: the guest keeps running; interrupt to stop it")
+		err := <-ended
+		ended <- nil
+		return err
+	}
+	return nil
+}
+
+var errTimeout = errors.New("time is up")
+
+func (f *bootFlags) timedOut(ctx context.Context, w *watcher, addresses []string, step int) error {
+	if errors.Is(context.Cause(ctx), errTimeout) {
+		return fmt.Errorf("after %s the guest had not come to %s", f.timeout, f.stillWaited(w, addresses, step))
+	}
+	return context.Cause(ctx)
+}
+
+func (f *bootFlags) stillWaited(w *watcher, addresses []string, step int) string {
+	if step == 0 {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return strconv.Quote(strings.Join(w.missing, ", "))
+	}
+	return addresses[step-1]
+}
+
+// watcher passes a console on and looks for texts in it.
+type watcher struct {
+	out io.Writer
+
+	mu      sync.Mutex
+	missing []string
+	tail    []byte
+	found   chan struct{}
+	closed  bool
+}
+
+// Write passes data on.
+func (w *watcher) Write(data []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tail = append(w.tail, data...)
+	w.missing = slices.DeleteFunc(w.missing, func(s string) bool { return bytes.Contains(w.tail, []byte(s)) })
+	if keep := 4096; len(w.tail) > keep {
+		w.tail = append([]byte(nil), w.tail[len(w.tail)-keep:]...)
+	}
+	w.done()
+	return w.out.Write(data)
+}
+
+func (w *watcher) check() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done()
+}
+
+func (w *watcher) done() {
+	if len(w.missing) == 0 && !w.closed {
+		w.closed = true
+		close(w.found)
+	}
+}
+
+// poll returns a channel that is closed when the address answers with success.
+func poll(ctx context.Context, address string) chan struct{} {
+	ok := make(chan struct{})
+	go func() {
+		c := &http.Client{Timeout: 5 * time.Second}
+		for ctx.Err() == nil {
+			if req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil); err == nil {
+				if res, err := c.Do(req); err == nil {
+					res.Body.Close()
+					if res.StatusCode/100 == 2 {
+						close(ok)
+						return
+					}
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(500 * time.Millisecond):
+			}
+		}
+	}()
+	return ok
+}
+
+// imageFormat tells qemu's name of an image's format by its first bytes.
+// Leaving the guess to qemu is unsafe: a guest could write another header into
+// a raw disk.
+func imageFormat(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !st.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a file", path)
+	}
+	head := make([]byte, 512)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	head = head[:n]
+	switch {
+	case bytes.HasPrefix(head, []byte("QFI\xfb")):
+		return "qcow2", nil
+	case bytes.HasPrefix(head, []byte("KDMV")):
+		return "vmdk", nil
+	case len(head) > 68 && bytes.Equal(head[64:68], []byte{0x7f, 0x10, 0xda, 0xbe}):
+		return "vdi", nil
+	case bytes.HasPrefix(head, []byte("vhdxfile")):
+		return "vhdx", nil
+	case bytes.HasPrefix(head, []byte("conectix")):
+		return "vpc", nil
+	case len(head) == 512 && head[510] == 0x55 && head[511] == 0xaa:
+		return "raw", nil
+	}
+	return "", fmt.Errorf("%s is no disk image that can boot: no known format, and no boot signature as a raw disk would have", path)
+}
+
+// probeCode is a boot sector that ends the guest with a known exit code
+// through qemu's debug exit device: mov dx,0xf4; mov al,0x10; out dx,al; hlt.
+var probeCode = []byte{0xba, 0xf4, 0x00, 0xb0, 0x10, 0xee, 0xf4, 0xeb, 0xfd}
+
+// probeExit is what qemu makes of it: twice the value, plus one.
+const probeExit = 0x10<<1 | 1
+
+// kvmWorks starts a tiny guest under KVM. That /dev/kvm can be opened says
+// nothing: on some machines a guest then never runs.
+func kvmWorks(ctx context.Context, qemu string) bool {
+	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
+		return false
+	} else {
+		f.Close()
+	}
+	dir, err := os.MkdirTemp("", "osbuildkit-probe-")
+	if err != nil {
+		return false
+	}
+	defer os.RemoveAll(dir)
+	sector := make([]byte, 512)
+	copy(sector, probeCode)
+	sector[510], sector[511] = 0x55, 0xaa
+	disk := filepath.Join(dir, "probe.raw")
+	if os.WriteFile(disk, sector, 0o600) != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err = exec.CommandContext(ctx, qemu, "-accel", "kvm", "-cpu", "host", "-m", "64", "-display", "none", "-monitor", "none", "-serial", "none",
+		"-net", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "if=ide,format=raw,file="+disk).Run()
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() == probeExit
+}

@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/osbuildkit/osbuildkit/catalog"
+	"github.com/osbuildkit/osbuildkit/engine"
+	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/manifest"
+)
+
+// maxManifest is the size of the largest manifest in bytes: BuildKit's limit
+// for the file that a frontend reads, so that it is the same on every route.
+const maxManifest = 16 << 20
+
+// buildFlags are the flags of the build command.
+type buildFlags struct {
+	buildEnv, store, libdir, outputDir string
+	builder, target, toolbox, progress string
+	mirror, platform                   string
+	exports, checkpoints               []string
+	noCache                            string
+	cacheFrom, cacheTo                 []string
+	buildArgs, contexts, secrets       []string
+	json                               bool
+}
+
+func (a *app) buildCommand() *cobra.Command {
+	var f buildFlags
+	cmd := &cobra.Command{
+		Use:   "build [flags] MANIFEST|-",
+		Short: "Build the image that a manifest describes",
+		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit inside this process, whose cache is kept in the store.\n" +
+			"On success the ids are printed and the files that were written, which appear whole or not at all.",
+		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.build(cmd.Context(), &f, args[0]) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.buildEnv, "build-env", "", "`FILE` with the environment that the innermost build root is built in")
+	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
+	fl.StringVarP(&f.libdir, "libdir", "l", "", "`DIRECTORY` with stages and assemblers of your own (not supported yet)")
+	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
+	fl.StringArrayVar(&f.checkpoints, "checkpoint", nil, "keep the tree with this `ID` (or \"tree\") in the store, for manifests with \"base\"")
+	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`; as --target")
+	fl.BoolVar(&f.json, "json", false, "print the result as JSON")
+	fl.StringVar(&f.builder, "builder", "", "`BUILDER` to use: an address (tcp://…, unix://…), a buildx builder, or \"embedded\"")
+	fl.StringVar(&f.target, "target", "", "`PIPELINE` to build: assembler (the default), tree or build")
+	fl.StringVar(&f.toolbox, "toolbox", "", "image `REFERENCE` or OCI layout directory of the default build root")
+	fl.StringVar(&f.mirror, "mirror", "", "`URL` of the mirror for repositories that name none")
+	fl.StringVar(&f.platform, "platform", "", "`PLATFORM` of the image, such as linux/arm64")
+	fl.StringVar(&f.progress, "progress", "auto", "how progress is shown: auto, plain, tty, quiet, rawjson")
+	fl.StringVar(&f.noCache, "no-cache", "", "run the steps of these `PIPELINES` again, comma separated; without a value of all")
+	fl.Lookup("no-cache").NoOptDefVal = allPipelines
+	fl.StringArrayVar(&f.cacheFrom, "cache-from", nil, "import this `CACHE`, such as type=registry,ref=…")
+	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
+	fl.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument, `NAME=VALUE`")
+	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")
+	fl.StringArrayVar(&f.secrets, "secret", nil, "give a secret, `id=NAME,src=FILE` or id=NAME,env=VARIABLE")
+	return cmd
+}
+
+// allPipelines is the value of --no-cache without names.
+const allPipelines = "*"
+
+// source is a manifest as the user has named it.
+type source struct {
+	name string
+	data []byte
+	load []manifest.Option
+	m    *manifest.Manifest
+}
+
+// readManifest reads and checks a manifest. Errors in it have been shown when
+// it returns.
+func (a *app) readManifest(name, buildEnv string) (*source, error) {
+	s := &source{name: name}
+	var err error
+	if s.data, err = a.readInput(name); err != nil {
+		return nil, &exitError{code: exitInvalid, err: err}
+	}
+	if name == "-" {
+		s.name = "<stdin>"
+	}
+	if buildEnv != "" {
+		env, err := a.readInput(buildEnv)
+		if err != nil {
+			return nil, &exitError{code: exitInvalid, err: fmt.Errorf("--build-env: %w", err)}
+		}
+		s.load = append(s.load, manifest.WithBuildEnv(buildEnv, env))
+	}
+	s.m, err = manifest.Load(s.name, s.data, catalog.Builtin(), s.load...)
+	if err != nil {
+		a.showErrors(err, s)
+		return nil, &exitError{code: exitInvalid, err: err, quiet: true}
+	}
+	return s, nil
+}
+
+// readInput reads a file of the user, or standard input, up to the limit.
+func (a *app) readInput(name string) ([]byte, error) {
+	r := a.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxManifest {
+		return nil, fmt.Errorf("%s: larger than 16 MiB, which is the limit of BuildKit for a build file", name)
+	}
+	return data, nil
+}
+
+// check looks at the flags that can be wrong by themselves.
+func (f *buildFlags) check() error {
+	if f.libdir != "" {
+		return usageError("--libdir: stages and assemblers of your own are not supported yet")
+	}
+	for _, e := range f.exports {
+		if f.target != "" && f.target != e {
+			return usageError("--export %s: one pipeline is built at a time, and it is already %s", e, f.target)
+		}
+		f.target = e
+	}
+	for _, v := range f.buildArgs {
+		if name, _, ok := strings.Cut(v, "="); !ok || name == "" {
+			return usageError("--build-arg %q: write NAME=VALUE", v)
+		}
+	}
+	switch f.progress {
+	case "auto", "plain", "tty", "quiet", "rawjson":
+	default:
+		return usageError("--progress %q: choose auto, plain, tty, quiet or rawjson", f.progress)
+	}
+	st, err := os.Stat(f.outputDir)
+	if err == nil && !st.IsDir() {
+		return usageError("--output-directory %s: not a directory", f.outputDir)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return usageError("--output-directory: %w", err)
+	}
+	return nil
+}
+
+// attributes are the options of the frontend, as BuildKit names them.
+func (f *buildFlags) attributes(s *source) map[string]string {
+	attrs := map[string]string{"filename": filepath.Base(s.name)}
+	if f.target != "" {
+		attrs["target"] = f.target
+	}
+	if f.platform != "" {
+		attrs["platform"] = f.platform
+	}
+	switch f.noCache {
+	case "":
+	case allPipelines:
+		attrs["no-cache"] = ""
+	default:
+		attrs["no-cache"] = f.noCache
+	}
+	for _, v := range f.buildArgs {
+		name, value, _ := strings.Cut(v, "=")
+		attrs["build-arg:"+name] = value
+	}
+	if epoch, ok := os.LookupEnv(frontend.EpochArg); ok && attrs["build-arg:"+frontend.EpochArg] == "" {
+		attrs["build-arg:"+frontend.EpochArg] = epoch
+	}
+	if f.mirror != "" {
+		attrs["build-arg:"+frontend.MirrorArg] = f.mirror
+	}
+	return attrs
+}

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/util/progress/progressui"
+	digest "github.com/opencontainers/go-digest"
+)
+
+// logLines is how much of a failed step's log is shown again at the end.
+const logLines = 20
+
+// display shows a build while it runs, and remembers what an error message
+// will need: the names of the steps and the ends of their logs.
+type display struct {
+	in       chan *client.SolveStatus
+	done     chan struct{}
+	warnings []client.VertexWarning
+
+	mu    sync.Mutex
+	names map[digest.Digest]string
+	logs  map[digest.Digest][]byte
+	// failed is the last step that ended with an error of its own.
+	failed digest.Digest
+	mode   string
+}
+
+func (a *app) newDisplay(mode string, _ *source) (*display, error) {
+	out := a.stderr
+	d := &display{
+		in: make(chan *client.SolveStatus), done: make(chan struct{}),
+		names: map[digest.Digest]string{}, logs: map[digest.Digest][]byte{}, mode: mode,
+	}
+	ui, err := progressui.NewDisplay(out, progressui.DisplayMode(mode))
+	if err != nil {
+		// A terminal was asked for and there is none.
+		return nil, usageError("--progress %s: %w", mode, err)
+	}
+	show := make(chan *client.SolveStatus)
+	go func() {
+		defer close(show)
+		for s := range d.in {
+			d.note(s)
+			show <- s
+		}
+	}()
+	go func() {
+		defer close(d.done)
+		// Not the build's context: the display has to drain its channel.
+		d.warnings, _ = ui.UpdateFrom(context.WithoutCancel(context.Background()), show)
+	}()
+	return d, nil
+}
+
+func (d *display) channel() chan *client.SolveStatus { return d.in }
+
+// wait returns when all has been shown.
+func (d *display) wait() []client.VertexWarning {
+	<-d.done
+	return d.warnings
+}
+
+func (d *display) note(s *client.SolveStatus) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, v := range s.Vertexes {
+		d.names[v.Digest] = v.Name
+		if v.Error != "" && !strings.HasSuffix(v.Error, context.Canceled.Error()) {
+			d.failed = v.Digest
+		}
+	}
+	for _, l := range s.Logs {
+		log := append(d.logs[l.Vertex], l.Data...)
+		if len(log) > 64<<10 {
+			log = log[len(log)-(64<<10):]
+		}
+		d.logs[l.Vertex] = log
+	}
+}
+
+// stepError is the failure of a step in the user's words: which step, and the
+// end of its log.
+type stepError struct {
+	name string
+	log  []string
+	err  error
+}
+
+// Error names the step and how it ended.
+func (e *stepError) Error() string {
+	msg := e.err.Error()
+	if _, after, ok := strings.Cut(msg, "did not complete successfully: "); ok {
+		return e.name + " failed: " + after
+	}
+	return e.name + " failed: " + msg
+}
+
+// Unwrap returns BuildKit's error.
+func (e *stepError) Unwrap() error { return e.err }
+
+// explain names the step that an error comes from.
+func (d *display) explain(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var ve *errdefs.VertexError
+	dgst := d.failed
+	if errors.As(err, &ve) {
+		dgst = digest.Digest(ve.Digest)
+	} else if !strings.Contains(err.Error(), "failed to solve") && !strings.Contains(err.Error(), "process \"") {
+		return err
+	}
+	name, ok := d.names[dgst]
+	if !ok {
+		return err
+	}
+	e := &stepError{name: name, err: err}
+	if text := bytes.TrimSpace(d.logs[dgst]); len(text) > 0 {
+		lines := strings.Split(string(text), "\n")
+		e.log = lines[max(0, len(lines)-logLines):]
+	}
+	return e
+}
+
+// showWarnings prints the warnings of a build that the progress display has
+// not shown.
+func (a *app) showWarnings(warnings []client.VertexWarning) {
+	for _, w := range warnings {
+		fmt.Fprintf(a.stderr, "warning: %s\n", w.Short)
+		for _, d := range w.Detail {
+			fmt.Fprintf(a.stderr, "  %s\n", d)
+		}
+	}
+}
+
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	st, err := file.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
+}

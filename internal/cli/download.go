@@ -1,0 +1,270 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/tonistiigi/fsutil/types"
+)
+
+// checksumsFile is where an assembler lists the SHA-256 of its files.
+const checksumsFile = "SHA256SUMS"
+
+// Files are fetched in pieces through the gateway rather than by an exporter:
+// an exporter sends a file again although it is there already, and fills its
+// holes.
+const (
+	pieceSize  = 8 << 20
+	pieceAhead = 2
+)
+
+// maxArtifacts bounds the number of files in a result.
+const maxArtifacts = 10000
+
+// download brings the files of a result into the output directory. A file
+// that is there already with the checksum that the assembler has written is
+// left alone.
+func (r *request) download(ctx context.Context, res *gwclient.Result) ([]outputFile, error) {
+	ref, err := res.SingleRef()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := listFiles(ctx, ref, "/", nil)
+	if err != nil {
+		return nil, err
+	}
+	sums := map[string]string{}
+	for _, e := range entries {
+		if e.name == checksumsFile {
+			data, err := ref.ReadFile(ctx, gwclient.ReadRequest{Filename: "/" + checksumsFile})
+			if err != nil {
+				return nil, err
+			}
+			sums = parseChecksums(data)
+		}
+	}
+	known := openKnown(r.flags.store)
+	defer known.save()
+	var out []outputFile
+	for _, e := range entries {
+		target := filepath.Join(r.flags.outputDir, filepath.FromSlash(e.name))
+		if sum := sums[e.name]; sum != "" && known.matches(target, e.size, sum) {
+			out = append(out, outputFile{Path: target, Size: e.size, SHA256: sum, Unchanged: true})
+			continue
+		}
+		file, err := fetchFile(ctx, ref, e, target, sums[e.name])
+		if err != nil {
+			return nil, fmt.Errorf("writing %s: %w", target, err)
+		}
+		known.remember(target, file.SHA256)
+		out = append(out, file)
+	}
+	return out, nil
+}
+
+// artifact is one file of a result.
+type artifact struct {
+	name string
+	size int64
+	mode fs.FileMode
+}
+
+// listFiles lists the regular files of a result below dir, sorted. Anything
+// else than files and directories is an error: an output directory is not the
+// place for links and devices.
+func listFiles(ctx context.Context, ref gwclient.Reference, dir string, out []artifact) ([]artifact, error) {
+	stats, err := ref.ReadDir(ctx, gwclient.ReadDirRequest{Path: dir})
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range stats {
+		name := path.Join(dir, path.Base(st.Path))
+		mode := fs.FileMode(st.Mode)
+		switch {
+		case mode.IsDir():
+			if out, err = listFiles(ctx, ref, name, out); err != nil {
+				return nil, err
+			}
+		case mode.IsRegular():
+			out = append(out, artifact{name: strings.TrimPrefix(name, "/"), size: st.Size, mode: mode.Perm()})
+		default:
+			return nil, fmt.Errorf("the result holds %s, which is neither a file nor a directory but %s", name, describeMode(st))
+		}
+		if len(out) > maxArtifacts {
+			return nil, fmt.Errorf("the result holds over %d files", maxArtifacts)
+		}
+	}
+	return out, nil
+}
+
+func describeMode(st *types.Stat) string { return fs.FileMode(st.Mode).Type().String() }
+
+// fetchFile writes one file of a result. It gets its name only when it is
+// whole and its checksum is right; holes stay holes.
+func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, want string) (outputFile, error) {
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return outputFile{}, err
+	}
+	f, err := newPartial(target)
+	if err != nil {
+		return outputFile{}, err
+	}
+	defer f.discard()
+	sum := sha256.New()
+	for p := range pieces(ctx, ref, a) {
+		if p.err != nil {
+			return outputFile{}, p.err
+		}
+		sum.Write(p.data)
+		if err := f.writeSparse(p.data); err != nil {
+			return outputFile{}, err
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return outputFile{}, err
+	}
+	got := hex.EncodeToString(sum.Sum(nil))
+	if want != "" && got != want {
+		return outputFile{}, fmt.Errorf("the SHA-256 of what arrived is %s, the assembler wrote %s", got, want)
+	}
+	if err := f.commit(a.size, a.mode|0o600); err != nil {
+		return outputFile{}, err
+	}
+	return outputFile{Path: target, Size: a.size, SHA256: got}, nil
+}
+
+// piece is a part of a file, in order.
+type piece struct {
+	data []byte
+	err  error
+}
+
+// pieces reads a file ahead of its consumer.
+func pieces(ctx context.Context, ref gwclient.Reference, a artifact) <-chan piece {
+	ch := make(chan piece, pieceAhead)
+	go func() {
+		defer close(ch)
+		for at := int64(0); at < a.size; {
+			n := min(pieceSize, a.size-at)
+			data, err := ref.ReadFile(ctx, gwclient.ReadRequest{
+				Filename: "/" + a.name,
+				Range:    &gwclient.FileRange{Offset: int(at), Length: int(n)},
+			})
+			if err == nil && int64(len(data)) != n {
+				err = io.ErrUnexpectedEOF
+			}
+			select {
+			case ch <- piece{data, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+			at += n
+		}
+	}()
+	return ch
+}
+
+// parseChecksums reads the format of sha256sum.
+func parseChecksums(data []byte) map[string]string {
+	out := map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		sum, name, ok := strings.Cut(lines.Text(), "  ")
+		if ok && len(sum) == sha256.Size*2 {
+			out[strings.TrimPrefix(name, "./")] = strings.ToLower(sum)
+		}
+	}
+	return out
+}
+
+// partial is a file that has not got its name yet.
+type partial struct {
+	f      *os.File
+	target string
+	at     int64
+}
+
+// newPartial makes a file beside target.
+func newPartial(target string) (*partial, error) {
+	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*.part")
+	if err != nil {
+		return nil, err
+	}
+	return &partial{f: f, target: target}, nil
+}
+
+// block is the unit in which holes are looked for: a page, which is what file
+// systems allocate.
+const block = 4096
+
+var zeros [block]byte
+
+// writeSparse appends data and leaves out what is zero.
+func (p *partial) writeSparse(data []byte) error {
+	for len(data) > 0 {
+		n := 0
+		for n < len(data) && isZero(data[n:min(n+block, len(data))]) {
+			n += min(block, len(data)-n)
+		}
+		p.at += int64(n)
+		data = data[n:]
+		n = 0
+		for n < len(data) && !isZero(data[n:min(n+block, len(data))]) {
+			n += min(block, len(data)-n)
+		}
+		if n > 0 {
+			if _, err := p.f.WriteAt(data[:n], p.at); err != nil {
+				return err
+			}
+		}
+		p.at += int64(n)
+		data = data[n:]
+	}
+	return nil
+}
+
+func isZero(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
+
+// Write appends data; it makes partial an io.Writer.
+func (p *partial) Write(data []byte) (int, error) {
+	if err := p.writeSparse(data); err != nil {
+		return 0, err
+	}
+	return len(data), nil
+}
+
+// commit gives the file its size, mode and name.
+func (p *partial) commit(size int64, mode fs.FileMode) error {
+	err := errors.Join(p.f.Truncate(size), p.f.Chmod(mode), p.f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(p.f.Name(), p.target); err != nil {
+		return err
+	}
+	p.f = nil
+	return nil
+}
+
+// discard removes the file unless it was committed.
+func (p *partial) discard() {
+	if p.f != nil {
+		p.f.Close()
+		os.Remove(p.f.Name())
+	}
+}

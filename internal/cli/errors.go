@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	graph "github.com/osbuildkit/osbuildkit/llb"
+	"github.com/osbuildkit/osbuildkit/manifest"
+)
+
+// showErrors prints an error with the lines of the manifest that it is about.
+func (a *app) showErrors(err error, src *source) {
+	var several manifest.Errors
+	var stage *graph.Error
+	var step *stepError
+	errors.As(err, &step)
+	switch {
+	case errors.As(err, &several):
+		for _, e := range several {
+			fmt.Fprintln(a.stderr, e.Error())
+			if e.File == src.name {
+				a.excerpt(src.data, e.Span)
+			}
+		}
+	case errors.As(err, &stage) && src.m != nil:
+		var inner error = stage.Err
+		if step != nil {
+			inner = step
+		}
+		a.showStage(src, stage.Pipeline, stage.Stage, fmt.Errorf("%s: %w", stage.Stage.Type, inner))
+	case step != nil && src.m != nil:
+		if p, s := stageOf(src.m, step.name); s != nil {
+			a.showStage(src, p, s, step)
+			break
+		}
+		fmt.Fprintf(a.stderr, "osbuildkit: %v\n", step)
+	default:
+		fmt.Fprintf(a.stderr, "osbuildkit: %v\n", err)
+	}
+	if step != nil && len(step.log) > 0 {
+		fmt.Fprintln(a.stderr, "the end of its log:")
+		for _, line := range step.log {
+			fmt.Fprintf(a.stderr, "  | %s\n", strings.TrimSuffix(line, "\r"))
+		}
+	}
+}
+
+// showStage prints an error that belongs to a stage. The frontend knows the
+// manifest by the last part of its name only; the user has typed all of it.
+func (a *app) showStage(src *source, p *manifest.Pipeline, s *manifest.Stage, err error) {
+	file := p.Text.File
+	if string(p.Text.Data) == string(src.data) {
+		file = src.name
+	}
+	span, _ := p.Text.Index.Value(s.Pointer)
+	fmt.Fprintf(a.stderr, "%s:%d:%d: %v\n", file, span.Start.Line, span.Start.Column, err)
+	a.excerpt(p.Text.Data, firstLine(span))
+}
+
+// stageOf finds the stage that a step's name belongs to.
+func stageOf(m *manifest.Manifest, name string) (*manifest.Pipeline, *manifest.Stage) {
+	for _, p := range m.Pipelines {
+		for i, s := range p.Stages {
+			if strings.HasPrefix(name, fmt.Sprintf("[%s %d/%d] %s", p.Name, i+1, len(p.Stages), s.Type)) {
+				return p, s
+			}
+		}
+	}
+	return nil, nil
+}
+
+func firstLine(span manifest.Span) manifest.Span {
+	if span.End.Line > span.Start.Line {
+		span.End = manifest.Position{Line: span.Start.Line, Column: span.Start.Column + 1}
+	}
+	return span
+}
+
+// maxLine is the number of characters of a line that are shown.
+const maxLine = 160
+
+// excerpt prints the first line of a span and marks it with carets.
+func (a *app) excerpt(data []byte, span manifest.Span) {
+	if span.Start.Line < 1 {
+		return
+	}
+	lines := strings.Split(string(data), "\n")
+	if span.Start.Line > len(lines) {
+		return
+	}
+	line := []rune(strings.TrimPrefix(strings.TrimSuffix(lines[span.Start.Line-1], "\r"), "\ufeff"))
+	from := min(max(span.Start.Column-1, 0), len(line))
+	to := len(line)
+	if span.End.Line == span.Start.Line {
+		to = min(max(span.End.Column-1, from+1), max(len(line), from+1))
+	}
+	if len(line) > maxLine {
+		cut := max(0, from-maxLine/4)
+		line, from, to = line[cut:min(len(line), cut+maxLine)], from-cut, min(to-cut, maxLine)
+	}
+	var pad strings.Builder
+	for _, r := range line[:min(from, len(line))] {
+		if r == '\t' {
+			pad.WriteRune('\t')
+		} else {
+			pad.WriteByte(' ')
+		}
+	}
+	fmt.Fprintf(a.stderr, "%6d | %s\n       | %s%s\n", span.Start.Line, string(line), pad.String(), strings.Repeat("^", max(1, to-from)))
+}

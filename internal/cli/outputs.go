@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/moby/buildkit/client"
+)
+
+// outputFile is a file of the result in the output directory.
+type outputFile struct {
+	// Path is the file, relative to the working directory if the output
+	// directory is.
+	Path string `json:"path"`
+	// Size is in bytes.
+	Size int64 `json:"size"`
+	// SHA256 is the checksum of the content in hex.
+	SHA256 string `json:"sha256"`
+	// Unchanged says that the file was there already.
+	Unchanged bool `json:"unchanged,omitempty"`
+}
+
+// known remembers the checksums of files that this program has written, with
+// the size and time that they had, so that a file of many gigabytes need not
+// be read to see that it is still the same. A file that was touched is read.
+type known struct {
+	path  string
+	files map[string]knownFile
+	dirty bool
+}
+
+type knownFile struct {
+	Size     int64     `json:"size"`
+	Modified time.Time `json:"modified"`
+	SHA256   string    `json:"sha256"`
+}
+
+func openKnown(store string) *known {
+	k := &known{path: filepath.Join(store, "outputs.json"), files: map[string]knownFile{}}
+	if data, err := os.ReadFile(k.path); err == nil && json.Unmarshal(data, &k.files) != nil {
+		k.files = map[string]knownFile{}
+	}
+	return k
+}
+
+// matches says whether the file at path has the given size and checksum.
+func (k *known) matches(path string, size int64, sum string) bool {
+	st, err := os.Lstat(path)
+	if err != nil || !st.Mode().IsRegular() || st.Size() != size {
+		return false
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return false
+	}
+	if f, ok := k.files[abs]; ok && f.Size == size && f.Modified.Equal(st.ModTime()) {
+		return f.SHA256 == sum
+	}
+	got, err := hashFile(path)
+	if err != nil {
+		return false
+	}
+	k.remember(path, got)
+	return got == sum
+}
+
+// remember notes the checksum of a file as it is now.
+func (k *known) remember(path, sum string) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return
+	}
+	if st, err := os.Lstat(path); err == nil {
+		k.files[abs] = knownFile{Size: st.Size(), Modified: st.ModTime(), SHA256: sum}
+		k.dirty = true
+	}
+}
+
+// save writes what is known. That it cannot be written costs time at the next
+// build and nothing else, so it is no error.
+func (k *known) save() {
+	if !k.dirty {
+		return
+	}
+	for path := range k.files {
+		if _, err := os.Lstat(path); err != nil {
+			delete(k.files, path)
+		}
+	}
+	data, err := json.Marshal(k.files)
+	if err != nil {
+		return
+	}
+	p, err := newPartial(k.path)
+	if err != nil {
+		return
+	}
+	defer p.discard()
+	if _, err := p.f.Write(data); err == nil {
+		p.commit(int64(len(data)), 0o644)
+	}
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// treeFile receives a tree as a tar archive.
+type treeFile struct {
+	*partial
+	sum  interface{ Sum([]byte) []byte }
+	out  io.Writer
+	path string
+}
+
+// exportTree asks for the tree as a tar file in the output directory. A tree
+// never leaves as a directory: owners and device nodes would be lost.
+func (r *request) exportTree(opt *client.SolveOpt, target string) (*treeFile, error) {
+	if err := os.MkdirAll(r.flags.outputDir, 0o755); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(r.flags.outputDir, target+".tar")
+	p, err := newPartial(path)
+	if err != nil {
+		return nil, err
+	}
+	h := sha256.New()
+	t := &treeFile{partial: p, sum: h, out: io.MultiWriter(p, h), path: path}
+	opt.Exports = []client.ExportEntry{{
+		Type:   client.ExporterTar,
+		Output: func(map[string]string) (io.WriteCloser, error) { return nopCloser{t.out}, nil },
+	}}
+	return t, nil
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+// commit gives the archive its name.
+func (t *treeFile) commit() (outputFile, error) {
+	size := t.at
+	if err := t.partial.commit(size, 0o644); err != nil {
+		return outputFile{}, err
+	}
+	return outputFile{Path: t.path, Size: size, SHA256: hex.EncodeToString(t.sum.Sum(nil))}, nil
+}
+
+// report prints what a build has made.
+func (a *app) report(r *request) error {
+	m := r.src.m
+	if r.flags.json {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(struct {
+			Success  bool         `json:"success"`
+			TreeID   string       `json:"tree_id,omitempty"`
+			OutputID string       `json:"output_id,omitempty"`
+			Outputs  []outputFile `json:"outputs"`
+		}{true, m.TreeID(), m.OutputID(), r.files})
+	}
+	if id := m.TreeID(); id != "" {
+		fmt.Fprintf(a.stdout, "tree id: %s\n", id)
+	}
+	if id := m.OutputID(); id != "" {
+		fmt.Fprintf(a.stdout, "output id: %s\n", id)
+	}
+	for _, f := range r.files {
+		note := ""
+		if f.Unchanged {
+			note = ", unchanged"
+		}
+		fmt.Fprintf(a.stdout, "%s (%s%s)\n", f.Path, formatSize(f.Size), note)
+	}
+	return nil
+}
+
+// formatSize writes a number of bytes for people.
+func formatSize(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, prefixes := float64(n)/unit, "KMGT"
+	for v >= unit && len(prefixes) > 1 {
+		v /= unit
+		prefixes = prefixes[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", v, prefixes[0])
+}

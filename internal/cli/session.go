@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/docker/cli/cli/config"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/cmd/buildctl/build"
+	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/auth/authprovider"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/tonistiigi/fsutil"
+
+	"github.com/osbuildkit/osbuildkit/engine"
+	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/internal/runners"
+	"github.com/osbuildkit/osbuildkit/manifest"
+)
+
+// product is how builds of this program are marked in a daemon's history.
+const product = "osbuildkit"
+
+// request is one build: what is asked for and what has come of it.
+type request struct {
+	app   *app
+	flags *buildFlags
+	src   *source
+	// work is a directory for what the session serves; it is removed.
+	work string
+	// outcome is set when the frontend has succeeded.
+	outcome *frontend.Outcome
+	// err is the frontend's own error. On its way through BuildKit it would
+	// lose its type.
+	err error
+	// files are the files of the result.
+	files []outputFile
+}
+
+// build is the build command.
+func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	var src *source
+	var err error
+	if name != "-" && f.buildEnv != "-" {
+		// Checked before anything is started: what is wrong with a manifest
+		// does not depend on where it would be built.
+		if src, err = a.readManifest(name, f.buildEnv); err != nil {
+			return err
+		}
+	}
+	opts := a.engineOptions(f.builder, f.store)
+	if again, code, err := engine.EnsurePrivileges(ctx, opts); err != nil {
+		return err
+	} else if again {
+		if code == 0 {
+			return nil
+		}
+		return &exitError{code: code, quiet: true}
+	}
+	if src == nil {
+		if src, err = a.readManifest(name, f.buildEnv); err != nil {
+			return err
+		}
+	}
+	if _, err := frontend.Target(src.m, f.target); err != nil {
+		return &exitError{code: exitInvalid, err: err}
+	}
+	e, err := engine.Open(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	r := &request{app: a, flags: f, src: src}
+	if err := r.run(ctx, e); err != nil {
+		return err
+	}
+	return a.report(r)
+}
+
+func (a *app) engineOptions(builder, store string) engine.Options {
+	return engine.Options{
+		Builder: builder,
+		Store:   store,
+		Notify:  func(s string) { fmt.Fprintln(a.stderr, "osbuildkit: "+s) },
+	}
+}
+
+// run solves the request and puts the files of the result in their place.
+func (r *request) run(ctx context.Context, e *engine.Engine) error {
+	tmp := filepath.Join(r.flags.store, "tmp")
+	if err := os.MkdirAll(tmp, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if r.work, err = os.MkdirTemp(tmp, "build-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(r.work)
+
+	opt, err := r.solveOpt()
+	if err != nil {
+		return err
+	}
+	target, err := frontend.Target(r.src.m, r.flags.target)
+	if err != nil {
+		return err
+	}
+	var tree *treeFile
+	if target != manifest.AssemblerPipeline {
+		if tree, err = r.exportTree(&opt, target); err != nil {
+			return err
+		}
+		defer tree.discard()
+	}
+	show, err := r.app.newDisplay(r.flags.progress, r.src)
+	if err != nil {
+		return err
+	}
+	_, err = e.Client().Build(ctx, opt, product, r.frontend, show.channel())
+	warnings := show.wait()
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case r.err != nil:
+		return r.app.failed(r.err, r.src, show)
+	case err != nil:
+		return r.app.failed(err, r.src, show)
+	}
+	r.app.showWarnings(warnings)
+	if tree != nil {
+		file, err := tree.commit()
+		if err != nil {
+			return err
+		}
+		r.files = append(r.files, file)
+	}
+	return r.checkpoint(ctx, e)
+}
+
+// frontend runs in this process: it builds, and brings the files of the
+// result while the session lives.
+func (r *request) frontend(ctx context.Context, c gwclient.Client) (*gwclient.Result, error) {
+	out, err := frontend.Build(ctx, c, r.config())
+	if err == nil && out.Target == manifest.AssemblerPipeline {
+		r.files, err = r.download(ctx, out.Result)
+	}
+	if err != nil {
+		r.err = err
+		return nil, err
+	}
+	r.outcome = out
+	return out.Result, nil
+}
+
+// config is what this route gives the frontend.
+func (r *request) config() frontend.Config {
+	return frontend.Config{
+		Runner: func(_ context.Context, c gwclient.Client, p ocispecs.Platform) (llb.State, error) {
+			return llb.Local(runnerLocal(p.Architecture),
+				llb.SessionID(c.BuildOpts().SessionID),
+				llb.SharedKeyHint(runnerLocal(p.Architecture)),
+				llb.WithCustomName("[internal] load the runners")), nil
+		},
+		Base: func(_ context.Context, _ gwclient.Client, id string) (llb.State, error) {
+			return baseTree(r.flags.store, id)
+		},
+		Mirror: clientMirror,
+		Load:   r.src.load,
+	}
+}
+
+func runnerLocal(arch string) string { return "osbuildkit-runners-" + arch }
+
+// solveOpt gathers what the session serves and what BuildKit is asked for.
+func (r *request) solveOpt() (client.SolveOpt, error) {
+	f := r.flags
+	opt := client.SolveOpt{
+		FrontendAttrs: f.attributes(r.src),
+		LocalMounts:   map[string]fsutil.FS{},
+		OCIStores:     map[string]content.Store{},
+	}
+	if err := r.serveManifest(&opt); err != nil {
+		return opt, err
+	}
+	for _, arch := range runners.Architectures() {
+		dir, err := runners.Extract(filepath.Join(f.store, "runners"), arch)
+		if err != nil {
+			return opt, err
+		}
+		if opt.LocalMounts[runnerLocal(arch)], err = fsutil.NewFS(dir); err != nil {
+			return opt, err
+		}
+	}
+	if len(runners.Architectures()) == 0 {
+		_, err := runners.Extract(f.store, "amd64")
+		return opt, err
+	}
+	if err := addContexts(&opt, f); err != nil {
+		return opt, err
+	}
+	if err := serveTrees(&opt, f.store); err != nil {
+		return opt, err
+	}
+	var err error
+	if opt.CacheImports, err = build.ParseImportCache(cacheFlags(f.cacheFrom)); err != nil {
+		return opt, usageError("--cache-from: %w", err)
+	}
+	if opt.CacheExports, err = build.ParseExportCache(cacheFlags(f.cacheTo)); err != nil {
+		return opt, usageError("--cache-to: %w", err)
+	}
+	opt.Session = []session.Attachable{authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
+		AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)),
+	})}
+	if len(f.secrets) > 0 {
+		s, err := build.ParseSecret(f.secrets)
+		if err != nil {
+			return opt, usageError("--secret: %w", err)
+		}
+		opt.Session = append(opt.Session, s)
+	}
+	return opt, nil
+}
+
+// serveManifest puts the text that was checked into a directory of its own:
+// what the frontend reads is then the same text, also from standard input,
+// and nothing beside it is walked.
+func (r *request) serveManifest(opt *client.SolveOpt) error {
+	dir := filepath.Join(r.work, "manifest")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	name := "manifest.json"
+	if r.src.name != "<stdin>" {
+		name = filepath.Base(r.src.name)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), r.src.data, 0o644); err != nil {
+		return err
+	}
+	fs, err := fsutil.NewFS(dir)
+	if err != nil {
+		return err
+	}
+	maps.Copy(opt.FrontendAttrs, map[string]string{"filename": name})
+	opt.LocalMounts["dockerfile"], opt.LocalMounts["context"] = fs, fs
+	return nil
+}
+
+// failed turns the error of a build into what is shown and the exit code.
+func (a *app) failed(err error, src *source, d *display) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	a.showErrors(d.explain(err), src)
+	return &exitError{code: exitFailed, err: err, quiet: true}
+}

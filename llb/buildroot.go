@@ -1,0 +1,68 @@
+package llb
+
+import (
+	"context"
+	"errors"
+
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/osbuildkit/osbuildkit/manifest"
+)
+
+// ToolboxPipeline is the name under which the steps of the default build root
+// are shown.
+const ToolboxPipeline = "toolbox"
+
+// buildRoot returns the file system whose programs the steps of a pipeline
+// run: the tree of its build pipeline, or the toolbox.
+func (g *Graph) buildRoot(ctx context.Context, p *manifest.Pipeline) (llb.State, error) {
+	if p.Build != "" {
+		t, err := g.Pipeline(ctx, p.Build)
+		return t.Root, err
+	}
+	return g.Toolbox(ctx)
+}
+
+// Toolbox returns the default build root. Unless another one was given it is
+// the tree of a pipeline like any other, built from nothing.
+func (g *Graph) Toolbox(ctx context.Context) (llb.State, error) {
+	if g.opt.Toolbox != nil {
+		return *g.opt.Toolbox, nil
+	}
+	if g.toolbox != nil {
+		return *g.toolbox, nil
+	}
+	if g.opt.ToolboxManifest == nil {
+		return llb.State{}, errors.New("a build root is needed, and there is no toolbox: give one with --toolbox or the named context \"toolbox\"")
+	}
+	opt := g.opt
+	opt.SourceMap = nil
+	opt.Epoch = nil
+	opt.ToolboxManifest = nil
+	noCache := g.opt.NoCache
+	opt.NoCache = func(string) bool { return noCache != nil && noCache(ToolboxPipeline) }
+	box := New(renamed(g.opt.ToolboxManifest), opt)
+	box.repos = g.repos
+	t, err := box.Pipeline(ctx, ToolboxPipeline)
+	if err != nil {
+		return llb.State{}, err
+	}
+	g.toolbox = &t.Root
+	return t.Root, nil
+}
+
+// renamed returns the manifest with its main pipeline called toolbox, so that
+// the display tells its steps from the image's own.
+func renamed(m *manifest.Manifest) *manifest.Manifest {
+	c := *m
+	c.Pipelines = nil
+	for _, p := range m.Pipelines {
+		if p.Name == manifest.TreePipeline {
+			q := *p
+			q.Name = ToolboxPipeline
+			p = &q
+		}
+		c.Pipelines = append(c.Pipelines, p)
+	}
+	return &c
+}

@@ -1,0 +1,281 @@
+package llb
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/stages/packages"
+)
+
+// metadata is what has been read of a repository.
+type metadata struct {
+	packages.RepositoryOptions
+	release *debian.Release
+	// files are InRelease and the package indexes.
+	files []download
+}
+
+// debootstrap expands org.osbuildkit.debootstrap: it makes the first packages
+// of a tree, from nothing.
+func (g *Graph) debootstrap(ctx context.Context, at place, t Tree) (Tree, error) {
+	var o packages.DebootstrapOptions
+	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
+		return Tree{}, err
+	}
+	o = o.WithDefaults(g.debianArch())
+	t.repos = []packages.RepositoryOptions{{
+		Mirror: o.Mirror, Suite: o.Suite, Components: o.Components, Arch: o.Arch, Keyring: o.Keyring, Checksum: o.Checksum,
+	}}
+	index, err := g.metadata(ctx, t.repos, "")
+	if err != nil {
+		return Tree{}, err
+	}
+	if g.opt.Epoch == nil {
+		t.Epoch = index[0].release.Date.Unix()
+	}
+	list, err := g.solve(ctx, at, t, "org.osbuildkit.debootstrap.solve", o.ForSolve(), index)
+	if err != nil {
+		return Tree{}, err
+	}
+	inputs, err := g.packages(at, list, index, "")
+	if err != nil {
+		return Tree{}, err
+	}
+	t.Lists = append(t.Lists, *list)
+	parts := []part{
+		{"org.osbuildkit.debootstrap.unpack", "unpack", o.ForUnpack(), inputs},
+		{"org.osbuildkit.prepare", "prepare", nil, nil},
+		{"org.osbuildkit.debootstrap.configure", "configure", o.ForConfigure(), listOnly(inputs)},
+	}
+	if o.Cleaned() {
+		parts = append(parts, part{"org.osbuildkit.normalise", "normalise", nil, nil})
+	}
+	return g.sequence(ctx, at, t, parts)
+}
+
+// apt expands org.osbuildkit.apt: it installs packages into a tree that has
+// dpkg.
+func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
+	var o packages.AptOptions
+	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
+		return Tree{}, err
+	}
+	if len(o.Repos) > 0 {
+		t.repos = nil
+		for _, r := range o.Repos {
+			if len(r.Components) == 0 {
+				r.Components = []string{"main"}
+			}
+			if r.Arch == "" {
+				r.Arch = g.debianArch()
+			}
+			t.repos = append(t.repos, r)
+		}
+	}
+	if len(t.repos) == 0 {
+		return Tree{}, errors.New("\"repos\" is needed here, as no org.osbuildkit.debootstrap stage before it in this pipeline names a repository")
+	}
+	o.Repos = t.repos
+	index, err := g.metadata(ctx, t.repos, o.Auth)
+	if err != nil {
+		return Tree{}, err
+	}
+	// The tree's own apt decides, unless the author has named a build root.
+	solver := "org.osbuildkit.apt.solve-inside"
+	if at.pipeline.Build != "" {
+		solver = "org.osbuildkit.apt.solve"
+	}
+	list, err := g.solve(ctx, at, t, solver, o.ForSolve(), index)
+	if err != nil {
+		return Tree{}, err
+	}
+	inputs, err := g.packages(at, list, index, o.Auth)
+	if err != nil {
+		return Tree{}, err
+	}
+	t.Lists = append(t.Lists, *list)
+	parts := []part{
+		{"org.osbuildkit.prepare", "prepare", nil, nil},
+		{"org.osbuildkit.apt.apply", "install", o.ForApply(), inputs},
+	}
+	if o.Cleaned() {
+		parts = append(parts, part{"org.osbuildkit.normalise", "normalise", nil, nil})
+	}
+	return g.sequence(ctx, at, t, parts)
+}
+
+// debianArch is Debian's name of the architecture that is built for.
+func (g *Graph) debianArch() string {
+	return debian.Architecture(g.opt.Platform.Architecture, g.opt.Platform.Variant)
+}
+
+// listOnly keeps the package list of the inputs and leaves out the packages.
+func listOnly(inputs map[string]llb.State) map[string]llb.State {
+	return map[string]llb.State{"list": inputs["list"]}
+}
+
+// part is one of the steps of a package stage that change the tree.
+type part struct {
+	module, name string
+	options      any
+	inputs       map[string]llb.State
+}
+
+// sequence adds several steps of one stage to the tree.
+func (g *Graph) sequence(ctx context.Context, at place, t Tree, parts []part) (Tree, error) {
+	for _, p := range parts {
+		m, err := g.part(p.module)
+		if err != nil {
+			return Tree{}, err
+		}
+		options, err := encodeOptions(p.options)
+		if err != nil {
+			return Tree{}, err
+		}
+		out, err := g.run(ctx, at, t, step{module: m, part: p.name, options: options, inputs: p.inputs})
+		if err != nil {
+			return Tree{}, err
+		}
+		t.Root = out.tree
+	}
+	return t, nil
+}
+
+func (g *Graph) part(name string) (*module.Module, error) {
+	m := g.opt.Module(module.Stage, name)
+	if m == nil {
+		return nil, fmt.Errorf("the part %s is missing", name)
+	}
+	return m, nil
+}
+
+func encodeOptions(o any) (json.RawMessage, error) {
+	if o == nil {
+		return json.RawMessage("{}"), nil
+	}
+	return json.Marshal(o)
+}
+
+// solve runs the step that decides which packages are needed, and reads what
+// it has decided. The step reads the tree and leaves it as it is.
+func (g *Graph) solve(ctx context.Context, at place, t Tree, name string, o any, index []metadata) (*debian.PackageList, error) {
+	m, err := g.part(name)
+	if err != nil {
+		return nil, err
+	}
+	options, err := encodeOptions(o)
+	if err != nil {
+		return nil, err
+	}
+	var files []download
+	for _, r := range index {
+		files = append(files, r.files...)
+	}
+	out, err := g.run(ctx, at, t, step{
+		module: m, part: "solve", options: options, readonly: true, output: true,
+		inputs: map[string]llb.State{"repos": fetch(at.name("repositories"), files, g.constraints(at)...)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	data, err := g.opt.Resolver.ReadFile(ctx, out.output, "/"+debian.ListFile)
+	if err != nil {
+		return nil, err
+	}
+	return debian.ParseList(data)
+}
+
+// packages returns the inputs of the steps that install: the packages and
+// their list.
+func (g *Graph) packages(at place, list *debian.PackageList, index []metadata, auth string) (map[string]llb.State, error) {
+	var files []download
+	for _, p := range list.Packages {
+		if p.Repository < 0 || p.Repository >= len(index) {
+			return nil, fmt.Errorf("the package list names repository %d of %d", p.Repository, len(index))
+		}
+		u, err := joinURL(index[p.Repository].Mirror, p.Path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, download{url: u, name: p.File, sha256: p.SHA256, auth: auth})
+	}
+	data, err := list.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]llb.State{
+		"debs": fetch(fmt.Sprintf("%s: download %d packages", at.name(""), len(files)), files, g.constraints(at)...),
+		"list": llb.Scratch().File(llb.Mkfile("/"+debian.ListFile, 0o644, data, llb.WithCreatedTime(unix(0))),
+			llb.WithCustomName("[internal] list of "+at.name(""))),
+	}, nil
+}
+
+// metadata reads and verifies the InRelease file of each repository and says
+// which files of it a solve step needs.
+func (g *Graph) metadata(ctx context.Context, repos []packages.RepositoryOptions, auth string) ([]metadata, error) {
+	var out []metadata
+	for i, r := range repos {
+		m, err := g.repository(ctx, i, r, auth)
+		if err != nil {
+			return nil, fmt.Errorf("repository %q: %w", r.Suite, err)
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+func (g *Graph) repository(ctx context.Context, number int, r packages.RepositoryOptions, auth string) (metadata, error) {
+	if r.Mirror == "" {
+		mirror, err := g.opt.Mirror(r.Suite)
+		if err != nil {
+			return metadata{}, err
+		}
+		r.Mirror = mirror
+	}
+	dists := "dists/" + r.Suite + "/"
+	u, err := joinURL(r.Mirror, dists+"InRelease")
+	if err != nil {
+		return metadata{}, err
+	}
+	sum := strings.TrimPrefix(r.Checksum, "sha256:")
+	dir := strconv.Itoa(number) + "/" + dists
+	m := metadata{RepositoryOptions: r, files: []download{{url: u, name: dir + "InRelease", sha256: sum, auth: auth}}}
+	key := u + " " + sum + " " + r.Keyring
+	if m.release = g.repos[key]; m.release == nil {
+		data, err := g.opt.Resolver.ReadFile(ctx, m.files[0].http(), "/InRelease")
+		if err != nil {
+			return metadata{}, err
+		}
+		if m.release, err = debian.ParseInRelease(data, []byte(r.Keyring)); err != nil {
+			return metadata{}, fmt.Errorf("%s: %w", u, err)
+		}
+		if err := m.release.CheckValid(g.opt.Now(), sum != ""); err != nil {
+			return metadata{}, fmt.Errorf("%s: %w", u, err)
+		}
+		g.repos[key] = m.release
+	}
+	indexes, err := m.release.PackagesIndexes(r.Components, r.Arch)
+	if err != nil {
+		return metadata{}, fmt.Errorf("%s: %w", u, err)
+	}
+	for _, f := range indexes {
+		from := f.Path
+		if f.ByHashPath != "" {
+			from = f.ByHashPath
+		}
+		u, err := joinURL(r.Mirror, dists+from)
+		if err != nil {
+			return metadata{}, err
+		}
+		m.files = append(m.files, download{url: u, name: dir + f.Path, sha256: f.SHA256, auth: auth})
+	}
+	return m, nil
+}

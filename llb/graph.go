@@ -1,0 +1,204 @@
+package llb
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/moby/buildkit/client/llb"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/stages/packages"
+)
+
+// DefaultEpoch is the time of builds whose manifest names no repository and
+// that are given no SOURCE_DATE_EPOCH: 1 January 2020, UTC. A fixed time, so
+// that the same manifest gives the same bytes.
+const DefaultEpoch = 1577836800
+
+// Resolver reads files out of states that have to be solved for it.
+type Resolver interface {
+	// ReadFile returns the content of the file name in the state.
+	ReadFile(ctx context.Context, st llb.State, name string) ([]byte, error)
+}
+
+// Options say everything about a build that is not in the manifest.
+type Options struct {
+	// Module finds a module by kind and name, parts of modules included.
+	Module func(kind module.Kind, name string) *module.Module
+	// Runner returns a state that holds the runner binaries for a platform as
+	// /osbuildkit-runner-GROUP.
+	Runner func(platform ocispecs.Platform) (llb.State, error)
+	// Platform is what the image is for; BuildPlatform is what edit and tools
+	// steps run on.
+	Platform, BuildPlatform ocispecs.Platform
+	// Resolver reads what solve steps have found out.
+	Resolver Resolver
+	// SourceMap refers the operations to the text of the manifest.
+	SourceMap *llb.SourceMap
+	// NoCache says whether the steps of a pipeline are run although they are
+	// in the cache. Nil means none.
+	NoCache func(pipeline string) bool
+	// Epoch is the time of the build in seconds since 1970, or nil if the
+	// repositories' own date is to be taken.
+	Epoch *int64
+	// Mirror returns the mirror for a suite where the manifest names none.
+	Mirror func(suite string) (string, error)
+	// Toolbox is a build root that replaces the default one, or nil.
+	Toolbox *llb.State
+	// ToolboxManifest is the pipeline that builds the default build root.
+	ToolboxManifest *manifest.Manifest
+	// Base returns the tree that is stored under an id.
+	Base func(ctx context.Context, id string) (llb.State, error)
+	// Now is the time against which repositories' validity is checked.
+	Now func() time.Time
+}
+
+// Tree is the state of a pipeline after some of its stages.
+type Tree struct {
+	// Root is the tree.
+	Root llb.State
+	// Ledger holds the metadata that layers lose. It passes by the steps
+	// that neither read nor write it.
+	Ledger llb.State
+	// Epoch is the time of the pipeline, in seconds since 1970.
+	Epoch int64
+	// Lists are the packages that were installed, one list per stage.
+	Lists []debian.PackageList
+	// repos are the repositories that later package stages use unless they
+	// name their own.
+	repos []packages.RepositoryOptions
+}
+
+// Error is an error that belongs to a stage of the manifest.
+type Error struct {
+	// Pipeline and Stage say which stage.
+	Pipeline *manifest.Pipeline
+	Stage    *manifest.Stage
+	// Err says what is wrong.
+	Err error
+}
+
+// Error names the stage and what is wrong.
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s in pipeline %q: %v", e.Stage.Type, e.Pipeline.Name, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Graph makes the states of one manifest. It is used by one goroutine.
+type Graph struct {
+	m       *manifest.Manifest
+	opt     Options
+	trees   map[string]Tree
+	toolbox *llb.State
+	repos   map[string]*debian.Release
+}
+
+// New returns the graph of a manifest that manifest.Load has checked.
+func New(m *manifest.Manifest, opt Options) *Graph {
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}}
+}
+
+// Pipeline returns the state of the pipeline with the given name after its
+// last stage.
+func (g *Graph) Pipeline(ctx context.Context, name string) (Tree, error) {
+	if t, ok := g.trees[name]; ok {
+		return t, nil
+	}
+	p := g.m.Pipeline(name)
+	if p == nil {
+		return Tree{}, fmt.Errorf("no pipeline %q in %s", name, g.m.File)
+	}
+	t, err := g.start(ctx, p)
+	if err != nil {
+		return Tree{}, err
+	}
+	for i, s := range p.Stages {
+		at := place{pipeline: p, stage: s, number: i + 1}
+		if t, err = g.stage(ctx, at, t); err != nil {
+			return Tree{}, &Error{Pipeline: p, Stage: s, Err: err}
+		}
+	}
+	g.trees[name] = t
+	return t, nil
+}
+
+// start returns the tree before the first stage.
+func (g *Graph) start(ctx context.Context, p *manifest.Pipeline) (Tree, error) {
+	t := Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch}
+	if p.Base != "" {
+		if g.opt.Base == nil {
+			return Tree{}, fmt.Errorf("\"base\" names the tree %s, and this way of building has no store of trees: build with osbuildkit on the machine that has it", p.Base)
+		}
+		root, err := g.opt.Base(ctx, p.Base)
+		if err != nil {
+			return Tree{}, err
+		}
+		t.Root = root
+	}
+	if p.Name == manifest.AssemblerPipeline {
+		in, err := g.Pipeline(ctx, manifest.TreePipeline)
+		if err != nil {
+			return Tree{}, err
+		}
+		t.Epoch, t.Lists = in.Epoch, in.Lists
+	}
+	if g.opt.Epoch != nil {
+		t.Epoch = *g.opt.Epoch
+	}
+	return t, nil
+}
+
+// stage adds one stage to a tree.
+func (g *Graph) stage(ctx context.Context, at place, t Tree) (Tree, error) {
+	m := g.opt.Module(at.stage.Kind, at.stage.Type)
+	if m == nil {
+		return Tree{}, fmt.Errorf("there is no such %s", at.stage.Kind)
+	}
+	if expand, ok := expansions[m.Name]; ok && m.Run == nil {
+		return expand(g, ctx, at, t)
+	}
+	if m.Kind == module.Assembler {
+		return g.assemble(ctx, at, t, m)
+	}
+	out, err := g.run(ctx, at, t, step{module: m, options: at.stage.Options})
+	if err != nil {
+		return Tree{}, err
+	}
+	t.Root = out.tree
+	return t, nil
+}
+
+// assemble runs an assembler over the tree pipeline. The state that it
+// returns as Root is the directory of files that the assembler has written.
+func (g *Graph) assemble(ctx context.Context, at place, t Tree, m *module.Module) (Tree, error) {
+	in, err := g.Pipeline(ctx, manifest.TreePipeline)
+	if err != nil {
+		return Tree{}, err
+	}
+	out, err := g.run(ctx, at, in, step{module: m, options: at.stage.Options, readonly: true, output: true})
+	if err != nil {
+		return Tree{}, err
+	}
+	t.Root = out.output
+	return t, nil
+}
+
+// expansions are the modules that are several steps.
+var expansions map[string]func(*Graph, context.Context, place, Tree) (Tree, error)
+
+func init() {
+	// Set here because the functions refer to the table through Graph.stage.
+	expansions = map[string]func(*Graph, context.Context, place, Tree) (Tree, error){
+		"org.osbuildkit.debootstrap": (*Graph).debootstrap,
+		"org.osbuildkit.apt":         (*Graph).apt,
+	}
+}

@@ -1,0 +1,95 @@
+package llb
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/moby/buildkit/client/llb"
+	digest "github.com/opencontainers/go-digest"
+)
+
+// download is one file that BuildKit fetches by itself.
+type download struct {
+	// url is where it is; it is not in the cache key if there is a checksum.
+	url string
+	// name is what the file is called in the resulting directory; it may have
+	// directories.
+	name string
+	// sha256 is the hex digest that the content must have, or empty.
+	sha256 string
+	// auth names a secret that holds the Authorization header, or is empty.
+	auth string
+}
+
+// http returns the state that holds one download as /FILE, FILE being the
+// base of its name.
+func (d download) http(opts ...llb.ConstraintsOpt) llb.State {
+	all := []llb.HTTPOption{llb.Filename(path.Base(d.name)), llb.WithCustomName("fetch " + d.name)}
+	if d.sha256 != "" {
+		all = append(all, llb.Checksum(digest.NewDigestFromEncoded(digest.SHA256, d.sha256)))
+	}
+	if d.auth != "" {
+		all = append(all, llb.AuthHeaderSecret(d.auth))
+	}
+	for _, o := range opts {
+		all = append(all, o)
+	}
+	return llb.HTTP(d.url, all...)
+}
+
+// fetch returns one directory that holds all downloads. They are fetched in
+// parallel, shown as one line, and each is cached by itself.
+func fetch(name string, downloads []download, opts ...llb.ConstraintsOpt) llb.State {
+	if len(downloads) == 0 {
+		return llb.Scratch()
+	}
+	opts = append(opts, llb.ProgressGroup(groupID(name, downloads), name, true))
+	var action *llb.FileAction
+	for _, d := range downloads {
+		src := d.http(opts...)
+		info := &llb.CopyInfo{CreateDestPath: true, CreatedTime: epochTime()}
+		from, to := "/"+path.Base(d.name), "/"+d.name
+		if action == nil {
+			action = llb.Copy(src, from, to, info)
+		} else {
+			action = action.Copy(src, from, to, info)
+		}
+	}
+	fileOpts := make([]llb.ConstraintsOpt, 0, len(opts)+1)
+	fileOpts = append(fileOpts, opts...)
+	fileOpts = append(fileOpts, llb.WithCustomName(name))
+	return llb.Scratch().File(action, fileOpts...)
+}
+
+// groupID identifies a progress group. It is made from the content, so that
+// the same downloads in two pipelines are one group.
+func groupID(name string, downloads []download) string {
+	var b strings.Builder
+	b.WriteString(name)
+	for _, d := range downloads {
+		b.WriteString("\n" + d.sha256 + " " + d.name)
+	}
+	return digest.FromString(b.String()).Encoded()
+}
+
+// joinURL appends a path to the URL of a mirror.
+func joinURL(mirror, rel string) (string, error) {
+	u, err := url.Parse(mirror)
+	if err != nil {
+		return "", fmt.Errorf("mirror: %w", err)
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return "", fmt.Errorf("mirror %q: give an http or https URL", mirror)
+	}
+	return u.JoinPath(rel).String(), nil
+}
+
+func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+
+func epochTime() *time.Time {
+	t := unix(0)
+	return &t
+}

@@ -1,0 +1,230 @@
+package llb
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/module"
+)
+
+// Places inside a step.
+const (
+	runDir     = "/run/osbuild"
+	treeDir    = runDir + "/tree"
+	stepFile   = runDir + "/step.json"
+	inputsDir  = runDir + "/inputs"
+	outputDir  = runDir + "/output"
+	binDir     = runDir + "/bin"
+	runnerName = "osbuildkit-runner"
+)
+
+// place is where in the manifest a step comes from.
+type place struct {
+	pipeline *manifest.Pipeline
+	stage    *manifest.Stage
+	number   int
+}
+
+// name is what the progress display shows for a step: "[tree 2/5] NAME".
+func (at place) name(part string) string {
+	s := fmt.Sprintf("[%s %d/%d] %s", at.pipeline.Name, at.number, len(at.pipeline.Stages), at.stage.Type)
+	if part != "" {
+		s += ": " + part
+	}
+	return s
+}
+
+// step says what one exec runs.
+type step struct {
+	module *module.Module
+	// part names the step among several of one stage, for the display.
+	part string
+	// options are the module's options as JSON.
+	options json.RawMessage
+	// inputs are mounted read-only below /run/osbuild/inputs.
+	inputs map[string]llb.State
+	// readonly mounts the tree read-only.
+	readonly bool
+	// output gives the module an empty directory to write to.
+	output bool
+}
+
+// outputs are the states after a step.
+type outputs struct {
+	tree, output llb.State
+}
+
+// contract is the step description that the runner reads: the module
+// contract, in a form whose bytes depend on nothing but what matters.
+type contract struct {
+	Tree      string            `json:"tree"`
+	Options   json.RawMessage   `json:"options"`
+	OutputDir string            `json:"output_dir,omitempty"`
+	Inputs    map[string]string `json:"inputs,omitempty"`
+	BuildRoot string            `json:"build_root,omitempty"`
+	Epoch     int64             `json:"epoch"`
+}
+
+// run makes the exec of one step on the tree.
+func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, error) {
+	file, err := s.file(t.Epoch)
+	if err != nil {
+		return outputs{}, err
+	}
+	runner, err := g.runner(s.module.Group)
+	if err != nil {
+		return outputs{}, err
+	}
+	program := binDir + "/" + runnerName
+	opts := []llb.RunOption{
+		llb.Network(llb.NetModeNone),
+		llb.Security(llb.SecurityModeSandbox),
+		llb.Hostname("localhost"),
+		llb.WithCustomName(at.name(s.part)),
+	}
+	for _, c := range g.constraints(at) {
+		opts = append(opts, c)
+	}
+
+	treeOpts := []llb.MountOption{llb.ContentCache(llb.MountContentCacheOff)}
+	if s.readonly {
+		treeOpts = append(treeOpts, llb.Readonly)
+	}
+	var root llb.State
+	switch s.module.Sandbox {
+	case module.Edit:
+		root, program = runner, "/"+runnerName
+		opts = append(opts, llb.ReadonlyRootFS())
+	case module.Tools:
+		if root, err = g.buildRoot(ctx, at.pipeline); err != nil {
+			return outputs{}, err
+		}
+		opts = append(opts, llb.ReadonlyRootFS())
+	case module.Inside:
+		root = t.Root
+		if s.readonly {
+			opts = append(opts, llb.ReadonlyRootFS())
+		}
+	default:
+		return outputs{}, fmt.Errorf("unknown sandbox %q", s.module.Sandbox)
+	}
+
+	// Everything else is mounted below /run, and a step leaves nothing in the
+	// /tmp of its root.
+	opts = append(opts,
+		llb.AddMount("/run", llb.Scratch(), llb.Tmpfs()),
+		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()),
+		llb.AddMount(stepFile, llb.Scratch().File(
+			llb.Mkfile("/step.json", 0o644, file, llb.WithCreatedTime(unix(0))),
+			llb.WithCustomName("[internal] describe "+at.name(s.part)),
+		), llb.SourcePath("/step.json"), llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)),
+		llb.Args([]string{program, "module", s.module.Name, "--kind", string(s.module.Kind), "--step", stepFile}),
+	)
+	if s.module.Sandbox != module.Edit {
+		opts = append(opts, llb.AddMount(binDir, runner, llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
+	}
+	for _, name := range sortedKeys(s.inputs) {
+		opts = append(opts, llb.AddMount(inputsDir+"/"+name, s.inputs[name], llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
+	}
+	exec := root.Run(opts...)
+
+	var out outputs
+	if s.module.Sandbox == module.Inside {
+		out.tree = exec.Root()
+	} else {
+		out.tree = exec.AddMount(treeDir, t.Root, treeOpts...)
+	}
+	if s.readonly {
+		out.tree = t.Root
+	}
+	if s.output {
+		out.output = exec.AddMount(outputDir, llb.Scratch(), llb.ContentCache(llb.MountContentCacheOff))
+	}
+	return out, nil
+}
+
+// file returns the step description as canonical JSON.
+func (s step) file(epoch int64) ([]byte, error) {
+	options, err := manifest.Canonical(s.options)
+	if err != nil {
+		return nil, fmt.Errorf("options: %w", err)
+	}
+	c := contract{Tree: treeDir, Options: options, Epoch: epoch}
+	switch s.module.Sandbox {
+	case module.Inside:
+		c.Tree = "/"
+	case module.Tools:
+		c.BuildRoot = "/"
+	}
+	if s.output {
+		c.OutputDir = outputDir
+	}
+	for name := range s.inputs {
+		if c.Inputs == nil {
+			c.Inputs = map[string]string{}
+		}
+		c.Inputs[name] = inputsDir + "/" + name
+	}
+	return json.Marshal(c)
+}
+
+// runner returns the file system that holds the runner of a group, and
+// nothing else but the directories that a step mounts over. It is the same
+// operation wherever the binary comes from, so that all routes share one
+// cache: its key is the content of the copied file.
+func (g *Graph) runner(group module.Group) (llb.State, error) {
+	if g.opt.Runner == nil {
+		return llb.State{}, errors.New("no runner is given")
+	}
+	src, err := g.opt.Runner(g.opt.BuildPlatform)
+	if err != nil {
+		return llb.State{}, err
+	}
+	epoch := llb.WithCreatedTime(unix(0))
+	action := llb.Mkdir("/run", 0o755, epoch)
+	for _, dir := range []string{"/tmp", "/proc", "/sys", "/dev", "/etc"} {
+		action = action.Mkdir(dir, 0o755, epoch)
+	}
+	action = action.Copy(src, "/"+runnerName+"-"+string(group), "/"+runnerName,
+		&llb.CopyInfo{Mode: &llb.ChmodOpt{Mode: 0o755}, CreatedTime: epochTime()})
+	return llb.Scratch().File(action, llb.WithCustomNamef("[internal] runner for %s", group)), nil
+}
+
+// constraints are the options of every operation of a stage.
+func (g *Graph) constraints(at place) []llb.ConstraintsOpt {
+	out := []llb.ConstraintsOpt{llb.Platform(g.opt.BuildPlatform)}
+	if g.opt.NoCache != nil && g.opt.NoCache(at.pipeline.Name) {
+		out = append(out, llb.IgnoreCache)
+	}
+	// A pipeline from a build environment stands in another file.
+	span, ok := at.pipeline.Text.Index.Value(at.stage.Pointer)
+	if ok && g.opt.SourceMap != nil && at.pipeline.Text.File == g.m.File {
+		out = append(out, g.opt.SourceMap.Location([]*pb.Range{Range(span)}))
+	}
+	return out
+}
+
+// Range returns a piece of the manifest in BuildKit's form: lines from 1,
+// characters from 0.
+func Range(span manifest.Span) *pb.Range {
+	position := func(p manifest.Position) *pb.Position {
+		return &pb.Position{Line: int32(p.Line), Character: int32(p.Column - 1)}
+	}
+	return &pb.Range{Start: position(span.Start), End: position(span.End)}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,260 @@
+package stages
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/tree"
+)
+
+// bootEntry is one entry of the boot menu.
+type bootEntry struct {
+	id, title, version string
+	// linux and initrds are paths in the tree.
+	linux   string
+	initrds []string
+	// options is the command line as a BLS entry gives it; own says that
+	// there is one.
+	options string
+	own     bool
+}
+
+const (
+	blsDir = "boot/loader/entries"
+	// maxEntries bounds what is read of a hostile tree.
+	maxEntries = 256
+)
+
+// blsEntries reads the entries of the Boot Loader Specification that the tree
+// has, newest first. Entries whose kernel is not there are left out.
+func blsEntries(in *module.Input, t *tree.Root) ([]bootEntry, error) {
+	files, err := t.ReadDir(blsDir)
+	if missing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var entries []bootEntry
+	for _, f := range files {
+		id, ok := strings.CutSuffix(f.Name(), ".conf")
+		if !ok || id == "" {
+			continue
+		}
+		if len(entries) == maxEntries {
+			return nil, fmt.Errorf("/%s has more than %d entries", blsDir, maxEntries)
+		}
+		name := path.Join(blsDir, f.Name())
+		if hasControl(id) {
+			return nil, fmt.Errorf("/%s: the name %s holds a control character", blsDir, quote(id))
+		}
+		data, err := t.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		e := parseBLS(id, string(data))
+		linux := bootFile(t, e.linux)
+		if linux == "" {
+			in.Logf("/%s is left out: its kernel %s is not in the tree", name, quote(e.linux))
+			continue
+		}
+		e.linux = linux
+		var initrds []string
+		for _, i := range e.initrds {
+			if file := bootFile(t, i); file != "" {
+				initrds = append(initrds, file)
+			} else if !strings.HasPrefix(i, "$") {
+				in.Logf("/%s: its initrd %s is not in the tree", name, quote(i))
+			}
+		}
+		e.initrds = initrds
+		entries = append(entries, e)
+	}
+	sortEntries(entries)
+	return entries, nil
+}
+
+// parseBLS parses one entry. Unknown keys have no meaning here.
+func parseBLS(id, text string) bootEntry {
+	e := bootEntry{id: id}
+	var options []string
+	for _, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		key, value, _ := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
+		value = strings.TrimSpace(value)
+		switch key {
+		case "title":
+			e.title = value
+		case "version":
+			e.version = value
+		case "linux":
+			e.linux = value
+		case "initrd":
+			e.initrds = append(e.initrds, strings.Fields(value)...)
+		case "options":
+			options = append(options, value)
+			e.own = true
+		}
+	}
+	e.options = strings.Join(options, " ")
+	if e.title == "" {
+		e.title = id
+	}
+	return e
+}
+
+// bootFile returns the path in the tree of a file that a BLS entry names. The
+// name is relative to the file system of /boot, but on a system without a
+// separate one it may or may not begin with /boot. It returns "" if there is
+// no such file, or its name could not stand in the configuration.
+func bootFile(t *tree.Root, name string) string {
+	if name == "" || hasControl(name) {
+		return ""
+	}
+	name = path.Clean("/" + name)
+	candidates := []string{"/boot" + name}
+	if strings.HasPrefix(name, "/boot/") {
+		candidates = []string{name, "/boot" + name}
+	}
+	for _, c := range candidates {
+		if st, err := t.Stat(c); err == nil && st.Mode().IsRegular() {
+			return c
+		}
+	}
+	return ""
+}
+
+// initrdNames are the names an initrd has beside its kernel's, by version.
+var initrdNames = []string{"initrd.img-%s", "initramfs-%s.img", "initrd-%s", "initramfs-%s"}
+
+// kernelEntries makes entries for the kernels found in boot, newest first.
+func kernelEntries(t *tree.Root) ([]bootEntry, error) {
+	files, err := t.ReadDir("boot")
+	if missing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	system := prettyName(t)
+	var entries []bootEntry
+	for _, f := range files {
+		version, ok := strings.CutPrefix(f.Name(), "vmlinuz-")
+		if !ok {
+			version, ok = strings.CutPrefix(f.Name(), "vmlinux-")
+		}
+		if !ok || version == "" {
+			continue
+		}
+		linux := bootFile(t, "/boot/"+f.Name())
+		if linux == "" {
+			continue
+		}
+		if len(entries) == maxEntries {
+			return nil, fmt.Errorf("/boot has more than %d kernels", maxEntries)
+		}
+		e := bootEntry{id: version, version: version, title: system + " (" + version + ")", linux: linux}
+		for _, format := range initrdNames {
+			if file := bootFile(t, "/boot/"+fmt.Sprintf(format, version)); file != "" {
+				e.initrds = []string{file}
+				break
+			}
+		}
+		entries = append(entries, e)
+	}
+	sortEntries(entries)
+	return entries, nil
+}
+
+// prettyName returns the name of the system for people.
+func prettyName(t *tree.Root) string {
+	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
+		data, ok, err := readOptional(t, name)
+		if err != nil || !ok {
+			continue
+		}
+		for _, line := range strings.Split(string(data), "\n") {
+			if v, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+				v = strings.Trim(v, `"'`)
+				if v != "" && !hasControl(v) {
+					return v
+				}
+			}
+		}
+	}
+	return "Linux"
+}
+
+// sortEntries puts the newest version first and rescue entries last.
+func sortEntries(entries []bootEntry) {
+	rescue := func(e bootEntry) bool { return strings.Contains(e.version+e.id, "rescue") }
+	slices.SortStableFunc(entries, func(a, b bootEntry) int {
+		if ra, rb := rescue(a), rescue(b); ra != rb {
+			if ra {
+				return 1
+			}
+			return -1
+		}
+		if c := compareVersions(b.version, a.version); c != 0 {
+			return c
+		}
+		return strings.Compare(b.id, a.id)
+	})
+}
+
+// compareVersions compares two versions of kernels: runs of digits as numbers,
+// other runs as text, ~ before the end, and a longer version after a shorter
+// one that it starts with.
+func compareVersions(a, b string) int {
+	for a != "" || b != "" {
+		if a == b {
+			return 0
+		}
+		an, arest := cutRun(a)
+		bn, brest := cutRun(b)
+		switch aDigits, bDigits := isDigits(an), isDigits(bn); {
+		case strings.HasPrefix(an, "~") != strings.HasPrefix(bn, "~"):
+			if strings.HasPrefix(an, "~") {
+				return -1
+			}
+			return 1
+		case an == "" || bn == "":
+			return strings.Compare(an, bn)
+		case aDigits && bDigits:
+			x, y := strings.TrimLeft(an, "0"), strings.TrimLeft(bn, "0")
+			if len(x) != len(y) {
+				return len(x) - len(y)
+			}
+			if c := strings.Compare(x, y); c != 0 {
+				return c
+			}
+		case aDigits != bDigits:
+			if aDigits {
+				return 1
+			}
+			return -1
+		default:
+			if c := strings.Compare(an, bn); c != 0 {
+				return c
+			}
+		}
+		a, b = arest, brest
+	}
+	return 0
+}
+
+func isDigits(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
+
+// cutRun cuts off the first run of digits or of other characters.
+func cutRun(s string) (run, rest string) {
+	digits := isDigits(s)
+	for i := range len(s) {
+		if (s[i] >= '0' && s[i] <= '9') != digits {
+			return s[:i], s[i:]
+		}
+	}
+	return s, ""
+}

@@ -1,0 +1,215 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/osbuildkit/osbuildkit/internal/treetest"
+	"github.com/osbuildkit/osbuildkit/module"
+)
+
+// hostileOptions makes every stage write as much as it can.
+var hostileOptions = map[string][]string{
+	"org.osbuild.fstab":    {`{"filesystems": [{"uuid": "u", "path": "/"}]}`},
+	"org.osbuild.hostname": {`{"hostname": "evil"}`},
+	"org.osbuild.noop":     {`{}`},
+	"org.osbuild.test":     {`{"script": "/usr/bin/true"}`},
+	"org.osbuild.grub2": {
+		`{"root_fs_uuid": "76a22bf4-f153-4541-b6c7-0332c0dfaeac"}`,
+		`{"root_fs_uuid": "76a22bf4-f153-4541-b6c7-0332c0dfaeac", "uefi": {"vendor": "v", "install": true}, "legacy": true}`,
+		`{"root_fs_uuid": "76a22bf4-f153-4541-b6c7-0332c0dfaeac", "uefi": {"vendor": "w"}}`,
+	},
+	"org.osbuild.systemd": {
+		`{"enabled_services": ["a"], "masked_services": ["b"], "masked_generators": ["g"], "default_target": "multi-user.target"}`,
+		`{"disabled_services": ["d"]}`,
+	},
+	"org.osbuild.users": {
+		`{"users": {"new": {"groups": ["wheel"], "home": "/home/new", "key": "k"}}}`,
+		`{"users": {"old": {"gid": "wheel", "groups": [], "key": "k", "password": "!", "force_password_reset": true}}}`,
+	},
+}
+
+// hostileBase holds, by stage, a tree on which the stage succeeds.
+var hostileBase = map[string]treetest.Tree{
+	"org.osbuild.fstab":    {"etc/fstab": treetest.File("")},
+	"org.osbuild.hostname": {"etc/hostname": treetest.File("x\n")},
+	"org.osbuild.noop":     {"etc/hostname": treetest.File("x\n")},
+	"org.osbuild.test":     {"etc/systemd/system/multi-user.target.wants": treetest.Dir(0o755)},
+	"org.osbuild.grub2": {
+		"boot/vmlinuz-1":      treetest.File("kernel"),
+		"boot/initrd.img-1":   treetest.File("initrd"),
+		"boot/loader/entries": treetest.Dir(0o755),
+		"boot/grub2/i386-pc":  treetest.Dir(0o755),
+		"boot/grub2/grub.cfg": treetest.File(""),
+		"boot/grub2/grubenv":  treetest.File(""),
+		"boot/efi/EFI/w":      treetest.Dir(0o755),
+		"etc/default/grub":    treetest.File(""),
+		"usr/lib/os-release":  treetest.File("PRETTY_NAME=X\n"),
+	},
+	"org.osbuild.systemd": {
+		"etc/systemd/system/multi-user.target.wants/d.service": treetest.Link("/usr/lib/systemd/system/d.service"),
+		"etc/systemd/system/a.service.d":                       treetest.Dir(0o755),
+		"usr/lib/systemd/system/a.service":                     treetest.File("[Install]\nWantedBy=multi-user.target\nAlias=z.service\n"),
+		"usr/lib/systemd/system/d.service":                     treetest.File("[Install]\nWantedBy=multi-user.target\n"),
+		"usr/lib/systemd/system/multi-user.target":             treetest.File("[Unit]\n"),
+	},
+	"org.osbuild.users": {
+		"etc/passwd":                    treetest.File("root:x:0:0::/root:/bin/sh\nold:x:1000:1000::/home/old:/bin/sh\n"),
+		"etc/shadow":                    treetest.File("root:*:1::::::\nold:!:1::::::\n"),
+		"etc/group":                     treetest.File("root:x:0:\nwheel:x:10:\nold:x:1000:\n"),
+		"etc/gshadow":                   treetest.File("wheel:::\n"),
+		"etc/subuid":                    treetest.File(""),
+		"etc/login.defs":                treetest.File("USERGROUPS_ENAB yes\nCREATE_HOME yes\n"),
+		"etc/default/useradd":           treetest.File("CREATE_MAIL_SPOOL=yes\n"),
+		"etc/skel/.profile":             treetest.File("skel"),
+		"home/old/.ssh/authorized_keys": treetest.File("").Owner(1000, 1000),
+		"home/old":                      treetest.Dir(0o755).Owner(1000, 1000),
+		"var/spool/mail":                treetest.Dir(0o755),
+	},
+}
+
+// hostileExtra are paths that do not exist in hostileBase and that the stage
+// makes; with those of hostileBase and their parents they are replaced by
+// something hostile, one at a time.
+var hostileExtra = map[string][]string{
+	"org.osbuild.test":    {"etc/systemd/system/osbuild-test.service", "etc/systemd/system/multi-user.target.wants/osbuild-test.service"},
+	"org.osbuild.grub2":   {"boot/grub2/fonts", "boot/grub2/i386-pc/linux.mod", "boot/efi/EFI/v", "boot/efi/EFI/w/grub.cfg", "boot/loader/entries/a.conf"},
+	"org.osbuild.systemd": {"etc/systemd/system/default.target", "etc/systemd/system-generators", "etc/systemd/system/b.service", "etc/systemd/system/a.service.d/x.conf"},
+	"org.osbuild.users":   {"home/new", "home/new/.ssh", "var/spool/mail/new"},
+}
+
+func hostileTargets(stage string) []string {
+	targets := map[string]bool{}
+	names := slices.Collect(maps.Keys(hostileBase[stage]))
+	for _, name := range append(names, hostileExtra[stage]...) {
+		for ; name != "."; name = path.Dir(name) {
+			targets[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(targets))
+}
+
+// buildRoot is a build root that the stage grub2 can use.
+func buildRoot() treetest.Tree {
+	return treetest.Tree{
+		"usr/lib/grub/i386-pc/linux.mod":   treetest.File("linux"),
+		"usr/lib/grub/i386-pc/command.lst": treetest.File("list"),
+		"usr/lib/grub/i386-pc/fdt.lst":     treetest.File("no"),
+		"usr/lib/grub/i386-pc/core.img":    treetest.File("no"),
+		"usr/share/grub/unicode.pf2":       treetest.File("font"),
+		"boot/efi/EFI/BOOT/BOOTX64.EFI":    treetest.File("shim"),
+		"boot/efi/EFI/v/grubx64.efi":       treetest.File("grub"),
+		"boot/efi/EFI/v/fonts/x.pf2":       treetest.File("font"),
+	}
+}
+
+// hostileNodes are what stands in the place of a path. With -short only those
+// are used that lead out of the tree or block.
+func hostileNodes(outside, name string) map[string]treetest.Node {
+	up := strings.Repeat("../", 40)
+	nodes := map[string]treetest.Node{
+		"absolute":  treetest.Link(outside),
+		"relative":  treetest.Link(up + outside[1:]),
+		"proc root": treetest.Link("/proc/self/root" + outside),
+		"same name": treetest.Link(outside + "/" + name),
+		"loop":      treetest.Link(name[strings.LastIndex(name, "/")+1:]),
+		"fifo":      treetest.Fifo(),
+	}
+	if testing.Short() {
+		return nodes
+	}
+	maps.Copy(nodes, map[string]treetest.Node{
+		"proc cwd":       treetest.Link("/proc/self/cwd/" + up + outside[1:]),
+		"directory":      treetest.Dir(0o755),
+		"file":           treetest.File("garbage\x00:\n[Install\nAlias=/../x\nlinux ../../x\n"),
+		"empty file":     treetest.File(""),
+		"dangling":       treetest.Link("/nowhere/at/all"),
+		"dots":           treetest.Link(".."),
+		"root of system": treetest.Link("/"),
+	})
+	return nodes
+}
+
+func TestHostileTrees(t *testing.T) {
+	t.Parallel()
+	for _, m := range Modules() {
+		if len(hostileOptions[m.Name]) == 0 {
+			t.Errorf("hostileOptions has no options for %s", m.Name)
+		}
+		for _, options := range hostileOptions[m.Name] {
+			t.Run(m.Name, func(t *testing.T) {
+				t.Parallel()
+				outside := treetest.New(t, hostileBase[m.Name].With(treetest.Tree{
+					"passwd": treetest.File("canary"), "canary": treetest.File("alive"),
+				}))
+				before := treetest.Read(t, outside)
+				build := treetest.New(t, buildRoot())
+				dir := treetest.New(t, hostileBase[m.Name])
+				if err := runBounded(t, &m, dir, build, options); err != nil {
+					requireUsers(t, err)
+					t.Fatalf("the stage fails on a good tree: %v", err)
+				}
+				for _, target := range hostileTargets(m.Name) {
+					for what, node := range hostileNodes(outside, target) {
+						dir := treetest.New(t, replace(hostileBase[m.Name], target, node))
+						// It may succeed or fail; it may not block, panic or
+						// touch what is outside.
+						_ = runBounded(t, &m, dir, build, options)
+						if t.Failed() {
+							t.Fatalf("with %s as %s", target, what)
+						}
+					}
+					if diff := treetest.Unchanged(before, treetest.Read(t, outside)); diff != "" {
+						t.Fatalf("with %s as a link out of the tree: a directory outside has changed (-want +got):\n%s", target, diff)
+					}
+				}
+			})
+		}
+	}
+}
+
+// requireUsers skips a test that gave files to another user without the right
+// to do so.
+func requireUsers(t *testing.T, err error) {
+	t.Helper()
+	if strings.Contains(err.Error(), "operation not permitted") {
+		t.Skip("giving files to another user needs root")
+	}
+}
+
+// replace puts a node at name and drops what was below it.
+func replace(t treetest.Tree, name string, n treetest.Node) treetest.Tree {
+	out := treetest.Tree{name: n}
+	for p, old := range t {
+		if p != name && !strings.HasPrefix(p, name+"/") {
+			out[p] = old
+		}
+	}
+	return out
+}
+
+// runBounded runs a stage and fails the test if it does not come to an end.
+func runBounded(t *testing.T, m *module.Module, dir, build, options string) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		var log bytes.Buffer
+		done <- m.Run(context.Background(), &module.Input{
+			Tree: dir, BuildRoot: build, Options: json.RawMessage(options), Epoch: testEpoch, Log: &log,
+		})
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(20 * time.Second):
+		t.Errorf("%s does not come to an end", m.Name)
+		return nil
+	}
+}

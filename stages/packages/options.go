@@ -1,0 +1,292 @@
+package packages
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/module"
+)
+
+// DebootstrapOptions are the options of org.osbuildkit.debootstrap.
+type DebootstrapOptions struct {
+	// Suite is the suite or code name of the distribution, such as "trixie".
+	// Debian 12 (bookworm) and later suites are supported.
+	Suite string `json:"suite" jsonschema:"required,pattern=^[A-Za-z0-9][A-Za-z0-9._/+-]*$"`
+	// Mirror is the address of the repository, below which "dists" lies. The
+	// default is the mirror of the build, and without one the distribution's
+	// snapshot archive.
+	Mirror string `json:"mirror,omitempty" jsonschema:"pattern=^(https?|file)://"`
+	// Components lists the components of the repository. The default is main.
+	Components []string `json:"components,omitempty"`
+	// Arch is Debian's name of the architecture. The default is that of the
+	// platform of the build.
+	Arch string `json:"arch,omitempty" jsonschema:"pattern=^[a-z0-9][a-z0-9-]*$"`
+	// Keyring holds the public keys that may sign the repository, as armored
+	// text. The default is the keyring of Debian's archive.
+	Keyring string `json:"keyring,omitempty"`
+	// Variant says what is installed: "minbase" is the packages of priority
+	// required and apt, "required" leaves out apt, and "important" adds the
+	// packages of priority important to minbase.
+	Variant string `json:"variant,omitempty" jsonschema:"enum=minbase,enum=required,enum=important,default=minbase"`
+	// Packages lists further packages to be unpacked together with the base
+	// system. It is meant for what the base system itself needs; packages
+	// whose maintainer scripts must run before they are unpacked, or that
+	// need others to be configured first, belong in org.osbuildkit.apt.
+	Packages []string `json:"packages,omitempty"`
+	// Checksum pins the state of the repository: the checksum of its file
+	// InRelease.
+	Checksum string `json:"checksum,omitempty" jsonschema:"pattern=^sha256:[0-9a-f]{64}$"`
+	// Sources is what the finished tree has as its package sources: each item
+	// is one line of a sources.list ("deb https://…") or one stanza in the
+	// form of deb822 ("Types: deb\nURIs: …"). The default is the snapshot
+	// archive at the date of the repository's release file; an empty list
+	// leaves the tree without sources.
+	Sources *[]string `json:"sources,omitempty"`
+	// PathExcludes lists patterns of paths that are not unpacked, now and by
+	// dpkg ever after, as dpkg's path-exclude takes them, such as
+	// "/usr/share/doc/*".
+	PathExcludes []string `json:"path_excludes,omitempty"`
+	// PathIncludes lists patterns of paths that are unpacked although a
+	// pattern of path_excludes matches them.
+	PathIncludes []string `json:"path_includes,omitempty"`
+	// Clean says whether caches, logs and all that must not be the same on
+	// two machines are removed afterwards. The default is true.
+	Clean *bool `json:"clean,omitempty" jsonschema:"default=true"`
+}
+
+// RepositoryOptions names one repository.
+type RepositoryOptions struct {
+	// Mirror is the address of the repository, below which "dists" lies.
+	Mirror string `json:"mirror,omitempty" jsonschema:"pattern=^(https?|file)://"`
+	// Suite is the suite or code name, such as "trixie-updates".
+	Suite string `json:"suite" jsonschema:"required,pattern=^[A-Za-z0-9][A-Za-z0-9._/+-]*$"`
+	// Components lists the components of the repository. The default is main.
+	Components []string `json:"components,omitempty"`
+	// Arch is Debian's name of the architecture. The default is that of the
+	// tree.
+	Arch string `json:"arch,omitempty" jsonschema:"pattern=^[a-z0-9][a-z0-9-]*$"`
+	// Keyring holds the public keys that may sign the repository, as armored
+	// text. The default is the keyring of Debian's archive.
+	Keyring string `json:"keyring,omitempty"`
+	// Checksum pins the state of the repository: the checksum of its file
+	// InRelease.
+	Checksum string `json:"checksum,omitempty" jsonschema:"pattern=^sha256:[0-9a-f]{64}$"`
+}
+
+// AptOptions are the options of org.osbuildkit.apt.
+type AptOptions struct {
+	// Packages lists the packages to install, each as apt-get takes it: NAME,
+	// NAME=VERSION or NAME:ARCHITECTURE.
+	Packages []string `json:"packages" jsonschema:"required,minItems=1"`
+	// Repos lists the repositories. The default is those of the
+	// org.osbuildkit.debootstrap stage earlier in the pipeline.
+	Repos []RepositoryOptions `json:"repos,omitempty"`
+	// ExcludePackages lists packages that are not installed even if others
+	// depend on them; if there is no other way, the stage fails.
+	ExcludePackages []string `json:"exclude_packages,omitempty"`
+	// InstallRecommends says whether recommended packages are installed too.
+	InstallRecommends bool `json:"install_recommends,omitempty" jsonschema:"default=false"`
+	// Update says whether installed packages are upgraded as well.
+	Update bool `json:"update,omitempty" jsonschema:"default=false"`
+	// Debconf lists answers for debconf, each a line as
+	// debconf-set-selections takes it: "PACKAGE QUESTION TYPE VALUE".
+	Debconf []string `json:"debconf,omitempty"`
+	// Sources replaces the package sources of the finished tree: each item is
+	// one line of a sources.list or one stanza in the form of deb822. Without
+	// it the tree keeps those it has.
+	Sources *[]string `json:"sources,omitempty"`
+	// PathExcludes lists patterns of paths that dpkg does not unpack, in
+	// addition to those that the tree has already.
+	PathExcludes []string `json:"path_excludes,omitempty"`
+	// Clean says whether caches, logs and all that must not be the same on
+	// two machines are removed afterwards. The default is true.
+	Clean *bool `json:"clean,omitempty" jsonschema:"default=true"`
+	// Auth is the name of a build secret whose content is sent to the mirrors
+	// as the Authorization header.
+	Auth string `json:"auth,omitempty"`
+}
+
+// WithDefaults returns the options with defaults filled in; arch is the
+// architecture of the platform.
+func (o DebootstrapOptions) WithDefaults(arch string) DebootstrapOptions {
+	if len(o.Components) == 0 {
+		o.Components = []string{"main"}
+	}
+	if o.Arch == "" {
+		o.Arch = arch
+	}
+	if o.Variant == "" {
+		o.Variant = "minbase"
+	}
+	return o
+}
+
+// ForSolve returns what the part solve depends on.
+func (o DebootstrapOptions) ForSolve() DebootstrapOptions {
+	return DebootstrapOptions{Suite: o.Suite, Components: o.Components, Arch: o.Arch, Keyring: o.Keyring, Variant: o.Variant, Packages: o.Packages}
+}
+
+// ForUnpack returns what the part unpack depends on.
+func (o DebootstrapOptions) ForUnpack() DebootstrapOptions {
+	return DebootstrapOptions{Suite: o.Suite, Arch: o.Arch, PathExcludes: o.PathExcludes, PathIncludes: o.PathIncludes}
+}
+
+// ForConfigure returns what the part configure depends on.
+func (o DebootstrapOptions) ForConfigure() DebootstrapOptions {
+	return DebootstrapOptions{Suite: o.Suite, Arch: o.Arch, Sources: o.Sources}
+}
+
+// Cleaned reports whether the normaliser follows.
+func (o DebootstrapOptions) Cleaned() bool { return o.Clean == nil || *o.Clean }
+
+// ForSolve returns what the parts solve and solve-inside depend on. The
+// repositories keep neither mirror nor checksum: the files are what counts.
+func (o AptOptions) ForSolve() AptOptions {
+	s := AptOptions{Packages: o.Packages, ExcludePackages: o.ExcludePackages, InstallRecommends: o.InstallRecommends, Update: o.Update}
+	for _, r := range o.Repos {
+		r.Mirror, r.Checksum = "", ""
+		s.Repos = append(s.Repos, r)
+	}
+	return s
+}
+
+// ForApply returns what the part apply depends on.
+func (o AptOptions) ForApply() AptOptions {
+	return AptOptions{Packages: o.Packages, Debconf: o.Debconf, Sources: o.Sources, PathExcludes: o.PathExcludes}
+}
+
+// Cleaned reports whether the normaliser follows.
+func (o AptOptions) Cleaned() bool { return o.Clean == nil || *o.Clean }
+
+func checkDebootstrap(options json.RawMessage) []module.Problem {
+	var o DebootstrapOptions
+	if err := json.Unmarshal(options, &o); err != nil {
+		return []module.Problem{{Message: err.Error()}}
+	}
+	var c checker
+	c.suite("/suite", o.Suite)
+	c.components("/components", o.Components)
+	for i, p := range o.Packages {
+		if !debian.ValidPackageName(p) {
+			c.add(fmt.Sprintf("/packages/%d", i), "%q is no name of a package; versions and architectures can be chosen in org.osbuildkit.apt only", p)
+		}
+	}
+	c.patterns("/path_excludes", o.PathExcludes)
+	c.patterns("/path_includes", o.PathIncludes)
+	c.sources(o.Sources)
+	c.keyring("/keyring", o.Keyring)
+	return c.problems
+}
+
+func checkApt(options json.RawMessage) []module.Problem {
+	var o AptOptions
+	if err := json.Unmarshal(options, &o); err != nil {
+		return []module.Problem{{Message: err.Error()}}
+	}
+	var c checker
+	for i, p := range o.Packages {
+		if err := checkAptName(p); err != nil {
+			c.add(fmt.Sprintf("/packages/%d", i), "%v", err)
+		}
+	}
+	for i, p := range o.ExcludePackages {
+		if !debian.ValidPackageName(p) {
+			c.add(fmt.Sprintf("/exclude_packages/%d", i), "%q is no name of a package", p)
+		}
+	}
+	for i, r := range o.Repos {
+		at := fmt.Sprintf("/repos/%d", i)
+		c.suite(at+"/suite", r.Suite)
+		c.components(at+"/components", r.Components)
+		c.keyring(at+"/keyring", r.Keyring)
+	}
+	for i, d := range o.Debconf {
+		if len(strings.Fields(d)) < 3 || strings.ContainsAny(d, "\n\r") {
+			c.add(fmt.Sprintf("/debconf/%d", i), "want one line \"PACKAGE QUESTION TYPE VALUE\"")
+		}
+	}
+	c.patterns("/path_excludes", o.PathExcludes)
+	c.sources(o.Sources)
+	return c.problems
+}
+
+// checkAptName reports why apt-get should not be given p as a package: a
+// leading or trailing minus would be an option or a removal.
+func checkAptName(p string) error {
+	name, ver, hasVersion := strings.Cut(p, "=")
+	name, arch, hasArch := strings.Cut(name, ":")
+	ok := debian.ValidPackageName(name) && !strings.HasSuffix(name, "-") &&
+		(!hasArch || debian.ValidPackageName(arch))
+	if ok && hasVersion {
+		_, err := debian.CompareVersions(ver, "0")
+		ok = err == nil
+	}
+	if !ok {
+		return fmt.Errorf("%q is no package; want NAME, NAME=VERSION or NAME:ARCHITECTURE", p)
+	}
+	return nil
+}
+
+type checker struct{ problems []module.Problem }
+
+func (c *checker) add(pointer, format string, args ...any) {
+	c.problems = append(c.problems, module.Problem{Pointer: pointer, Message: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) suite(pointer, s string) {
+	if s != "" && !cleanPath(s) {
+		c.add(pointer, "%q is no name of a suite; a repository without suites, whose packages lie in one directory, is not supported", s)
+	}
+}
+
+func (c *checker) components(pointer string, list []string) {
+	for i, s := range list {
+		if !cleanPath(s) {
+			c.add(fmt.Sprintf("%s/%d", pointer, i), "%q is no name of a component", s)
+		}
+	}
+}
+
+func (c *checker) patterns(pointer string, list []string) {
+	for i, s := range list {
+		if !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "*") || strings.ContainsAny(s, "\n\r") {
+			c.add(fmt.Sprintf("%s/%d", pointer, i), "%q is no pattern of absolute paths; begin it with a slash", s)
+		}
+	}
+}
+
+func (c *checker) sources(list *[]string) {
+	if list == nil {
+		return
+	}
+	for i, s := range *list {
+		if err := checkSource(s); err != nil {
+			c.add(fmt.Sprintf("/sources/%d", i), "%v", err)
+		}
+	}
+}
+
+func (c *checker) keyring(pointer, text string) {
+	if text == "" {
+		return
+	}
+	if err := debian.CheckKeyring([]byte(text)); err != nil {
+		c.add(pointer, "%v", err)
+	}
+}
+
+// cleanPath reports whether s is a relative path of plain words.
+func cleanPath(s string) bool {
+	if s == "" || path.Clean(s) != s || strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") {
+		return false
+	}
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("._/+-~", c) {
+			return false
+		}
+	}
+	return !strings.Contains(s, "..")
+}

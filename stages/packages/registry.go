@@ -1,0 +1,80 @@
+package packages
+
+import "github.com/osbuildkit/osbuildkit/module"
+
+// Names of the parts that the graph makes the stages out of.
+const (
+	DebootstrapStage     = "org.osbuildkit.debootstrap"
+	DebootstrapSolve     = "org.osbuildkit.debootstrap.solve"
+	DebootstrapUnpack    = "org.osbuildkit.debootstrap.unpack"
+	DebootstrapConfigure = "org.osbuildkit.debootstrap.configure"
+	AptStage             = "org.osbuildkit.apt"
+	AptSolve             = "org.osbuildkit.apt.solve"
+	AptSolveInside       = "org.osbuildkit.apt.solve-inside"
+	AptApply             = "org.osbuildkit.apt.apply"
+	NormalisePart        = "org.osbuildkit.normalise"
+	PreparePart          = "org.osbuildkit.prepare"
+)
+
+// Modules returns the package modules and their parts.
+func Modules() []module.Module {
+	mods := []module.Module{
+		{
+			Name: DebootstrapStage, Sandbox: module.Inside,
+			Summary: "Make a Debian system in an empty tree",
+			Options: func() any { return &DebootstrapOptions{} },
+			Check:   checkDebootstrap,
+		},
+		{
+			Name: DebootstrapSolve, Sandbox: module.Edit,
+			Summary: "Compute the packages of a Debian system",
+			Run:     solveDebootstrap,
+		},
+		{
+			Name: DebootstrapUnpack, Sandbox: module.Edit,
+			Summary: "Unpack the packages of a Debian system into an empty tree",
+			Run:     unpackDebootstrap,
+		},
+		{
+			Name: DebootstrapConfigure, Sandbox: module.Inside,
+			Summary: "Configure unpacked packages",
+			Run:     configureDebootstrap,
+		},
+		{
+			Name: AptStage, Sandbox: module.Inside,
+			Summary: "Install Debian packages with all that they need",
+			Options: func() any { return &AptOptions{} },
+			Check:   checkApt,
+		},
+		{
+			Name: AptSolve, Sandbox: module.Tools,
+			Summary: "Compute what apt would install, with the build root's apt",
+			Run:     solveAptTools,
+		},
+		{
+			Name: AptSolveInside, Sandbox: module.Inside,
+			Summary: "Compute what apt would install, with the tree's own apt",
+			Run:     solveAptInside,
+		},
+		{
+			Name: AptApply, Sandbox: module.Inside,
+			Summary: "Install downloaded packages",
+			Run:     applyApt,
+		},
+		{
+			Name: NormalisePart, Sandbox: module.Edit,
+			Summary: "Remove what differs between two builds or belongs to one machine",
+			Run:     normalise,
+		},
+		{
+			Name: PreparePart, Sandbox: module.Edit,
+			Summary: "Make a tree ready to be the root of a step",
+			Run:     prepare,
+		},
+	}
+	for i := range mods {
+		mods[i].Kind = module.Stage
+		mods[i].Group = module.GroupPackages
+	}
+	return mods
+}

@@ -1,0 +1,119 @@
+package packages
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/osbuildkit/osbuildkit/debian"
+)
+
+// repository is one repository as the builder lays it out for a solve part:
+// DIR/N/dists/SUITE/InRelease and the index files below it.
+type repository struct {
+	dir     string
+	suite   string
+	release *debian.Release
+	indexes []debian.IndexFile
+	info    debian.Repository
+}
+
+// openRepository reads and checks the files of repository number n.
+func openRepository(dir string, n int, o RepositoryOptions) (*repository, error) {
+	r := &repository{dir: filepath.Join(dir, strconv.Itoa(n)), suite: o.Suite}
+	if !cleanPath(o.Suite) {
+		return nil, fmt.Errorf("%q is no name of a suite", o.Suite)
+	}
+	f, err := os.Open(r.path("InRelease"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("suite %s: repository %d has no file dists/%s/InRelease", o.Suite, n, o.Suite)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, debian.MaxInRelease+1))
+	if err != nil {
+		return nil, err
+	}
+	if r.release, err = debian.ParseInRelease(data, []byte(o.Keyring)); err != nil {
+		return nil, fmt.Errorf("suite %s: %w", o.Suite, err)
+	}
+	if r.indexes, err = r.release.PackagesIndexes(o.Components, o.Arch); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	r.info = debian.Repository{
+		Suite: o.Suite, Origin: r.release.Origin, Label: r.release.Label, Codename: r.release.Codename,
+		Components: o.Components, Date: r.release.Date, InRelease: "sha256:" + hex.EncodeToString(sum[:]),
+	}
+	return r, nil
+}
+
+func (r *repository) path(name string) string {
+	return filepath.Join(r.dir, "dists", filepath.FromSlash(r.suite), filepath.FromSlash(name))
+}
+
+// checked returns the content of an index file once its checksum is right.
+func (r *repository) checked(ix debian.IndexFile) ([]byte, error) {
+	f, err := os.Open(r.path(ix.Path))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var buf bytes.Buffer
+	buf.Grow(int(min(ix.Size, 64<<20)) + 512)
+	if _, err := io.Copy(&buf, io.LimitReader(f, ix.Size+1)); err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(buf.Bytes()); hex.EncodeToString(sum[:]) != ix.SHA256 {
+		return nil, fmt.Errorf("suite %s: %s is not the file that the release file lists: its SHA256 is %x, not %s", r.suite, ix.Path, sum, ix.SHA256)
+	}
+	return buf.Bytes(), nil
+}
+
+// read adds the packages of the repository to an index.
+func (r *repository) read(x *debian.Index, number int) error {
+	for _, ix := range r.indexes {
+		data, err := r.checked(ix)
+		if err != nil {
+			return err
+		}
+		d, err := debian.Decompress(ix.Path, bytes.NewReader(data))
+		if err != nil {
+			return err
+		}
+		if err := x.Read(number, d); err != nil {
+			return fmt.Errorf("suite %s: %s: %w", r.suite, ix.Path, err)
+		}
+	}
+	return nil
+}
+
+// readList reads the package list in a directory.
+func readList(dir string) (*debian.PackageList, error) {
+	data, err := os.ReadFile(filepath.Join(dir, debian.ListFile))
+	if err != nil {
+		return nil, err
+	}
+	return debian.ParseList(data)
+}
+
+// writeList writes the package list into the output directory of a part.
+func writeList(dir string, list *debian.PackageList) error {
+	if dir == "" {
+		return errors.New("the contract names no \"output_dir\"")
+	}
+	data, err := list.Encode()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, debian.ListFile), data, 0o644)
+}

@@ -1,0 +1,18 @@
+package stages
+
+import "github.com/osbuildkit/osbuildkit/module"
+
+//go:generate go run ../internal/schemagen
+
+// Modules returns the stages of the package, sorted by name.
+func Modules() []module.Module {
+	return []module.Module{
+		fstabStage,
+		grub2Stage,
+		hostnameStage,
+		noopStage,
+		systemdStage,
+		testStage,
+		usersStage,
+	}
+}
