@@ -3,6 +3,7 @@ package debian
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +11,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
-
-	"compress/gzip"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
@@ -187,8 +187,8 @@ func decompressMember(name string, r io.Reader) (io.Reader, func(), error) {
 	none := func() {}
 	switch path.Ext(name) {
 	case ".xz":
-		x, err := xz.NewReader(r, maxDictionary)
-		return x, none, err
+		x, done, err := xzReader(r)
+		return x, done, err
 	case ".zst":
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxDictionary), zstd.WithDecoderLowmem(true))
 		if err != nil {
@@ -202,6 +202,24 @@ func decompressMember(name string, r io.Reader) (io.Reader, func(), error) {
 		return r, none, nil
 	}
 	return nil, none, fmt.Errorf("unknown compression %q; known are xz, zst and gz", path.Ext(name))
+}
+
+// xzReaders keeps decompressors: each has a dictionary of 8 MiB and more, and
+// a system is made of hundreds of members.
+var xzReaders sync.Pool
+
+func xzReader(r io.Reader) (io.Reader, func(), error) {
+	x, _ := xzReaders.Get().(*xz.Reader)
+	var err error
+	if x == nil {
+		x, err = xz.NewReader(r, maxDictionary)
+	} else {
+		err = x.Reset(r)
+	}
+	if err != nil {
+		return nil, func() {}, err
+	}
+	return x, func() { xzReaders.Put(x) }, nil
 }
 
 // arReader reads the members of an ar archive in turn.

@@ -97,6 +97,7 @@ type Graph struct {
 	trees   map[string]Tree
 	toolbox *llb.State
 	repos   map[string]*debian.Release
+	runners map[module.Group]llb.State
 }
 
 // New returns the graph of a manifest that manifest.Load has checked.
@@ -104,7 +105,7 @@ func New(m *manifest.Manifest, opt Options) *Graph {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}}
+	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, runners: map[module.Group]llb.State{}}
 }
 
 // Pipeline returns the state of the pipeline with the given name after its

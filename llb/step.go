@@ -180,6 +180,9 @@ func (s step) file(epoch int64) ([]byte, error) {
 // operation wherever the binary comes from, so that all routes share one
 // cache: its key is the content of the copied file.
 func (g *Graph) runner(group module.Group) (llb.State, error) {
+	if st, ok := g.runners[group]; ok {
+		return st, nil
+	}
 	if g.opt.Runner == nil {
 		return llb.State{}, errors.New("no runner is given")
 	}
@@ -194,7 +197,9 @@ func (g *Graph) runner(group module.Group) (llb.State, error) {
 	}
 	action = action.Copy(src, "/"+runnerName+"-"+string(group), "/"+runnerName,
 		&llb.CopyInfo{Mode: &llb.ChmodOpt{Mode: 0o755}, CreatedTime: epochTime()})
-	return llb.Scratch().File(action, llb.WithCustomNamef("[internal] runner for %s", group)), nil
+	st := llb.Scratch().File(action, llb.WithCustomNamef("[internal] runner for %s", group))
+	g.runners[group] = st
+	return st, nil
 }
 
 // constraints are the options of every operation of a stage.

@@ -169,6 +169,7 @@ func (r *request) config() frontend.Config {
 		Runner: func(_ context.Context, c gwclient.Client, p ocispecs.Platform) (llb.State, error) {
 			return llb.Local(runnerLocal(p.Architecture),
 				llb.SessionID(c.BuildOpts().SessionID),
+				llb.LocalUniqueID(runnerLocal(p.Architecture)),
 				llb.SharedKeyHint(runnerLocal(p.Architecture)),
 				llb.WithCustomName("[internal] load the runners")), nil
 		},

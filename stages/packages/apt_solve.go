@@ -124,7 +124,7 @@ func solveApt(ctx context.Context, in *module.Input, s aptSolver) error {
 
 // aptCommand is how apt is asked for the list.
 func aptCommand(o AptOptions) []string {
-	args := []string{"-qq", "--print-uris", "-y", "--allow-downgrades", "-o", "Acquire::ForceHash=SHA256"}
+	args := []string{"-q", "--print-uris", "-y", "--allow-downgrades", "-o", "Acquire::ForceHash=SHA256"}
 	if !o.InstallRecommends {
 		args = append(args, "--no-install-recommends")
 	}
