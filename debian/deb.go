@@ -61,7 +61,10 @@ func (d *Deb) DataStream() io.Reader { return d.data }
 
 // Close releases the decompressor. It does not close the reader that the
 // package was opened from.
-func (d *Deb) Close() { d.done() }
+func (d *Deb) Close() {
+	d.done()
+	d.done, d.data = func() {}, bytes.NewReader(nil)
+}
 
 // OpenDeb reads a package file (deb(5), format 2.0) up to its data. Members
 // compressed with xz, zstd or gzip and such that are not compressed are

@@ -1,0 +1,15 @@
+// Package test holds the end-to-end tests: the real command line, the real
+// embedded engine, real runc and real packages.
+//
+// They carry the build tag e2e, need root, and run with
+//
+//	OSBUILDKIT=$PWD/bin/osbuildkit go test -count=1 -tags e2e ./test/...
+//
+// All tests share one store, so that a tree is built once: the directory that
+// OSBUILDKIT_TEST_STORE names, else a new one below the temporary directory,
+// which is removed at the end unless OSBUILDKIT_TEST_KEEP is set. Packages come
+// through a Mirror of the test's own on loopback, in front of the mirror that
+// OSBUILDKIT_TEST_MIRROR names, else that of this machine's apt, else the
+// snapshot archive. The mirror keeps what it has fetched, counts requests, and
+// can be told to fail.
+package test

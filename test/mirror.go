@@ -1,0 +1,329 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/osbuildkit/osbuildkit/debian"
+)
+
+// mirrorPrefix is the path below which a Mirror serves.
+const mirrorPrefix = "/debian"
+
+// fetchTimeout bounds one attempt to fetch a file from the upstream mirror.
+const fetchTimeout = 5 * time.Minute
+
+// Upstream returns the address of the mirror that packages come from: the one
+// that OSBUILDKIT_TEST_MIRROR names, else that of this machine's apt, else the
+// snapshot archive.
+func Upstream(suite string) string {
+	if m := os.Getenv("OSBUILDKIT_TEST_MIRROR"); m != "" {
+		return m
+	}
+	if m, err := debian.ClientMirror("/etc/apt", suite); err == nil {
+		return m
+	}
+	return debian.SnapshotMirror(suite)
+}
+
+// FaultKind is a way to fail.
+type FaultKind int
+
+// The ways in which a Mirror can fail.
+const (
+	// NotFound answers 404.
+	NotFound FaultKind = iota
+	// Hang answers nothing until the fault is lifted or the client goes.
+	Hang
+	// Corrupt changes one byte in the middle of the file.
+	Corrupt
+	// Truncate promises the whole file and ends the connection after half.
+	Truncate
+)
+
+// Fault is a failure that a Mirror has been told to show.
+type Fault struct {
+	// Hit is closed when the first request meets the fault.
+	Hit chan struct{}
+
+	kind    FaultKind
+	pattern string
+	hit     sync.Once
+	lifted  chan struct{}
+	lift    sync.Once
+}
+
+// Lift ends the fault. It may be called more than once.
+func (f *Fault) Lift() { f.lift.Do(func() { close(f.lifted) }) }
+
+func (f *Fault) active() bool {
+	select {
+	case <-f.lifted:
+		return false
+	default:
+		return true
+	}
+}
+
+// Mirror is a mirror of a package archive on loopback. It fetches each file
+// from its upstream once and keeps it in a directory. Files below dists are
+// asked for again by the first request of each Mirror, and served as they are
+// then, so that the archive does not change under a running test.
+type Mirror struct {
+	upstream *url.URL
+	dir      string
+	listener net.Listener
+	server   *http.Server
+
+	mu       sync.Mutex
+	requests []string
+	faults   []*Fault
+	files    map[string]*sync.Mutex
+	fresh    map[string]bool
+}
+
+// StartMirror serves the archive at the address upstream on a free port of
+// loopback until Close. Files are kept below dir.
+func StartMirror(upstream, dir string) (*Mirror, error) {
+	u, err := url.Parse(upstream)
+	if err != nil {
+		return nil, fmt.Errorf("upstream mirror: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	m := &Mirror{upstream: u, dir: dir, listener: l, files: map[string]*sync.Mutex{}, fresh: map[string]bool{}}
+	m.server = &http.Server{Handler: m, ReadHeaderTimeout: time.Minute}
+	go func() { _ = m.server.Serve(l) }() // ends with Close
+	return m, nil
+}
+
+// URL returns the address of the mirror.
+func (m *Mirror) URL() string { return "http://" + m.listener.Addr().String() + mirrorPrefix }
+
+// Close ends the server and lifts all faults.
+func (m *Mirror) Close() error {
+	m.mu.Lock()
+	for _, f := range m.faults {
+		f.Lift()
+	}
+	m.mu.Unlock()
+	return m.server.Close()
+}
+
+// Inject makes requests fail whose path matches the pattern of path.Match, or
+// ends in it. Paths are relative to the mirror, as in "pool/main/h/hello/*".
+func (m *Mirror) Inject(kind FaultKind, pattern string) *Fault {
+	f := &Fault{kind: kind, pattern: pattern, Hit: make(chan struct{}), lifted: make(chan struct{})}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.faults = append(m.faults, f)
+	return f
+}
+
+// Requests returns the number of requests so far whose path matches the
+// pattern, as for Inject.
+func (m *Mirror) Requests(pattern string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, r := range m.requests {
+		if matches(pattern, r) {
+			n++
+		}
+	}
+	return n
+}
+
+func matches(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
+	return err == nil && ok || strings.HasSuffix(name, pattern)
+}
+
+// ServeHTTP answers one request.
+func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, ok := strings.CutPrefix(path.Clean(r.URL.Path), mirrorPrefix+"/")
+	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		http.NotFound(w, r)
+		return
+	}
+	fault := m.note(name)
+	if fault != nil {
+		fault.hit.Do(func() { close(fault.Hit) })
+		switch fault.kind {
+		case NotFound:
+			http.NotFound(w, r)
+			return
+		case Hang:
+			select {
+			case <-fault.lifted:
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}
+	file, err := m.file(r.Context(), name)
+	if err != nil {
+		code := http.StatusBadGateway
+		var status statusError
+		if errors.As(err, &status) {
+			code = int(status)
+		}
+		http.Error(w, err.Error(), code)
+		return
+	}
+	if fault != nil && fault.kind != Hang {
+		damaged(w, file, fault.kind)
+		return
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("ETag", fmt.Sprintf("%q", strconv.FormatInt(st.Size(), 16)+"-"+strconv.FormatInt(st.ModTime().UnixNano(), 16)))
+	http.ServeContent(w, r, "", st.ModTime(), f)
+}
+
+// note counts a request and returns the fault that it meets, if any.
+func (m *Mirror) note(name string) *Fault {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.requests = append(m.requests, name)
+	for _, f := range m.faults {
+		if f.active() && matches(f.pattern, name) {
+			return f
+		}
+	}
+	return nil
+}
+
+// damaged sends a file as no good mirror would.
+func damaged(w http.ResponseWriter, file string, kind FaultKind) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	if kind == Truncate {
+		// The server notices that less was written than promised and closes.
+		_, _ = w.Write(data[:len(data)/2])
+		return
+	}
+	data = bytes.Clone(data)
+	data[len(data)/2] ^= 0xff
+	_, _ = w.Write(data)
+}
+
+// statusError is an answer of the upstream that is not a file.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("the upstream mirror answers %d", int(e)) }
+
+// file returns the kept copy of a file and fetches it if there is none. A
+// file is fetched once, however many ask for it.
+func (m *Mirror) file(ctx context.Context, name string) (string, error) {
+	// One flat directory of hashed names: no name can lead out of it, and none
+	// can be a file and a directory.
+	sum := sha256.Sum256([]byte(m.upstream.String() + " " + name))
+	kept := filepath.Join(m.dir, hex.EncodeToString(sum[:16]))
+	m.mu.Lock()
+	lock := m.files[name]
+	if lock == nil {
+		lock = new(sync.Mutex)
+		m.files[name] = lock
+	}
+	m.mu.Unlock()
+	lock.Lock()
+	defer lock.Unlock()
+	_, err := os.Stat(kept)
+	volatile := strings.HasPrefix(name, "dists/") && !strings.Contains(name, "/by-hash/")
+	if err == nil && (!volatile || m.fresh[name]) {
+		return kept, nil
+	}
+	ferr := m.fetch(ctx, name, kept)
+	if ferr != nil && err == nil {
+		ferr = nil // yesterday's file is better than none
+	}
+	if ferr == nil {
+		m.mu.Lock()
+		m.fresh[name] = true
+		m.mu.Unlock()
+	}
+	return kept, ferr
+}
+
+// fetch gets one file from the upstream; it gets its name when it is whole.
+func (m *Mirror) fetch(ctx context.Context, name, kept string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	defer cancel()
+	var err error
+	for range 3 {
+		if err = m.attempt(ctx, name, kept); err == nil || errors.As(err, new(statusError)) {
+			return err
+		}
+		time.Sleep(time.Second)
+	}
+	return err
+}
+
+func (m *Mirror) attempt(ctx context.Context, name, kept string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.upstream.JoinPath(name).String(), nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return statusError(res.StatusCode)
+	}
+	f, err := os.CreateTemp(m.dir, ".part-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	n, err := io.Copy(f, res.Body)
+	err = errors.Join(err, f.Close())
+	if err == nil && res.ContentLength >= 0 && n != res.ContentLength {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	if when, err := http.ParseTime(res.Header.Get("Last-Modified")); err == nil {
+		if err := os.Chtimes(f.Name(), when, when); err != nil {
+			return err
+		}
+	}
+	return os.Rename(f.Name(), kept)
+}
