@@ -183,8 +183,6 @@ func TestQemuFormats(t *testing.T) {
 			checkRaw(t, image)
 			continue
 		}
-		// Access times of the tree may be in the image with old tools, but
-		// the two first images were made within the same second or clamped.
 		if msg, err := exec.Command("qemu-img", "check", "-q", "-f", tc.format, image).CombinedOutput(); err != nil && tc.format != "vmdk" {
 			t.Errorf("%s: %s", tc.format, msg)
 		}
@@ -196,29 +194,12 @@ func TestQemuFormats(t *testing.T) {
 	}
 }
 
-// compare checks that an image holds the disk in raw, apart from the times
-// that an old mke2fs takes from the builder.
+// compare checks that an image holds the disk in the file raw.
 func compare(t *testing.T, raw, image, format string) {
 	t.Helper()
-	back := filepath.Join(t.TempDir(), "back.raw")
-	if msg, err := exec.Command("qemu-img", "convert", "-f", format, "-O", "raw", image, back).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %s", format, msg)
+	if msg, err := exec.Command("qemu-img", "compare", "-f", "raw", "-F", format, raw, image).CombinedOutput(); err != nil {
+		t.Errorf("%s: %v: %s", format, err, msg)
 	}
-	a, err := os.ReadFile(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(back)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(a) != len(b) || !bytes.Equal(a[:1<<20], b[:1<<20]) {
-		t.Errorf("%s: the first MiB or the size differ", format)
-	}
-	if out, err := exec.Command("mke2fs", "-V").CombinedOutput(); err == nil && !bytes.Contains(out, []byte("1.47.0")) && !bytes.Equal(a, b) {
-		t.Errorf("%s: the content differs from raw", format)
-	}
-	checkRaw(t, back)
 }
 
 // checkRaw lets other programs look at the disk.

@@ -55,6 +55,8 @@ type ClientSource struct {
 // ClientMirror returns the address of the mirror that the apt configuration
 // in dir uses for Debian: that of the first source that has the suite, else
 // that of the first one which by its suite or address is Debian's archive.
+// Security updates are an archive of their own, so a suite of theirs takes a
+// mirror that has such suites only.
 func ClientMirror(dir, suite string) (string, error) {
 	all, err := ClientMirrors(dir)
 	if err != nil {
@@ -67,6 +69,14 @@ func ClientMirror(dir, suite string) (string, error) {
 		if usable(s) && s.Suite == suite {
 			return s.URI, nil
 		}
+	}
+	if strings.HasSuffix(suite, "-security") {
+		for _, s := range all {
+			if usable(s) && strings.HasSuffix(s.Suite, "-security") {
+				return s.URI, nil
+			}
+		}
+		return "", fmt.Errorf("the apt configuration in %s names no mirror of security updates", dir)
 	}
 	for _, s := range all {
 		// The archives of security updates, ports and backports have

@@ -58,6 +58,8 @@ func TestClientMirror(t *testing.T) {
 		{"another suite of Debian", "deb http://x.example.org/repo stuff main\ndeb http://a.example.org/mirror bookworm main\n", "trixie", "http://a.example.org/mirror"},
 		{"by its address", "deb http://a.example.org/debian bookworm-updates main\n", "trixie", "http://a.example.org/debian"},
 		{"not the security archive", "deb http://a.example.org/debian-security bookworm-security main\ndeb http://a.example.org/debian bookworm main\n", "trixie", "http://a.example.org/debian"},
+		{"the security archive for its suites", "deb http://a.example.org/debian trixie main\ndeb http://a.example.org/sec bookworm-security main\n", "trixie-security", "http://a.example.org/sec"},
+		{"no security archive", "deb http://a.example.org/debian trixie main\n", "trixie-security", ""},
 		{"not a disc", "deb cdrom:[x]/ bookworm main\ndeb file:/srv/debian trixie main\n", "trixie", ""},
 		{"none", "", "trixie", ""},
 	}

@@ -263,9 +263,12 @@ func (m *Mirror) file(ctx context.Context, name string) (string, error) {
 	m.mu.Unlock()
 	lock.Lock()
 	defer lock.Unlock()
+	m.mu.Lock()
+	fresh := m.fresh[name]
+	m.mu.Unlock()
 	_, err := os.Stat(kept)
 	volatile := strings.HasPrefix(name, "dists/") && !strings.Contains(name, "/by-hash/")
-	if err == nil && (!volatile || m.fresh[name]) {
+	if err == nil && (!volatile || fresh) {
 		return kept, nil
 	}
 	ferr := m.fetch(ctx, name, kept)

@@ -56,6 +56,11 @@ func applyApt(ctx context.Context, in *module.Input) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, undo()) }()
+	undoJournal, err := journalInMemory(t)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, undoJournal()) }()
 	if err := preseed(ctx, in, o.Debconf); err != nil {
 		return err
 	}

@@ -39,6 +39,11 @@ func configureDebootstrap(ctx context.Context, in *module.Input) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, undo()) }()
+	undoJournal, err := journalInMemory(t)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, undoJournal()) }()
 	if err := earlyScripts(ctx, in, t); err != nil {
 		return err
 	}

@@ -286,3 +286,45 @@ func TestPolicy(t *testing.T) {
 		r.Close()
 	}
 }
+
+func TestJournal(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		files map[string]string
+		moved bool
+	}{
+		"empty":     {map[string]string{"var/lib/dpkg/updates/": "", "run/": ""}, true},
+		"not empty": {map[string]string{"var/lib/dpkg/updates/0001": "x", "run/": ""}, false},
+		"missing":   {map[string]string{"var/lib/dpkg/": ""}, false},
+	} {
+		root := makeTree(t, tt.files)
+		r, err := tree.Open(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := contents(t, root)
+		undo, err := journalInMemory(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		target, err := os.Readlink(filepath.Join(root, journalDir))
+		if moved := err == nil && target == "/"+journalMemory; moved != tt.moved {
+			t.Errorf("%s: moved %v, want %v", name, moved, tt.moved)
+		}
+		if tt.moved {
+			if err := r.WriteFile(journalDir+"/0000", []byte("x"), 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := undo(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, contents(t, root)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if st, err := os.Lstat(filepath.Join(root, journalDir)); tt.moved && (err != nil || !st.IsDir()) {
+			t.Errorf("%s: %v", name, err)
+		}
+		r.Close()
+	}
+}

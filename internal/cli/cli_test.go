@@ -1,0 +1,301 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/buildkit/client"
+	digest "github.com/opencontainers/go-digest"
+	"github.com/tonistiigi/fsutil"
+)
+
+// execute runs the command line in this process.
+func execute(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	a := &app{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs}
+	code = a.run(t.Context(), args)
+	return code, out.String(), errs.String()
+}
+
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	const good = `{"stages": [{"name": "org.osbuild.hostname", "options": {"hostname": "a"}}]}`
+	const bad = `{"stages": [{"name": "org.osbuild.hostnam"}], "assembler": 3}`
+	cases := []struct {
+		name, stdin, stdout, stderr string
+		args                        []string
+		code                        int
+	}{
+		{name: "valid", args: []string{"check", "-"}, stdin: good, stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n"},
+		{name: "invalid", args: []string{"check", "-"}, stdin: bad, code: 2, stderr: `<stdin>:1:22: unknown stage "org.osbuild.hostnam" (at /stages/0/name); did you mean "org.osbuild.hostname"?
+     1 | {"stages": [{"name": "org.osbuild.hostnam"}], "assembler": 3}
+       |                      ^^^^^^^^^^^^^^^^^^^^^
+<stdin>:1:60: the assembler must be an object, found a number (at /assembler)
+     1 | {"stages": [{"name": "org.osbuild.hostnam"}], "assembler": 3}
+       |                                                            ^
+`},
+		{name: "build checks first", args: []string{"build", "--builder", "unix:///nonexistent", "-"}, stdin: "{", code: 2,
+			stderr: "<stdin>:1:2: "},
+		{name: "unpinned", args: []string{"check", "-"}, stdin: `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie"}}]}`,
+			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n",
+			stderr: "<stdin>:1:13: warning: the repository is not pinned, so the result changes when it does: give the \"checksum\" of its InRelease file\n"},
+		{name: "no file", args: []string{"check", "/nonexistent/x.json"}, code: 2, stderr: "osbuildkit: open /nonexistent/x.json: no such file or directory\n"},
+		{name: "no argument", args: []string{"build"}, code: 2, stderr: "osbuildkit: osbuildkit build takes one MANIFEST, or - for standard input; see 'osbuildkit build --help'\n"},
+		{name: "unknown flag", args: []string{"build", "--nonsense", "-"}, code: 2, stderr: "osbuildkit: unknown flag: --nonsense\n"},
+		{name: "libdir", args: []string{"build", "--libdir", "x", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --libdir: stages and assemblers of your own are not supported yet\n"},
+		{name: "progress", args: []string{"build", "--progress", "loud", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --progress \"loud\": choose auto, plain, tty, quiet or rawjson\n"},
+		{name: "build-arg", args: []string{"build", "--build-arg", "x", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --build-arg \"x\": write NAME=VALUE\n"},
+		{name: "two exports", args: []string{"build", "--target", "tree", "--export", "build", "-"}, stdin: good, code: 2,
+			stderr: "osbuildkit: --export build: one pipeline is built at a time, and it is already tree\n"},
+		{name: "no stage", args: []string{"stages", "org.osbuild.nonsense"}, code: 2,
+			stderr: "osbuildkit: no stage or assembler \"org.osbuild.nonsense\"; 'osbuildkit stages' lists them\n"},
+		{name: "boot nothing", args: []string{"boot", "/nonexistent.qcow2"}, code: 2, stderr: "osbuildkit: open /nonexistent.qcow2: no such file or directory\n"},
+		{name: "boot no image", args: []string{"boot", "cli_test.go"}, code: 2,
+			stderr: "osbuildkit: cli_test.go is no disk image that can boot: no known format, and no boot signature as a raw disk would have\n"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := execute(t, c.stdin, c.args...)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			if d := cmp.Diff(c.stdout, stdout); d != "" {
+				t.Errorf("stdout:\n%s", d)
+			}
+			// A syntax error's own words are tested where they are made.
+			if strings.HasSuffix(c.stderr, ": ") && strings.HasPrefix(stderr, c.stderr) {
+				return
+			}
+			if d := cmp.Diff(c.stderr, stderr); d != "" {
+				t.Errorf("stderr:\n%s", d)
+			}
+		})
+	}
+}
+
+func TestTooLargeManifest(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := execute(t, strings.Repeat(" ", maxManifest+1), "check", "-")
+	if want := "osbuildkit: -: larger than 16 MiB, which is the limit of BuildKit for a build file\n"; code != 2 || stderr != want {
+		t.Errorf("%d %q", code, stderr)
+	}
+}
+
+func TestInspect(t *testing.T) {
+	t.Parallel()
+	code, stdout, _ := execute(t, `{"stages": [{"name": "org.osbuild.noop"}]}`, "inspect", "-")
+	// The id is osbuild's own for this pipeline.
+	if want := "beda46704765a47e6d4f44aff22168ae36866c9c0e6e11552b775b77776b2969"; code != 0 || strings.Count(stdout, want) != 3 {
+		t.Errorf("%d\n%s", code, stdout)
+	}
+}
+
+func TestStages(t *testing.T) {
+	t.Parallel()
+	code, stdout, _ := execute(t, "", "stages")
+	for _, name := range []string{"org.osbuild.hostname", "org.osbuildkit.apt", "org.osbuild.qemu"} {
+		if !strings.Contains(stdout, name) {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+	if strings.Contains(stdout, "org.osbuildkit.prepare") || code != 0 {
+		t.Errorf("%d: parts are listed:\n%s", code, stdout)
+	}
+	if code, stdout, _ = execute(t, "", "stages", "org.osbuild.qemu"); code != 0 || !strings.Contains(stdout, "ptuuid") {
+		t.Errorf("%d:\n%s", code, stdout)
+	}
+}
+
+func TestExcerpt(t *testing.T) {
+	t.Parallel()
+	long := `{"stages": [` + strings.Repeat(" ", 300) + `{"nam": 1}]}`
+	for _, text := range []string{"{\n\t\"stagess\": []\n}", long, "\ufeff{\"ü\": 1, \"stagess\": 2}\r\n"} {
+		code, _, stderr := execute(t, text, "check", "-")
+		lines := strings.Split(stderr, "\n")
+		if code != 2 || len(lines) < 3 {
+			t.Fatalf("%d %q", code, stderr)
+		}
+		shown, marks := []rune(lines[1]), []rune(lines[2])
+		at := strings.IndexRune(string(marks), '^')
+		if at < 0 || len(shown) > maxLine+9 {
+			t.Fatalf("no mark, or a line of %d characters: %q", len(shown), stderr)
+		}
+		from := len([]rune(string(marks)[:at]))
+		if got := string(shown[from:min(len(shown), from+len(marks)-from)]); !strings.HasPrefix(got, `"stagess"`) && !strings.HasPrefix(got, `"nam"`) && !strings.HasPrefix(got, `{"nam"`) && !strings.HasPrefix(got, `"ü"`) {
+			t.Errorf("the mark is under %q", got)
+		}
+	}
+}
+
+func TestPartialIsSparseAndAtomic(t *testing.T) {
+	t.Parallel()
+	target := filepath.Join(t.TempDir(), "disk.raw")
+	p, err := newPartial(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make([]byte, 8<<20+100)
+	copy(want[5<<20:], "here")
+	want[len(want)-1] = 1
+	for at := 0; at < len(want); at += 1 << 20 {
+		if _, err := p.Write(want[at:min(at+1<<20, len(want))]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(target); err == nil {
+		t.Error("the file has its name before it is whole")
+	}
+	if err := p.commit(int64(len(want)), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	p.discard()
+	got, err := os.ReadFile(target)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("content differs: %v", err)
+	}
+	st, _ := os.Stat(target)
+	if used := st.Sys().(*syscall.Stat_t).Blocks * 512; used > 1<<20 || st.Mode().Perm() != 0o640 {
+		t.Errorf("%d bytes on disk, mode %o", used, st.Mode().Perm())
+	}
+	q, err := newPartial(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.discard()
+	entries, _ := os.ReadDir(filepath.Dir(target))
+	if len(entries) != 1 {
+		t.Errorf("left over: %v", entries)
+	}
+}
+
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "image")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("abc")
+	const sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+	k := openKnown(dir)
+	if !k.matches(file, 3, sum) || k.matches(file, 4, sum) || k.matches(file, 3, strings.Repeat("0", 64)) || k.matches(dir, 3, sum) {
+		t.Error("a file is taken for what it is not")
+	}
+	k.save()
+	k = openKnown(dir)
+	if len(k.files) != 1 || !k.matches(file, 3, sum) {
+		t.Errorf("not remembered: %v", k.files)
+	}
+	write("xyz")
+	os.Chtimes(file, time.Now(), time.Now().Add(time.Hour))
+	if k.matches(file, 3, sum) {
+		t.Error("a file that was changed is taken for the old one")
+	}
+	os.WriteFile(filepath.Join(dir, "outputs.json"), []byte("{broken"), 0o644)
+	if k := openKnown(dir); len(k.files) != 0 {
+		t.Error("a broken file is believed")
+	}
+}
+
+func TestChecksums(t *testing.T) {
+	t.Parallel()
+	sum := strings.Repeat("Ab", 32)
+	got := parseChecksums([]byte(sum + "  image.qcow2\n" + sum + "  ./dir/x y\nnonsense\nshort  z\n"))
+	want := map[string]string{"image.qcow2": strings.ToLower(sum), "dir/x y": strings.ToLower(sum)}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestContexts(t *testing.T) {
+	t.Parallel()
+	layout := t.TempDir()
+	dgst := digest.FromString("x")
+	index := fmt.Sprintf(`{"schemaVersion": 2, "manifests": [{"digest": "%s", "size": 1, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+		"annotations": {"org.opencontainers.image.ref.name": "v1"}}]}`, dgst)
+	if err := os.WriteFile(filepath.Join(layout, "index.json"), []byte(index), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct {
+		flags buildFlags
+		want  map[string]string
+		err   string
+	}{
+		{buildFlags{contexts: []string{"a=docker-image://debian:13"}}, map[string]string{"context:a": "docker-image://debian:13"}, ""},
+		{buildFlags{contexts: []string{"a=" + layout}}, map[string]string{"context:a": "local:context-a"}, ""},
+		{buildFlags{contexts: []string{"a=oci-layout://" + layout + ":v1"}}, map[string]string{"context:a": "oci-layout://context-a@" + dgst.String()}, ""},
+		{buildFlags{toolbox: layout}, map[string]string{"context:toolbox": "oci-layout://context-toolbox@" + dgst.String()}, ""},
+		{buildFlags{toolbox: "example.com/toolbox:1"}, map[string]string{"context:toolbox": "docker-image://example.com/toolbox:1"}, ""},
+		{buildFlags{contexts: []string{"a"}}, nil, `--build-context "a": write NAME=VALUE`},
+		{buildFlags{contexts: []string{"a=/nonexistent/dir"}}, nil, "--build-context a: "},
+		{buildFlags{contexts: []string{"a=oci-layout:///nonexistent"}}, nil, "--build-context a: /nonexistent is not an OCI layout: it has no index.json"},
+	}
+	for _, c := range cases {
+		opt := client.SolveOpt{FrontendAttrs: map[string]string{}, LocalMounts: map[string]fsutil.FS{}, OCIStores: map[string]content.Store{}}
+		err := addContexts(&opt, &c.flags)
+		if c.err != "" {
+			if err == nil || !strings.HasPrefix(err.Error(), c.err) {
+				t.Errorf("%v, want %s", err, c.err)
+			}
+			continue
+		}
+		if d := cmp.Diff(c.want, opt.FrontendAttrs); err != nil || d != "" {
+			t.Errorf("%v %s", err, d)
+		}
+	}
+}
+
+func TestImageFormat(t *testing.T) {
+	t.Parallel()
+	sector := func(change func([]byte)) []byte {
+		b := make([]byte, 512)
+		change(b)
+		return b
+	}
+	cases := map[string][]byte{
+		"qcow2": append([]byte("QFI\xfb"), make([]byte, 600)...),
+		"vmdk":  append([]byte("KDMV"), make([]byte, 600)...),
+		"vdi":   sector(func(b []byte) { copy(b[64:], []byte{0x7f, 0x10, 0xda, 0xbe}) }),
+		"raw":   sector(func(b []byte) { b[510], b[511] = 0x55, 0xaa }),
+		"":      sector(func([]byte) {}),
+	}
+	for want, data := range cases {
+		path := filepath.Join(t.TempDir(), "image")
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := imageFormat(path); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", want, got, err)
+		}
+	}
+}
+
+func TestWatcher(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	w := &watcher{out: &out, missing: []string{"login:", "ready"}, found: make(chan struct{})}
+	fmt.Fprint(w, "ready\nlog")
+	select {
+	case <-w.found:
+		t.Fatal("found too early")
+	default:
+	}
+	fmt.Fprint(w, "in: ")
+	<-w.found
+	if out.String() != "ready\nlogin: " {
+		t.Errorf("%q", out.String())
+	}
+}
