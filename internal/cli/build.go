@@ -40,7 +40,13 @@ func (a *app) buildCommand() *cobra.Command {
 		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit inside this process, whose cache is kept in the store.\n" +
 			"On success the ids are printed and the files that were written, which appear whole or not at all.",
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.build(cmd.Context(), &f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := a.build(cmd.Context(), &f, args[0])
+			if err != nil && f.json {
+				a.reportFailure(err)
+			}
+			return err
+		},
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.buildEnv, "build-env", "", "`FILE` with the environment that the innermost build root is built in")

@@ -262,6 +262,7 @@ func (a *app) failed(err error, src *source, d *display) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	a.showErrors(d.explain(err), src)
+	err = d.explain(err)
+	a.showErrors(err, src)
 	return &exitError{code: exitFailed, err: err, quiet: true}
 }
