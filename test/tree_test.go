@@ -68,7 +68,7 @@ func readTree(t testing.TB, file string, visit func(name string, data []byte)) m
 			}
 			sum := sha256.Sum256(data)
 			e.SHA256 = hex.EncodeToString(sum[:])
-			if len(data) <= keepData && strings.HasPrefix(name, "etc/") || strings.HasPrefix(name, "var/lib/") {
+			if len(data) <= keepData && (strings.HasPrefix(name, "etc/") || strings.HasPrefix(name, "var/lib/")) {
 				e.Data = data
 			}
 			if visit != nil {
