@@ -3,7 +3,9 @@ package packages
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path"
+	"syscall"
 
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -14,7 +16,6 @@ import (
 // a link into /run, which is memory.
 const (
 	journalDir    = "var/lib/dpkg/updates"
-	journalBackup = "var/lib/dpkg/updates.osbuildkit-kept"
 	journalMemory = "run/osbuild/dpkg-updates"
 )
 
@@ -36,19 +37,34 @@ func journalInMemory(t *tree.Root) (undo func() error, err error) {
 	if err := t.MkdirAll(journalMemory, 0o755); err != nil {
 		return nil, err
 	}
-	if err := t.Rename(journalDir, journalBackup); err != nil {
+	// The directory is made anew rather than moved back: in a step it comes
+	// from a lower layer of an overlay, where a directory cannot be renamed.
+	if err := t.Remove(journalDir); err != nil {
 		return nil, err
 	}
-	undo = func() error {
+	restore := func() error { return makeLike(t, journalDir, st) }
+	if err := t.Symlink("/"+path.Clean(journalMemory), journalDir); err != nil {
+		return nil, errors.Join(err, restore())
+	}
+	return func() error {
 		// What dpkg left in the journal, if it failed, goes with the step.
 		err := t.Remove(journalDir)
 		if err == nil {
-			err = t.Rename(journalBackup, journalDir)
+			err = restore()
 		}
 		return errors.Join(err, t.RemoveAll(journalMemory))
+	}, nil
+}
+
+// makeLike makes the directory name with the mode, owner and time of st.
+func makeLike(t *tree.Root, name string, st fs.FileInfo) error {
+	if err := t.Mkdir(name, st.Mode().Perm()); err != nil {
+		return err
 	}
-	if err := t.Symlink("/"+path.Clean(journalMemory), journalDir); err != nil {
-		return nil, errors.Join(err, t.Rename(journalBackup, journalDir))
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok && os.Getuid() == 0 {
+		if err := t.Lchown(name, int(sys.Uid), int(sys.Gid)); err != nil {
+			return err
+		}
 	}
-	return undo, nil
+	return t.Chtimes(name, st.ModTime())
 }
