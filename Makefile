@@ -1,5 +1,5 @@
-# Targets forward to go and to scripts; everything they need is installed by
-# `make setup`, which only does something on a machine that lacks it.
+# Everything that the targets need is installed by `make setup`, which does
+# something only on a machine that lacks it.
 
 GO        ?= go
 ARCHES    := amd64 arm64
@@ -8,9 +8,12 @@ STORE     ?= .osbuild
 OUTPUT    ?= output
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 RUNNERS   := $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
-GOFILES   := $(shell find . -name '*.go' -not -path './tools/*') go.mod go.sum
+GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_test.go') go.mod go.sum $(shell find . -path '*/schema/*.json')
 
-.PHONY: all build demo test test-unit test-e2e bench lint generate setup clean
+# Programs are static, and builds and tests share one build cache.
+export CGO_ENABLED := 0
+
+.PHONY: all build demo test test-unit test-e2e bench lint generate setup tools clean
 
 all: build
 
@@ -20,17 +23,17 @@ build: bin/osbuildkit bin/osbuildkit-runner
 # nothing but the source: no path, no build id, no VCS state, no cgo.
 define runner
 internal/runners/bin/osbuildkit-runner-$(1)-linux-$(2).zst: $$(GOFILES)
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(2) $$(GO) build -trimpath -buildvcs=false -tags runner_$(1) -ldflags='-s -w -buildid=' \
+	GOOS=linux GOARCH=$(2) $$(GO) build -trimpath -buildvcs=false -tags runner_$(1) -ldflags='-s -w -buildid=' \
 	  -o bin/runners/osbuildkit-runner-$(1)-linux-$(2) ./cmd/osbuildkit-runner
 	$$(GO) run ./internal/runners/pack bin/runners/osbuildkit-runner-$(1)-linux-$(2) $$@
 endef
 $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),$(eval $(call runner,$(g),$(a)))))
 
 bin/osbuildkit: $(RUNNERS)
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X github.com/osbuildkit/osbuildkit/internal/cli.Version=$(VERSION)' -o $@ ./cmd/osbuildkit
+	$(GO) build -buildvcs=false -ldflags='-s -w -X github.com/osbuildkit/osbuildkit/internal/cli.Version=$(VERSION)' -o $@ ./cmd/osbuildkit
 
 bin/osbuildkit-runner: $(GOFILES)
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o $@ ./cmd/osbuildkit-runner
+	$(GO) build -buildvcs=false -ldflags='-s -w' -o $@ ./cmd/osbuildkit-runner
 
 setup:
 	@sh ./hack/setup.sh
@@ -42,12 +45,22 @@ demo: setup build
 
 test: test-unit test-e2e
 
+# Without root, without network: what a change is checked with while it is made.
 test-unit: setup build
 	$(GO) vet ./...
+	$(GO) vet -tags e2e ./test/...
 	$(GO) test ./...
 
-test-e2e: setup build
+# Real builds with real packages in the embedded engine and a real daemon, and
+# real boots. Needs root and a Debian mirror.
+test-e2e: setup build tools
 	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e ./test/...
+
+tools: bin/buildkitd bin/buildctl bin/buildx
+
+bin/buildkitd bin/buildctl bin/buildx &: tools/go.mod tools/go.sum
+	$(GO) build -C tools -ldflags "-s -w -X github.com/moby/buildkit/version.Version=v0.34.2 -X github.com/docker/buildx/version.Version=v0.38.2" -o ../bin/ tool
+	@touch bin/buildkitd bin/buildctl bin/buildx
 
 bench: setup build
 	sh ./hack/bench.sh
@@ -61,4 +74,4 @@ lint:
 	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; else echo "golangci-lint is not installed: skipped"; fi
 
 clean:
-	rm -rf bin internal/runners/bin/*.zst
+	rm -rf bin internal/runners/bin/*.zst internal/runners/bin/*.sha256

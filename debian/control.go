@@ -138,24 +138,34 @@ func (s *stanzaReader) readLine() ([]byte, error) {
 	return s.long, err
 }
 
-// ReadStanza reads the next stanza of r into memory, or returns io.EOF.
+// stanza reads the next stanza of r into memory, or returns io.EOF.
 func (s *stanzaReader) stanza() (Stanza, error) {
 	var out Stanza
-	err := s.next(func(name, value []byte) error {
+	// The lines of a field are gathered here: a release file's list of
+	// checksums has thousands.
+	var value []byte
+	finish := func() {
+		if len(out) > 0 {
+			out[len(out)-1].Value = string(value)
+		}
+	}
+	err := s.next(func(name, line []byte) error {
 		if name == nil {
-			last := &out[len(out)-1]
-			last.Value += "\n" + string(bytes.TrimRight(value, " \t"))
+			value = append(append(value, '\n'), bytes.TrimRight(line, " \t")...)
 			return nil
 		}
 		if len(out) >= 1000 {
 			return errors.New("more than 1000 fields in one stanza")
 		}
-		out = append(out, Field{string(name), string(value)})
+		finish()
+		out = append(out, Field{Name: string(name)})
+		value = append(value[:0], line...)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	finish()
 	return out, nil
 }
 

@@ -87,7 +87,7 @@ FILE:4:50: unknown option "hostnam" (at /stages/1/options/hostnam); did you mean
 }
 `,
 		code: 1,
-		want: `FILE:3:5: org.osbuildkit.debootstrap: …repository "trixie": digest mismatch sha256:…: sha256:0000000000000000000000000000000000000000000000000000000000000000
+		want: `FILE:3:5: org.osbuildkit.debootstrap: …repository "trixie": …sha256:…sha256:0000000000000000000000000000000000000000000000000000000000000000…
      3 |     {
        |     ^
 `,
@@ -167,7 +167,7 @@ the end of its log:
 		fault:   Corrupt,
 		pattern: "pool/main/s/sl/*",
 		code:    1,
-		want: `FILE:3:5: …/sl_….deb failed: digest mismatch sha256:…: sha256:…
+		want: `FILE:3:5: fetch sl_….deb failed: …sha256:…
      3 |     {"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "packages": ["sl"]}}
        |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 `,
@@ -183,7 +183,7 @@ the end of its log:
 		fault:   NotFound,
 		pattern: "pool/main/s/sl/*",
 		code:    1,
-		want: `FILE:3:5: …/sl_….deb failed: digest mismatch sha256:…: sha256:…
+		want: `FILE:3:5: fetch sl_….deb failed: …sha256:…
      3 |     {"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "packages": ["sl"]}}
        |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 `,

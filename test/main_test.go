@@ -124,6 +124,12 @@ type watcher struct {
 	once sync.Once
 }
 
+// matches says whether the step has started and is the one that is waited for,
+// and not the description of it, whose name holds that of the step.
+func (w *watcher) matches(v *client.Vertex) bool {
+	return v.Started != nil && !v.Cached && isStep(v.Name) && strings.Contains(v.Name, w.part)
+}
+
 // buildArgs completes the arguments of the build command.
 func buildArgs(args ...string) []string {
 	return append([]string{"build", "--store", shared.store, "--mirror", shared.mirror.URL(), "--progress", "rawjson"}, args...)
@@ -205,7 +211,7 @@ func (p *process) note(s *client.SolveStatus) {
 			old.Completed = v.Completed
 		}
 		for _, w := range p.watchers {
-			if v.Started != nil && !v.Cached && strings.Contains(v.Name, w.part) {
+			if w.matches(v) {
 				w.once.Do(func() { close(w.seen) })
 			}
 		}
@@ -220,7 +226,7 @@ func (p *process) started(part string) <-chan struct{} {
 	w := &watcher{part: part, seen: make(chan struct{})}
 	p.watchers = append(p.watchers, w)
 	for _, v := range p.steps {
-		if v.Started != nil && !v.Cached && strings.Contains(v.Name, part) {
+		if w.matches(v) {
 			w.once.Do(func() { close(w.seen) })
 		}
 	}

@@ -14,22 +14,28 @@ import (
 	"github.com/osbuildkit/osbuildkit/debian"
 )
 
-// tooled is a tree with all that a layer may lose: iputils-ping sets a file
-// capability, passwd ships programs with set-user-id and set-group-id bits,
-// perl-base a hard link.
+// tooled is a tree with all that a layer may lose: mtr-tiny sets a file
+// capability where libcap2-bin is installed, passwd ships programs with
+// set-user-id and set-group-id bits, perl-base a hard link.
 func tooled() object {
 	return object{"stages": []any{
 		bootstrap(),
 		stage("org.osbuildkit.apt", object{
-			"packages":           []string{"wget", "iputils-ping", "tzdata"},
+			"packages":           toolPackages,
 			"install_recommends": true,
 			"exclude_packages":   []string{"ca-certificates"},
-			"debconf":            []string{"tzdata tzdata/Areas select Europe", "tzdata tzdata/Zones/Europe select Berlin"},
-			"sources":            []string{"deb https://example.org/debian trixie main"},
-			"path_excludes":      []string{"/usr/share/doc/*", "/usr/share/man/*"},
+			"debconf": []string{
+				"locales locales/locales_to_be_generated multiselect de_DE.UTF-8 UTF-8",
+				"locales locales/default_environment_locale select de_DE.UTF-8",
+			},
+			"sources":       []string{"deb https://example.org/debian trixie main"},
+			"path_excludes": []string{"/usr/share/doc/*", "/usr/share/man/*"},
 		}),
 	}}
 }
+
+// toolPackages are what is asked for.
+var toolPackages = []string{"iputils-ping", "libcap2-bin", "locales", "mtr-tiny", "wget"}
 
 // TestAptOptions looks at what each option of the apt stage has come to.
 func TestAptOptions(t *testing.T) {
@@ -45,16 +51,19 @@ func TestAptOptions(t *testing.T) {
 	for _, s := range stanzas {
 		installed[s.Get("Package")] = true
 	}
-	for _, name := range []string{"wget", "iputils-ping", "tzdata", "libcap2-bin"} {
+	for _, name := range append(toolPackages, "linux-sysctl-defaults") {
 		if !installed[name] {
-			t.Errorf("%s is not installed; libcap2-bin is recommended by iputils-ping", name)
+			t.Errorf("%s is not installed; linux-sysctl-defaults is recommended by iputils-ping", name)
 		}
 	}
 	if installed["ca-certificates"] {
 		t.Error("ca-certificates is installed although it is excluded; wget recommends it")
 	}
-	if e := tree["etc/localtime"]; e.Linkname != "/usr/share/zoneinfo/Europe/Berlin" {
-		t.Errorf("debconf: /etc/localtime is %s", describe(tree, "etc/localtime", false))
+	if got := string(tree["etc/locale.gen"].Data); !strings.Contains(got, "\nde_DE.UTF-8 UTF-8\n") {
+		t.Error("debconf: /etc/locale.gen does not ask for de_DE.UTF-8")
+	}
+	if _, ok := tree["usr/lib/locale/locale-archive"]; !ok {
+		t.Error("debconf: no locale was made")
 	}
 	if got := string(tree["etc/apt/sources.list"].Data); strings.TrimSpace(got) != "deb https://example.org/debian trixie main" {
 		t.Errorf("/etc/apt/sources.list is %q", got)
@@ -82,12 +91,12 @@ func TestAptOptions(t *testing.T) {
 	if !strings.Contains(excludes, "path-exclude=/usr/share/doc/*") && !strings.Contains(excludes, "path-exclude /usr/share/doc/*") {
 		t.Errorf("the tree's dpkg will not exclude the paths later: %q", excludes)
 	}
-	checkMarks(t, tree, installed, "iputils-ping", "tzdata", "wget")
+	checkMarks(t, tree, stanzas)
 }
 
-// checkMarks compares the packages that are not marked as automatically
-// installed with those that were asked for.
-func checkMarks(t *testing.T, tree map[string]entry, installed map[string]bool, asked ...string) {
+// checkMarks sees to it that a package which is not marked as automatically
+// installed was asked for, by its name or by its priority.
+func checkMarks(t *testing.T, tree map[string]entry, stanzas []debian.Stanza) {
 	t.Helper()
 	states, err := debian.ParseControl(tree["var/lib/apt/extended_states"].Data)
 	if err != nil {
@@ -95,19 +104,20 @@ func checkMarks(t *testing.T, tree map[string]entry, installed map[string]bool, 
 	}
 	auto := map[string]bool{}
 	for _, s := range states {
-		if s.Get("Auto-Installed") == "1" {
-			auto[s.Get("Package")] = true
-		}
+		auto[s.Get("Package")] = s.Get("Auto-Installed") == "1"
 	}
-	var manual []string
-	for name := range installed {
-		if !auto[name] {
-			manual = append(manual, name)
+	// The archive gives debconf a higher priority than its package file does.
+	asked := append([]string{"apt", "debconf"}, toolPackages...)
+	for _, s := range stanzas {
+		name := s.Get("Package")
+		switch {
+		case slices.Contains(asked, name):
+			if auto[name] {
+				t.Errorf("%s was asked for, and is marked as automatically installed", name)
+			}
+		case s.Get("Priority") != "required" && !auto[name]:
+			t.Errorf("%s (priority %s) was not asked for, and is marked as manually installed", name, s.Get("Priority"))
 		}
-	}
-	slices.Sort(manual)
-	if !slices.Equal(manual, asked) {
-		t.Errorf("marked as manual: %q, asked for: %q", manual, asked)
 	}
 }
 
@@ -133,7 +143,7 @@ func TestBase(t *testing.T) {
 		t.Errorf("/etc/hostname is %q", got)
 	}
 	count := map[string]int{}
-	for name, e := range first {
+	for _, e := range first {
 		if e.Typeflag == tar.TypeLink {
 			count["hard links"]++
 		}
@@ -146,7 +156,6 @@ func TestBase(t *testing.T) {
 		if e.Uid != 0 || e.Gid != 0 {
 			count["owners"]++
 		}
-		_ = name
 	}
 	for _, what := range []string{"hard links", "set-id programs", "capabilities", "owners"} {
 		if count[what] == 0 {

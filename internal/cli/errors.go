@@ -26,7 +26,7 @@ func (a *app) showErrors(err error, src *source) {
 	case errors.As(err, &stage) && src.m != nil:
 		var inner error = stage.Err
 		if step != nil {
-			inner = step
+			inner = &stepError{name: step.name, log: step.log, err: stage.Err}
 		}
 		a.showStage(src, stage.Pipeline, stage.Stage, fmt.Errorf("%s: %w", stage.Stage.Type, inner))
 	case step != nil && src.m != nil:

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
@@ -84,15 +83,11 @@ func (r *request) checkpoint(ctx context.Context, e *engine.Engine) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	out, err := local.NewStore(dir)
-	if err != nil {
-		return err
-	}
 	opt.Exports = []client.ExportEntry{{
-		Type:        client.ExporterOCI,
-		Attrs:       map[string]string{"tar": "false", "name": treeRepository + ":" + id, "compression": "zstd", "force-compression": "true"},
-		OutputDir:   dir,
-		OutputStore: content.Store(out),
+		Type:  client.ExporterOCI,
+		Attrs: map[string]string{"tar": "false", "name": treeRepository + ":" + id, "compression": "zstd", "force-compression": "true"},
+		// Not OutputStore: with it the client does not write the index.
+		OutputDir: dir,
 	}}
 	show, err := r.app.newDisplay(r.flags.progress, r.src)
 	if err != nil {

@@ -30,8 +30,9 @@ func Architectures() []string {
 	var out []string
 	entries, _ := fs.ReadDir(binaries, "bin")
 	for _, e := range entries {
-		if arch, ok := strings.CutPrefix(e.Name(), Name(module.GroupStages)+"-linux-"); ok {
-			out = append(out, strings.TrimSuffix(arch, ".zst"))
+		rest, ok := strings.CutPrefix(e.Name(), Name(module.GroupStages)+"-linux-")
+		if arch, packed := strings.CutSuffix(rest, ".zst"); ok && packed {
+			out = append(out, arch)
 		}
 	}
 	return out
@@ -39,22 +40,25 @@ func Architectures() []string {
 
 // Extract returns a directory below dir that holds the runners for an
 // architecture and nothing else. It is filled at the first call and reused
-// after that; its name is made from the content.
+// after that; its name is made from the checksums that lie beside the
+// binaries, so that finding it again costs nothing.
 func Extract(dir, arch string) (string, error) {
 	files := map[string][]byte{}
-	sum := sha256.New()
+	sums := sha256.New()
 	for _, g := range module.Groups() {
-		data, err := binaries.ReadFile("bin/" + Name(g) + "-linux-" + arch + ".zst")
+		name := "bin/" + Name(g) + "-linux-" + arch + ".zst"
+		data, err := binaries.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("this osbuildkit holds no runner for linux/%s (it has: %s); build it with 'make build'", arch, strings.Join(Architectures(), " "))
 		}
-		if err != nil {
+		sum, serr := binaries.ReadFile(name + ".sha256")
+		if err := errors.Join(err, serr); err != nil {
 			return "", err
 		}
 		files[Name(g)] = data
-		sum.Write(data)
+		sums.Write(sum)
 	}
-	target := filepath.Join(dir, arch+"-"+hex.EncodeToString(sum.Sum(nil))[:16])
+	target := filepath.Join(dir, arch+"-"+hex.EncodeToString(sums.Sum(nil))[:16])
 	if _, err := os.Stat(target); err == nil {
 		return target, nil
 	}

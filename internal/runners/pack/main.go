@@ -1,7 +1,10 @@
-// Command pack compresses a runner binary for embedding: pack FROM TO.
+// Command pack compresses a runner binary for embedding, and writes the
+// checksum of the binary beside it: pack FROM TO.
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,6 +34,10 @@ func pack(from, to string) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	if err := os.WriteFile(to+".sha256", []byte(hex.EncodeToString(sum[:])+"\n"), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(to, enc.EncodeAll(data, nil), 0o644)
