@@ -144,16 +144,29 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	if err != nil {
 		return err
 	}
-	// The scratch file lies in the output directory, because only there is
-	// room for a disk: /tmp may be memory.
+	use, err := ext4.Measure(ctx, in.Tree)
+	if err != nil {
+		return err
+	}
+	// What becomes the result lies in the output directory from the start, so
+	// that it only has to be renamed.
 	scratch, err := os.MkdirTemp(in.OutputDir, scratchPrefix)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 
-	raw := filepath.Join(scratch, "disk.raw")
-	if err := p.writeDisk(ctx, in, boot, raw, scratch); err != nil {
+	disks := scratch
+	if o.Format != "raw" {
+		if dir := diskDir(use.Bytes(), scratch); dir != scratch {
+			if disks, err = os.MkdirTemp(dir, scratchPrefix); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, os.RemoveAll(disks)) }()
+		}
+	}
+	raw := filepath.Join(disks, "disk.raw")
+	if err := p.writeDisk(ctx, in, boot, use, raw, scratch); err != nil {
 		return err
 	}
 	if err := p.convert(ctx, in, raw, scratch); err != nil {
@@ -163,7 +176,7 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 }
 
 // writeDisk makes the disk as a sparse raw file.
-func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, boot *bootFiles, raw, scratch string) error {
+func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, boot *bootFiles, use ext4.Usage, raw, scratch string) error {
 	f, err := os.OpenFile(raw, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
@@ -188,18 +201,18 @@ func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, boot *bootFi
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return p.makeRoot(ctx, in, raw, scratch)
+	return p.makeRoot(ctx, in, use, raw, scratch)
 }
 
 // makeRoot makes the root file system in its partition.
-func (p *qemuPlan) makeRoot(ctx context.Context, in *module.Input, raw, scratch string) error {
+func (p *qemuPlan) makeRoot(ctx context.Context, in *module.Input, use ext4.Usage, raw, scratch string) error {
 	const offset = rootStart * disk.SectorSize
 	if in.Epoch == 0 {
 		in.Logf("warning: no epoch is given, so that times in the image are the builder's")
 	}
 	warnings, err := ext4.Make(ctx, ext4.Options{
 		Tree: in.Tree, Disk: raw, Offset: offset, Size: p.options.Size - offset,
-		UUID: p.uuid, Epoch: in.Epoch, Scratch: scratch,
+		UUID: p.uuid, Epoch: in.Epoch, Scratch: scratch, Usage: &use,
 	})
 	for _, w := range warnings {
 		in.Logf("warning: %s", w)

@@ -17,6 +17,9 @@ import (
 // BlockSize is the size of a block of the file systems that are made here.
 const BlockSize = 4096
 
+// inodeSize is the size of an inode on the disk in bytes.
+const inodeSize = 256
+
 // MinSize is the size in bytes of the smallest file system that Make makes:
 // less leaves no room for a journal.
 const MinSize = 16 << 20
@@ -41,6 +44,8 @@ type Options struct {
 	Epoch int64
 	// Scratch is a directory for temporary files.
 	Scratch string
+	// Usage is what Measure has found about the tree, if it has been called.
+	Usage *Usage
 }
 
 // conf takes the place of the build root's mke2fs.conf, so that the result
@@ -86,10 +91,14 @@ func Make(ctx context.Context, o Options) ([]Warning, error) {
 	if len(o.Label) > 16 {
 		return nil, fmt.Errorf("the ext4 label %q is longer than 16 bytes", o.Label)
 	}
-	use, err := Measure(ctx, o.Tree)
-	if err != nil {
-		return nil, err
+	if o.Usage == nil {
+		use, err := Measure(ctx, o.Tree)
+		if err != nil {
+			return nil, err
+		}
+		o.Usage = &use
 	}
+	use := *o.Usage
 	if need := use.Needed(o.Size); need > o.Size {
 		return nil, &TooSmallError{Needed: need, Available: o.Size}
 	}

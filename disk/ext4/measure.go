@@ -16,6 +16,9 @@ type Usage struct {
 	Inodes int64
 }
 
+// Bytes returns the size of the data in bytes, that of inodes included.
+func (u Usage) Bytes() int64 { return u.Blocks*BlockSize + u.Inodes*inodeSize }
+
 // TooSmallError says that a tree does not fit into its file system.
 type TooSmallError struct {
 	// Needed is an estimate of the bytes that the file system must have;
@@ -87,7 +90,7 @@ func (u Usage) Needed(size int64) int64 {
 	if n := size / inodeRatio; n > inodes {
 		inodes = n
 	}
-	return u.Blocks*BlockSize + inodes*256 + journal(size)
+	return u.Blocks*BlockSize + inodes*inodeSize + journal(size)
 }
 
 // journal returns the bytes that mke2fs gives to the journal by default.
