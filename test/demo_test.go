@@ -20,10 +20,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/debian"
 )
 
-// The names of the tests below begin with a number where their order saves a
-// build: go runs tests in the order of files and lines.
-
-// TestDemo builds the example from nothing and boots it.
+// TestDemo builds the example, looks at what comes out, and boots it.
 func TestDemo(t *testing.T) {
 	need(t, "qemu-system-x86_64", "qemu-img")
 	file, _ := demo(t)

@@ -1,0 +1,39 @@
+//go:build e2e
+
+package test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestToolbox keeps the toolbox as an image and gives it to a build: the image
+// is the same, and no step of the built-in toolbox is looked at.
+func TestToolbox(t *testing.T) {
+	need(t)
+	file, err := filepath.Abs("../examples/toolbox.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, own, given := t.TempDir(), t.TempDir(), t.TempDir()
+	p := build(t, "-o", dir, "--target", "tree", "--checkpoint", "tree", file)
+	m := treeID.FindStringSubmatch(p.stdout.String())
+	if m == nil {
+		t.Fatalf("stdout names no tree: %q", &p.stdout)
+	}
+	image := manifestFile(t, "small.json", small())
+	build(t, "-o", own, image)
+	q := build(t, "-o", given, "--toolbox", filepath.Join(shared.store, "trees")+":"+m[1], image)
+	for _, name := range q.ran() {
+		if !strings.HasPrefix(name, "[assembler ") {
+			t.Errorf("%s ran", name)
+		}
+	}
+	if len(q.ran()) != 1 {
+		t.Errorf("these ran: %q", q.ran())
+	}
+	if a, b := sha256File(t, filepath.Join(own, smallImage)), sha256File(t, filepath.Join(given, smallImage)); a != b {
+		t.Errorf("the image differs with a given toolbox: %s, %s", a, b)
+	}
+}
