@@ -50,6 +50,10 @@ type Options struct {
 	// Snapshotter forces the embedded engine's snapshotter, "overlayfs" or
 	// "native". Empty tries overlayfs and falls back to native.
 	Snapshotter string
+	// Emulation makes the embedded engine find out which foreign architectures
+	// the kernel runs through binfmt_misc, which takes a while. Without it only
+	// the machine's own is built for.
+	Emulation bool
 	// Frontends are offered by the embedded daemon under these names, beside
 	// dockerfile.v0 and gateway.v0.
 	Frontends map[string]gateway.BuildFunc

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/plugins/snapshots/native"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
+	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/cache/contenthash"
 	"github.com/moby/buildkit/cache/metadata"
@@ -40,8 +42,10 @@ import (
 	"github.com/moby/buildkit/worker/base"
 	"github.com/moby/buildkit/worker/runc"
 	"github.com/moby/sys/userns"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 // newController builds the daemon's parts over the state in d.root and joins
@@ -179,7 +183,10 @@ func (d *daemon) newWorker(o Options) (*base.Worker, error) {
 	}
 	opt.GCPolicy = gcPolicy(d.root, o.KeepBytes)
 	opt.BuildkitVersion = client.BuildkitVersion{Package: version.Package, Version: buildkitVersion}
-	opt.Platforms = archutil.SupportedPlatforms(false)
+	opt.Platforms = []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())}
+	if o.Emulation {
+		opt.Platforms = archutil.SupportedPlatforms(false)
+	}
 	d.steps = newStepTracker(opt.Executor)
 	opt.Executor = d.steps
 	d.records = opt.MetadataStore
@@ -190,7 +197,7 @@ func (d *daemon) newWorker(o Options) (*base.Worker, error) {
 func newSnapshotter(root string, o Options) (runc.SnapshotterFactory, error) {
 	overlayErr := error(nil)
 	if o.Snapshotter == "" {
-		overlayErr = overlayutils.Supported(root)
+		overlayErr = overlayWorks(root)
 	}
 	switch {
 	case o.Snapshotter == "overlayfs", o.Snapshotter == "" && overlayErr == nil:
@@ -207,6 +214,26 @@ func newSnapshotter(root string, o Options) (runc.SnapshotterFactory, error) {
 		return runc.SnapshotterFactory{Name: "native", New: native.NewSnapshotter}, nil
 	}
 	return runc.SnapshotterFactory{}, fmt.Errorf("unknown snapshotter %q, known are overlayfs and native", o.Snapshotter)
+}
+
+// overlayWorks tries an overlay in root. That it works is noted there, for
+// this kernel and disk: the trial ends with an unmount, which waits until the
+// disk has taken all that anyone has written to it.
+func overlayWorks(root string) error {
+	var st unix.Stat_t
+	var name unix.Utsname
+	if err := errors.Join(unix.Stat(root, &st), unix.Uname(&name)); err != nil {
+		return err
+	}
+	note := filepath.Join(root, "overlay-works")
+	here := fmt.Sprintf("%s %d\n", unix.ByteSliceToString(name.Release[:]), st.Dev)
+	if data, err := os.ReadFile(note); err == nil && string(data) == here {
+		return nil
+	}
+	if err := overlayutils.Supported(root); err != nil {
+		return err
+	}
+	return os.WriteFile(note, []byte(here), 0o600)
 }
 
 // gcPolicy is BuildKit's own default policy for the disk that holds root, with

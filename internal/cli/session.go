@@ -60,6 +60,7 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 		}
 	}
 	opts := a.engineOptions(f.builder, f.store)
+	opts.Emulation = f.platform != ""
 	if again, code, err := engine.EnsurePrivileges(ctx, opts); err != nil {
 		return err
 	} else if again {

@@ -24,6 +24,11 @@ var binaries embed.FS
 // Name is the name of a runner in the directory that Extract fills.
 func Name(group module.Group) string { return "osbuildkit-runner-" + string(group) }
 
+// packed is the embedded file with the runner of a group.
+func packed(group module.Group, arch string) string {
+	return "bin/" + Name(group) + "-linux-" + arch + ".zst"
+}
+
 // Architectures lists the architectures that this binary holds runners for,
 // as GOARCH names, sorted.
 func Architectures() []string {
@@ -43,19 +48,15 @@ func Architectures() []string {
 // after that; its name is made from the checksums that lie beside the
 // binaries, so that finding it again costs nothing.
 func Extract(dir, arch string) (string, error) {
-	files := map[string][]byte{}
 	sums := sha256.New()
 	for _, g := range module.Groups() {
-		name := "bin/" + Name(g) + "-linux-" + arch + ".zst"
-		data, err := binaries.ReadFile(name)
+		sum, err := binaries.ReadFile(packed(g, arch) + ".sha256")
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("this osbuildkit holds no runner for linux/%s (it has: %s); build it with 'make build'", arch, strings.Join(Architectures(), " "))
 		}
-		sum, serr := binaries.ReadFile(name + ".sha256")
-		if err := errors.Join(err, serr); err != nil {
+		if err != nil {
 			return "", err
 		}
-		files[Name(g)] = data
 		sums.Write(sum)
 	}
 	target := filepath.Join(dir, arch+"-"+hex.EncodeToString(sums.Sum(nil))[:16])
@@ -75,12 +76,16 @@ func Extract(dir, arch string) (string, error) {
 		return "", err
 	}
 	defer dec.Close()
-	for name, data := range files {
+	for _, g := range module.Groups() {
+		data, err := binaries.ReadFile(packed(g, arch))
+		if err != nil {
+			return "", err
+		}
 		raw, err := dec.DecodeAll(data, nil)
 		if err != nil {
-			return "", fmt.Errorf("runner %s: %w", name, err)
+			return "", fmt.Errorf("runner for %s: %w", g, err)
 		}
-		if err := os.WriteFile(filepath.Join(tmp, name), raw, 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(tmp, Name(g)), raw, 0o755); err != nil {
 			return "", err
 		}
 	}
