@@ -118,7 +118,7 @@ FILE:4:50: unknown option "hostnam" (at /stages/1/options/hostnam); did you mean
 }
 `,
 		code: 1,
-		want: `FILE:3:5: org.osbuildkit.debootstrap: [tree 1/1] org.osbuildkit.debootstrap: solve failed: exit code: 1
+		want: `FILE:3:5: [tree 1/1] org.osbuildkit.debootstrap: solve failed: exit code: 1
      3 |     {"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "packages": ["helo"]}}
        |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 the end of its log:
@@ -135,7 +135,7 @@ the end of its log:
 }
 `,
 		code: 1,
-		want: `FILE:4:5: org.osbuildkit.apt: [tree 2/2] org.osbuildkit.apt: solve failed: exit code: 1
+		want: `FILE:4:5: [tree 2/2] org.osbuildkit.apt: solve failed: exit code: 1
      4 |     {"name": "org.osbuildkit.apt", "options": {"packages": ["ngnix"]}}
        |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 the end of its log:

@@ -22,9 +22,10 @@ func addContexts(opt *client.SolveOpt, f *buildFlags) error {
 	values := f.contexts
 	if f.toolbox != "" {
 		v := f.toolbox
+		dir, _, _ := splitLayout(v)
 		switch {
 		case strings.Contains(v, "://"):
-		case isOCILayout(v):
+		case isOCILayout(dir):
 			v = "oci-layout://" + v
 		default:
 			v = "docker-image://" + v
@@ -74,15 +75,11 @@ func addContext(opt *client.SolveOpt, name, value string) error {
 // serveLayout makes an OCI layout directory, with an optional :TAG or
 // @DIGEST, part of the session and returns the reference to its image.
 func serveLayout(opt *client.SolveOpt, id, path string) (string, error) {
-	dir, dgst, hasDigest := strings.Cut(path, "@")
-	tag := ""
-	if i := strings.LastIndex(dir, ":"); i > strings.LastIndex(dir, "/") && !hasDigest {
-		dir, tag = dir[:i], dir[i+1:]
-	}
+	dir, tag, dgst := splitLayout(path)
 	if !isOCILayout(dir) {
 		return "", fmt.Errorf("%s is not an OCI layout: it has no index.json", dir)
 	}
-	if !hasDigest {
+	if dgst == "" {
 		index := ociindex.NewStoreIndex(dir)
 		desc, err := index.GetSingle()
 		if tag != "" {
@@ -102,6 +99,15 @@ func serveLayout(opt *client.SolveOpt, id, path string) (string, error) {
 	}
 	opt.OCIStores[id] = store
 	return id + "@" + dgst, nil
+}
+
+// splitLayout splits DIRECTORY[:TAG|@DIGEST].
+func splitLayout(path string) (dir, tag, dgst string) {
+	dir, dgst, _ = strings.Cut(path, "@")
+	if i := strings.LastIndex(dir, ":"); i > strings.LastIndex(dir, "/") && dgst == "" {
+		dir, tag = dir[:i], dir[i+1:]
+	}
+	return dir, tag, dgst
 }
 
 func isOCILayout(dir string) bool {

@@ -100,6 +100,10 @@ func (e *stepError) Error() string {
 	if _, after, ok := strings.Cut(msg, "did not complete successfully: "); ok {
 		return e.name + " failed: " + after
 	}
+	if before, after, ok := strings.Cut(msg, "digest mismatch "); ok {
+		got, want, _ := strings.Cut(after, ": ")
+		msg = fmt.Sprintf("%swhat the server sent has the checksum %s and must have %s: the file was changed there, or is gone and this is an error page", before, got, want)
+	}
 	return e.name + " failed: " + msg
 }
 

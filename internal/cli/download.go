@@ -17,6 +17,7 @@ import (
 
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/tonistiigi/fsutil/types"
+	"golang.org/x/sys/unix"
 )
 
 // checksumsFile is where an assembler lists the SHA-256 of its files.
@@ -205,7 +206,34 @@ func newPartial(target string) (*partial, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The lock dies with the process: it tells a file that is being written
+	// from one that a killed process has left.
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	removeStale(filepath.Join(filepath.Dir(target), "."+escapeGlob(filepath.Base(target))+".*.part"))
 	return &partial{f: f, target: target}, nil
+}
+
+// removeStale removes what matches the pattern and no process has locked.
+// That something cannot be removed is no reason to fail.
+func removeStale(pattern string) {
+	names, _ := filepath.Glob(pattern)
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = os.RemoveAll(name)
+		}
+		f.Close()
+	}
+}
+
+// escapeGlob keeps a name from being taken for a pattern.
+func escapeGlob(name string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
 }
 
 // block is the unit in which holes are looked for: a page, which is what file

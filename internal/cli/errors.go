@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/moby/buildkit/solver/errdefs"
+
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -24,13 +26,18 @@ func (a *app) showErrors(err error, src *source) {
 			}
 		}
 	case errors.As(err, &stage) && src.m != nil:
-		var inner error = stage.Err
+		// The name of a step begins with that of its stage.
+		err := fmt.Errorf("%s: %w", stage.Stage.Type, stage.Err)
 		if step != nil {
-			inner = &stepError{name: step.name, log: step.log, err: stage.Err}
+			err = &stepError{name: step.name, log: step.log, err: stage.Err}
 		}
-		a.showStage(src, stage.Pipeline, stage.Stage, fmt.Errorf("%s: %w", stage.Stage.Type, inner))
+		a.showStage(src, stage.Pipeline, stage.Stage, err)
 	case step != nil && src.m != nil:
-		if p, s := stageOf(src.m, step.name); s != nil {
+		p, s := stageOf(src.m, step.name)
+		if s == nil {
+			p, s = stageAt(src.m, err)
+		}
+		if s != nil {
 			a.showStage(src, p, s, step)
 			break
 		}
@@ -64,6 +71,24 @@ func stageOf(m *manifest.Manifest, name string) (*manifest.Pipeline, *manifest.S
 		for i, s := range p.Stages {
 			if strings.HasPrefix(name, fmt.Sprintf("[%s %d/%d] %s", p.Name, i+1, len(p.Stages), s.Type)) {
 				return p, s
+			}
+		}
+	}
+	return nil, nil
+}
+
+// stageAt finds the stage that an operation without a stage in its name, such
+// as a download, belongs to: the graph has given each its place in the text.
+func stageAt(m *manifest.Manifest, err error) (*manifest.Pipeline, *manifest.Stage) {
+	for _, at := range errdefs.Sources(err) {
+		for _, r := range at.Ranges {
+			for _, p := range m.Pipelines {
+				for _, s := range p.Stages {
+					span, ok := p.Text.Index.Value(s.Pointer)
+					if ok && string(p.Text.Data) == string(at.Info.Data) && graph.Range(span).String() == r.String() {
+						return p, s
+					}
+				}
 			}
 		}
 	}

@@ -1,0 +1,174 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/apicaps"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/tonistiigi/fsutil/types"
+
+	"github.com/osbuildkit/osbuildkit/manifest"
+)
+
+// fake is a gateway that has one file for everyone and solves nothing else.
+type fake struct {
+	gwclient.Client
+	manifest string
+	opts     map[string]string
+	caps     []*apicaps.PBCap
+	solved   []*pb.Definition
+}
+
+func (f *fake) BuildOpts() gwclient.BuildOpts {
+	return gwclient.BuildOpts{Opts: f.opts, LLBCaps: pb.Caps.CapSet(f.caps), Caps: gwpb.Caps.CapSet(gwpb.Caps.All()), SessionID: "session"}
+}
+
+func (f *fake) Solve(_ context.Context, req gwclient.SolveRequest) (*gwclient.Result, error) {
+	f.solved = append(f.solved, req.Definition)
+	res := gwclient.NewResult()
+	res.SetRef(&reference{f: f})
+	return res, nil
+}
+
+func (f *fake) Inputs(context.Context) (map[string]llb.State, error) { return nil, nil }
+
+type reference struct {
+	gwclient.Reference
+	f *fake
+}
+
+func (r *reference) ReadFile(_ context.Context, req gwclient.ReadRequest) ([]byte, error) {
+	if strings.HasSuffix(req.Filename, ".dockerignore") {
+		return nil, errors.New("no such file")
+	}
+	return []byte(r.f.manifest), nil
+}
+
+func (r *reference) StatFile(_ context.Context, req gwclient.StatRequest) (*types.Stat, error) {
+	if strings.HasSuffix(req.Path, ".dockerignore") {
+		return nil, errors.New("no such file")
+	}
+	return &types.Stat{Path: req.Path, Size: int64(len(r.f.manifest))}, nil
+}
+
+// newFake returns the gateway of a daemon of today.
+func newFake(text string) *fake {
+	return &fake{manifest: text, opts: map[string]string{"filename": "image.json"}, caps: pb.Caps.All()}
+}
+
+func config() Config {
+	return Config{Runner: func(context.Context, gwclient.Client, ocispecs.Platform) (llb.State, error) {
+		return llb.Local("runners", llb.LocalUniqueID("runners")), nil
+	}}
+}
+
+func TestBuild(t *testing.T) {
+	t.Parallel()
+	f := newFake(`{"stages": [{"name": "org.osbuild.hostname", "options": {"hostname": "a"}}]}`)
+	f.opts["build-arg:SOURCE_DATE_EPOCH"] = "1700000000"
+	out, err := Build(t.Context(), f, config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Target != manifest.TreePipeline || out.Manifest.TreeID() == "" {
+		t.Errorf("target %q, tree %q", out.Target, out.Manifest.TreeID())
+	}
+	if got := string(out.Result.Metadata["source.date.epoch"]); got != "1700000000" {
+		t.Errorf("epoch %q", got)
+	}
+	var img ocispecs.Image
+	if err := json.Unmarshal(out.Result.Metadata["containerimage.config"], &img); err != nil || img.OS != "linux" || len(img.Config.Cmd) == 0 {
+		t.Errorf("image config %+v, %v", img, err)
+	}
+	last := f.solved[len(f.solved)-1]
+	var text strings.Builder
+	for _, d := range last.Def {
+		text.Write(d)
+	}
+	if !strings.Contains(text.String(), `"epoch":1700000000`) {
+		t.Error("the epoch does not reach the step")
+	}
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	const good = `{"stages": [{"name": "org.osbuild.noop"}], "assembler": {"name": "org.osbuild.noop"}}`
+	cases := []struct {
+		name, text, want string
+		opts             map[string]string
+		old              bool
+	}{
+		{name: "old daemon", text: good, old: true, want: "this BuildKit is too old for trees of operating systems: version 0.13 or newer is needed"},
+		{name: "target", text: good, opts: map[string]string{"target": "nowhere"}, want: `no target "nowhere" in image.json; there are: tree, assembler`},
+		{name: "nothing", text: `{}`, want: "image.json builds nothing: it has no stages"},
+		{name: "epoch", text: good, opts: map[string]string{"build-arg:SOURCE_DATE_EPOCH": "now"}, want: `SOURCE_DATE_EPOCH="now": give a number of seconds since 1970`},
+		{name: "platforms", text: good, opts: map[string]string{"platform": "linux/amd64,linux/arm64"},
+			want: "a build for several platforms at once is not supported yet: give one --platform"},
+		{name: "base", text: `{"base": "` + strings.Repeat("a", 64) + `"}`,
+			want: `"base" names the tree ` + strings.Repeat("a", 64) + `, and this way of building has no store of trees: build with osbuildkit on the machine that has it`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(c.text)
+			for k, v := range c.opts {
+				f.opts[k] = v
+			}
+			if c.old {
+				f.caps = without(f.caps, pb.CapExecMountContentCache)
+			}
+			_, err := Build(t.Context(), f, config())
+			if err == nil || err.Error() != c.want {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+func without(caps []*apicaps.PBCap, id apicaps.CapID) []*apicaps.PBCap {
+	var out []*apicaps.PBCap
+	for _, c := range caps {
+		if apicaps.CapID(c.ID) != id {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Errors carry their places in the form that BuildKit's clients print.
+func TestErrorSources(t *testing.T) {
+	t.Parallel()
+	for text, line := range map[string]int32{
+		"{\n\"stages\": [\n{\"name\": \"org.osbuild.hostnam\"}]}":                                      3,
+		"{\"stages\": [\n\n{\"name\": \"org.osbuildkit.apt\", \"options\": {\"packages\": [\"a\"]}}]}": 3,
+	} {
+		_, err := Build(t.Context(), newFake(text), config())
+		sources := errdefs.Sources(err)
+		if len(sources) != 1 || sources[0].Info.Filename != "image.json" || sources[0].Ranges[0].Start.Line != line {
+			t.Errorf("%v: sources %v", err, sources)
+		}
+	}
+}
+
+func TestTarget(t *testing.T) {
+	t.Parallel()
+	both := &manifest.Manifest{Pipelines: []*manifest.Pipeline{{Name: "tree"}, {Name: "assembler"}}}
+	tree := &manifest.Manifest{Pipelines: []*manifest.Pipeline{{Name: "tree"}}}
+	for _, c := range []struct {
+		m           *manifest.Manifest
+		asked, want string
+	}{{both, "", "assembler"}, {both, "tree", "tree"}, {tree, "", "tree"}} {
+		if got, err := Target(c.m, c.asked); got != c.want || err != nil {
+			t.Errorf("%q: %q, %v", c.asked, got, err)
+		}
+	}
+}
