@@ -109,7 +109,6 @@ func TestErrors(t *testing.T) {
 	}{
 		{name: "old daemon", text: good, old: true, want: "this BuildKit is too old for trees of operating systems: version 0.13 or newer is needed"},
 		{name: "target", text: good, opts: map[string]string{"target": "nowhere"}, want: `no target "nowhere" in image.json; there are: tree, assembler`},
-		{name: "nothing", text: `{}`, want: "image.json builds nothing: it has no stages"},
 		{name: "epoch", text: good, opts: map[string]string{"build-arg:SOURCE_DATE_EPOCH": "now"}, want: `SOURCE_DATE_EPOCH="now": give a number of seconds since 1970`},
 		{name: "platforms", text: good, opts: map[string]string{"platform": "linux/amd64,linux/arm64"},
 			want: "a build for several platforms at once is not supported yet: give one --platform"},

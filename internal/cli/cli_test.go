@@ -48,6 +48,8 @@ func TestCommands(t *testing.T) {
 		{name: "unpinned", args: []string{"check", "-"}, stdin: `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie"}}]}`,
 			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n",
 			stderr: "<stdin>:1:13: warning: the repository is not pinned, so the result changes when it does: give the \"checksum\" of its InRelease file\n"},
+		{name: "builds nothing", args: []string{"build", "-"}, stdin: `{}`},
+		{name: "builds nothing, as JSON", args: []string{"build", "--json", "-"}, stdin: `{}`, stdout: "{\"success\":true}\n"},
 		{name: "no file", args: []string{"check", "/nonexistent/x.json"}, code: 2, stderr: "osbuildkit: open /nonexistent/x.json: no such file or directory\n"},
 		{name: "no argument", args: []string{"build"}, code: 2, stderr: "osbuildkit: osbuildkit build takes one MANIFEST, or - for standard input; see 'osbuildkit build --help'\n"},
 		{name: "unknown flag", args: []string{"build", "--nonsense", "-"}, code: 2, stderr: "osbuildkit: unknown flag: --nonsense\n"},

@@ -75,8 +75,13 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 			return err
 		}
 	}
-	if _, err := frontend.Target(src.m, f.target); err != nil {
+	target, err := frontend.Target(src.m, f.target)
+	if err != nil {
 		return &exitError{code: exitInvalid, err: err}
+	}
+	if p := src.m.Pipeline(target); len(p.Stages) == 0 && p.Base == "" {
+		// Valid, as for osbuild: an empty manifest builds nothing.
+		return a.report(&request{app: a, flags: f, src: src})
 	}
 	e, err := engine.Open(ctx, opts)
 	if err != nil {
