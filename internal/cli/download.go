@@ -123,12 +123,15 @@ func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, 
 		return outputFile{}, err
 	}
 	defer f.discard()
-	sum := sha256.New()
+	// The checksum takes longer than reading or writing, so it is computed
+	// beside them.
+	sum := newSummer()
+	defer sum.finish()
 	for p := range pieces(ctx, ref, a) {
 		if p.err != nil {
 			return outputFile{}, p.err
 		}
-		sum.Write(p.data)
+		sum.add(p.data)
 		if err := f.writeSparse(p.data); err != nil {
 			return outputFile{}, err
 		}
@@ -136,7 +139,7 @@ func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, 
 	if err := context.Cause(ctx); err != nil {
 		return outputFile{}, err
 	}
-	got := hex.EncodeToString(sum.Sum(nil))
+	got := sum.finish()
 	if want != "" && got != want {
 		return outputFile{}, fmt.Errorf("the SHA-256 of what arrived is %s, the assembler wrote %s", got, want)
 	}
@@ -144,6 +147,39 @@ func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, 
 		return outputFile{}, err
 	}
 	return outputFile{Path: target, Size: a.size, SHA256: got}, nil
+}
+
+// summer computes a SHA-256 in a goroutine of its own.
+type summer struct {
+	in   chan []byte
+	done chan string
+}
+
+func newSummer() *summer {
+	in, done := make(chan []byte, pieceAhead), make(chan string, 1)
+	s := &summer{in: in, done: done}
+	go func() {
+		h := sha256.New()
+		for data := range in {
+			h.Write(data)
+		}
+		done <- hex.EncodeToString(h.Sum(nil))
+	}()
+	return s
+}
+
+// add takes data, which must not be changed afterwards.
+func (s *summer) add(data []byte) { s.in <- data }
+
+// finish returns the checksum of all data in hex. It may be called again.
+func (s *summer) finish() string {
+	if s.in != nil {
+		close(s.in)
+		s.in = nil
+	}
+	sum := <-s.done
+	s.done <- sum
+	return sum
 }
 
 // piece is a part of a file, in order.
