@@ -37,3 +37,26 @@ func TestToolbox(t *testing.T) {
 		t.Errorf("the image differs with a given toolbox: %s, %s", a, b)
 	}
 }
+
+// TestBuildEnvironment gives the toolbox's pipeline as the build environment:
+// its steps are those of the toolbox and so in the cache, and the image is the
+// same.
+func TestBuildEnvironment(t *testing.T) {
+	need(t)
+	environment, err := filepath.Abs("../examples/toolbox.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, given := t.TempDir(), t.TempDir()
+	image := manifestFile(t, "small.json", small())
+	build(t, "-o", own, image)
+	p := build(t, "-o", given, "--build-env", environment, image)
+	for _, name := range p.ran() {
+		if !strings.HasPrefix(name, "[build 2/2] org.osbuildkit.apt: solve") {
+			t.Errorf("%s ran", name)
+		}
+	}
+	if a, b := sha256File(t, filepath.Join(own, smallImage)), sha256File(t, filepath.Join(given, smallImage)); a != b {
+		t.Errorf("the image differs with the toolbox's pipeline as build environment: %s, %s", a, b)
+	}
+}
