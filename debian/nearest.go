@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/osbuildkit/osbuildkit/internal/editdistance"
 )
 
 // Nearest returns the up to three names that are most like name, the best
@@ -21,7 +23,7 @@ func Nearest(name string, names []string) []string {
 			d = limit
 		}
 		if diff := len(n) - len(name); diff >= -limit && diff <= limit {
-			d = min(d, distance(name, n))
+			d = min(d, editdistance.Distance(name, n))
 		}
 		if d <= limit {
 			hits = append(hits, hit{n, d})
@@ -55,30 +57,4 @@ func DidYouMean(name string, names []string) string {
 	}
 	last := len(near) - 1
 	return fmt.Sprintf("; did you mean %s or %s?", strings.Join(near[:last], ", "), near[last])
-}
-
-// distance counts the letters to insert, delete, replace or swap with their
-// neighbour that turn a into b.
-func distance(a, b string) int {
-	var prev2 []int
-	prev := make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur := make([]int, len(b)+1)
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				cur[j] = min(cur[j], prev2[j-2]+1)
-			}
-		}
-		prev2, prev = prev, cur
-	}
-	return prev[len(b)]
 }

@@ -3,6 +3,8 @@ package manifest
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/osbuildkit/osbuildkit/internal/editdistance"
 )
 
 // maxNearest bounds the length in bytes of names that are compared.
@@ -46,9 +48,9 @@ func lastPart(s string) string { return s[strings.LastIndexByte(s, '.')+1:] }
 
 // nearness returns the distance of two names, or -1 if it is above the limit.
 func nearness(a, b string, limit int) int {
-	d := distance([]rune(a), []rune(b))
+	d := editdistance.Distance(a, b)
 	if !strings.Contains(a, ".") && strings.Contains(b, ".") {
-		d = min(d, distance([]rune(a), []rune(lastPart(b))))
+		d = min(d, editdistance.Distance(a, lastPart(b)))
 	}
 	if d > limit && (strings.HasPrefix(b, a) || strings.HasPrefix(a, b)) && min(len(a), len(b)) >= 4 {
 		return limit
@@ -57,30 +59,4 @@ func nearness(a, b string, limit int) int {
 		return -1
 	}
 	return d
-}
-
-// distance counts the insertions, deletions, replacements and swaps of two
-// neighbours that make b of a.
-func distance(a, b []rune) int {
-	before := make([]int, len(b)+1)
-	previous := make([]int, len(b)+1)
-	current := make([]int, len(b)+1)
-	for j := range previous {
-		previous[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		current[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			current[j] = min(previous[j]+1, current[j-1]+1, previous[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				current[j] = min(current[j], before[j-2]+1)
-			}
-		}
-		before, previous, current = previous, current, before
-	}
-	return previous[len(b)]
 }

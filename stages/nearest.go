@@ -3,6 +3,8 @@ package stages
 import (
 	"slices"
 	"strings"
+
+	"github.com/osbuildkit/osbuildkit/internal/editdistance"
 )
 
 // nearest returns up to most of the names that are most like name, nearest
@@ -16,7 +18,7 @@ func nearest(name string, names []string, most int) []string {
 	stem := strings.TrimSuffix(name, ".service")
 	var found []candidate
 	for _, n := range names {
-		d := distance(name, n)
+		d := editdistance.Distance(name, n)
 		switch {
 		case n == name:
 			continue
@@ -34,26 +36,4 @@ func nearest(name string, names []string, most int) []string {
 		out = append(out, c.name)
 	}
 	return out
-}
-
-// distance is the number of insertions, deletions and replacements that turn
-// a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

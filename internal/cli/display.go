@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 
@@ -30,16 +29,14 @@ type display struct {
 	logs  map[digest.Digest][]byte
 	// failed is the last step that ended with an error of its own.
 	failed digest.Digest
-	mode   string
 }
 
-func (a *app) newDisplay(mode string, _ *source) (*display, error) {
-	out := a.stderr
+func (a *app) newDisplay(mode string) (*display, error) {
 	d := &display{
 		in: make(chan *client.SolveStatus), done: make(chan struct{}),
-		names: map[digest.Digest]string{}, logs: map[digest.Digest][]byte{}, mode: mode,
+		names: map[digest.Digest]string{}, logs: map[digest.Digest][]byte{},
 	}
-	ui, err := progressui.NewDisplay(out, progressui.DisplayMode(mode))
+	ui, err := progressui.NewDisplay(a.stderr, progressui.DisplayMode(mode))
 	if err != nil {
 		// A terminal was asked for and there is none.
 		return nil, usageError("--progress %s: %w", mode, err)
@@ -55,7 +52,7 @@ func (a *app) newDisplay(mode string, _ *source) (*display, error) {
 	go func() {
 		defer close(d.done)
 		// Not the build's context: the display has to drain its channel.
-		d.warnings, _ = ui.UpdateFrom(context.WithoutCancel(context.Background()), show)
+		d.warnings, _ = ui.UpdateFrom(context.Background(), show)
 	}()
 	return d, nil
 }
@@ -142,13 +139,4 @@ func (a *app) showWarnings(warnings []client.VertexWarning) {
 			fmt.Fprintf(a.stderr, "  %s\n", d)
 		}
 	}
-}
-
-func isTerminal(f any) bool {
-	file, ok := f.(*os.File)
-	if !ok {
-		return false
-	}
-	st, err := file.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }

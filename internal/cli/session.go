@@ -142,7 +142,7 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	// The embedded engine has no one to show its history to, and writing a
 	// record takes longer than looking up a whole graph in the cache.
 	opt.Internal = e.Kind() == engine.Embedded
-	show, err := r.app.newDisplay(r.flags.progress, r.src)
+	show, err := r.app.newDisplay(r.flags.progress)
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (r *request) checkpoint(ctx context.Context, e *engine.Engine) error {
 		// Not OutputStore: with it the client does not write the index.
 		OutputDir: dir,
 	}}
-	show, err := r.app.newDisplay(r.flags.progress, r.src)
+	show, err := r.app.newDisplay(r.flags.progress)
 	if err != nil {
 		return err
 	}

@@ -27,11 +27,7 @@ func applyApt(ctx context.Context, in *module.Input) (err error) {
 	if err != nil {
 		return err
 	}
-	listDir, err := input(in, "list")
-	if err != nil {
-		return err
-	}
-	list, err := readList(listDir)
+	list, err := inputList(in)
 	if err != nil {
 		return err
 	}

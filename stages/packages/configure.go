@@ -21,11 +21,7 @@ func configureDebootstrap(ctx context.Context, in *module.Input) (err error) {
 	if err := in.DecodeOptions(&o); err != nil {
 		return err
 	}
-	listDir, err := input(in, "list")
-	if err != nil {
-		return err
-	}
-	list, err := readList(listDir)
+	list, err := inputList(in)
 	if err != nil {
 		return err
 	}

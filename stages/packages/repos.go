@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/module"
 )
 
 // repository is one repository as the builder lays it out for a solve part:
@@ -95,6 +96,15 @@ func (r *repository) read(x *debian.Index, number int) error {
 		}
 	}
 	return nil
+}
+
+// inputList reads the package list that a part is given.
+func inputList(in *module.Input) (*debian.PackageList, error) {
+	dir, err := input(in, "list")
+	if err != nil {
+		return nil, err
+	}
+	return readList(dir)
 }
 
 // readList reads the package list in a directory.

@@ -18,12 +18,9 @@ const (
 	debSources  = "etc/apt/sources.list.d/debian.sources"
 )
 
-// snapshotHost is where Debian keeps every state that its archive had.
-const snapshotHost = "https://snapshot.debian.org/archive/"
-
-// SnapshotMirror returns the address of the snapshot archive of a repository
+// snapshotMirror returns the address of the snapshot archive of a repository
 // at its date, or "" where the repository is not one of Debian's own.
-func SnapshotMirror(r debian.Repository) string {
+func snapshotMirror(r debian.Repository) string {
 	if r.Origin != "Debian" || r.Date.IsZero() {
 		return ""
 	}
@@ -31,14 +28,14 @@ func SnapshotMirror(r debian.Repository) string {
 	if archive == "" {
 		return ""
 	}
-	return snapshotHost + archive + "/" + r.Date.UTC().Format("20060102T150405Z")
+	return debian.SnapshotArchive(archive, r.Date)
 }
 
 // defaultSources returns deb822 stanzas for the repositories of a list.
 func defaultSources(list *debian.PackageList) []string {
 	var out []string
 	for _, r := range list.Repositories {
-		mirror := SnapshotMirror(r)
+		mirror := snapshotMirror(r)
 		if mirror == "" {
 			continue
 		}

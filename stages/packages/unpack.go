@@ -53,11 +53,7 @@ func unpackDebootstrap(ctx context.Context, in *module.Input) error {
 	if err != nil {
 		return err
 	}
-	listDir, err := input(in, "list")
-	if err != nil {
-		return err
-	}
-	list, err := readList(listDir)
+	list, err := inputList(in)
 	if err != nil {
 		return err
 	}
