@@ -295,9 +295,9 @@ func (b *build) cacheImports() []gwclient.CacheOptionsEntry { return b.ui.CacheI
 // locate gives an error its places in the manifest, in the form that BuildKit
 // carries to the client.
 func (b *build) locate(err error) error {
-	var stage *graph.Error
-	if errors.As(err, &stage) && stage.Pipeline.Text.File == b.source.Filename {
-		if span, ok := stage.Pipeline.Text.Index.Value(stage.Stage.Pointer); ok {
+	var placed *graph.Error
+	if errors.As(err, &placed) && placed.Pipeline.Text.File == b.source.Filename {
+		if span, ok := placed.Pipeline.Text.Index.Value(placed.Pointer); ok {
 			return errdefs.WithSource(err, b.errorSource(span))
 		}
 	}

@@ -113,7 +113,7 @@ func TestErrors(t *testing.T) {
 		{name: "platforms", text: good, opts: map[string]string{"platform": "linux/amd64,linux/arm64"},
 			want: "a build for several platforms at once is not supported yet: give one --platform"},
 		{name: "base", text: `{"base": "` + strings.Repeat("a", 64) + `"}`,
-			want: `"base" names the tree ` + strings.Repeat("a", 64) + `, and this way of building has no store of trees: build with osbuildkit on the machine that has it`},
+			want: `"base" in pipeline "tree": this way of building has no store of trees: build with osbuildkit on the machine that has it`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package llb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -73,18 +74,21 @@ type Tree struct {
 	repos []packages.RepositoryOptions
 }
 
-// Error is an error that belongs to a stage of the manifest.
+// Error is an error that belongs to a place in the manifest.
 type Error struct {
-	// Pipeline and Stage say which stage.
+	// Pipeline is the pipeline that the place is in; its Text is the file.
 	Pipeline *manifest.Pipeline
-	Stage    *manifest.Stage
+	// Pointer is the JSON pointer of the stage or value.
+	Pointer string
+	// What names the stage, or the key.
+	What string
 	// Err says what is wrong.
 	Err error
 }
 
-// Error names the stage and what is wrong.
+// Error names the place and what is wrong.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s in pipeline %q: %v", e.Stage.Type, e.Pipeline.Name, e.Err)
+	return fmt.Sprintf("%s in pipeline %q: %v", e.What, e.Pipeline.Name, e.Err)
 }
 
 // Unwrap returns what is wrong.
@@ -123,13 +127,26 @@ func (g *Graph) Pipeline(ctx context.Context, name string) (Tree, error) {
 		return Tree{}, err
 	}
 	for i, s := range p.Stages {
-		at := place{pipeline: p, stage: s, number: i + 1}
-		if t, err = g.stage(ctx, at, t); err != nil {
-			return Tree{}, &Error{Pipeline: p, Stage: s, Err: err}
+		if t, err = g.stage(ctx, place{pipeline: p, stage: s, number: i + 1}, t); err != nil {
+			return Tree{}, placed(p, s.Pointer, s.Type, err)
 		}
 	}
 	g.trees[name] = t
 	return t, nil
+}
+
+// placed gives an error its place, unless it has come from another place, such as
+// a stage of the build root that a stage needs.
+func placed(p *manifest.Pipeline, pointer, what string, err error) error {
+	var inner *Error
+	if errors.As(err, &inner) {
+		return err
+	}
+	return &Error{Pipeline: p, Pointer: pointer, What: what, Err: err}
+}
+
+func (g *Graph) baseError(p *manifest.Pipeline, err error) error {
+	return placed(p, manifest.JoinPointer(p.Pointer, "base"), `"base"`, err)
 }
 
 // start returns the tree before the first stage.
@@ -137,11 +154,11 @@ func (g *Graph) start(ctx context.Context, p *manifest.Pipeline) (Tree, error) {
 	t := Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch}
 	if p.Base != "" {
 		if g.opt.Base == nil {
-			return Tree{}, fmt.Errorf("\"base\" names the tree %s, and this way of building has no store of trees: build with osbuildkit on the machine that has it", p.Base)
+			return Tree{}, g.baseError(p, errors.New("this way of building has no store of trees: build with osbuildkit on the machine that has it"))
 		}
 		root, err := g.opt.Base(ctx, p.Base)
 		if err != nil {
-			return Tree{}, err
+			return Tree{}, g.baseError(p, err)
 		}
 		t.Root = root
 	}

@@ -14,10 +14,11 @@ import (
 // showErrors prints an error with the lines of the manifest that it is about.
 func (a *app) showErrors(err error, src *source) {
 	var several manifest.Errors
-	var stage *graph.Error
+	var placed *graph.Error
 	var step *stepError
+	errors.As(err, &placed)
 	errors.As(err, &step)
-	switch {
+	switch p, pointer := failedStage(src.m, step, err); {
 	case errors.As(err, &several):
 		for _, e := range several {
 			fmt.Fprintln(a.stderr, e.Error())
@@ -25,22 +26,12 @@ func (a *app) showErrors(err error, src *source) {
 				a.excerpt(src.data, e.Span)
 			}
 		}
-	case errors.As(err, &stage) && src.m != nil:
-		// The name of a step begins with that of its stage.
-		err := fmt.Errorf("%s: %w", stage.Stage.Type, stage.Err)
-		if step != nil {
-			err = &stepError{name: step.name, log: step.log, err: stage.Err}
-		}
-		a.showStage(src, stage.Pipeline, stage.Stage, err)
-	case step != nil && src.m != nil:
-		p, s := stageOf(src.m, step.name)
-		if s == nil {
-			p, s = stageAt(src.m, err)
-		}
-		if s != nil {
-			a.showStage(src, p, s, step)
-			break
-		}
+	case p != nil:
+		// What failed may be an earlier stage than the one that was looked at.
+		a.showPlace(src, p, pointer, &stepError{name: step.name, log: step.log, err: cause(err, placed)})
+	case placed != nil:
+		a.showPlace(src, placed.Pipeline, placed.Pointer, fmt.Errorf("%s: %w", placed.What, placed.Err))
+	case step != nil:
 		fmt.Fprintf(a.stderr, "osbuildkit: %v\n", step)
 	default:
 		fmt.Fprintf(a.stderr, "osbuildkit: %v\n", err)
@@ -53,14 +44,42 @@ func (a *app) showErrors(err error, src *source) {
 	}
 }
 
-// showStage prints an error that belongs to a stage. The frontend knows the
-// manifest by the last part of its name only; the user has typed all of it.
-func (a *app) showStage(src *source, p *manifest.Pipeline, s *manifest.Stage, err error) {
+// cause is the error without the place that the graph has given it.
+func cause(err error, placed *graph.Error) error {
+	var step *stepError
+	switch {
+	case placed != nil:
+		return placed.Err
+	case errors.As(err, &step):
+		return step.err
+	}
+	return err
+}
+
+// failedStage returns the stage of the step that has failed.
+func failedStage(m *manifest.Manifest, step *stepError, err error) (*manifest.Pipeline, string) {
+	if step == nil || m == nil {
+		return nil, ""
+	}
+	p, s := stageOf(m, step.name)
+	if s == nil {
+		p, s = stageAt(m, err)
+	}
+	if s == nil {
+		return nil, ""
+	}
+	return p, s.Pointer
+}
+
+// showPlace prints an error that belongs to a place in the manifest. The
+// frontend knows the file by the last part of its name only; the user has
+// typed all of it.
+func (a *app) showPlace(src *source, p *manifest.Pipeline, pointer string, err error) {
 	file := p.Text.File
 	if string(p.Text.Data) == string(src.data) {
 		file = src.name
 	}
-	span, _ := p.Text.Index.Value(s.Pointer)
+	span, _ := p.Text.Index.Value(pointer)
 	fmt.Fprintf(a.stderr, "%s:%d:%d: %v\n", file, span.Start.Line, span.Start.Column, err)
 	a.excerpt(p.Text.Data, firstLine(span))
 }

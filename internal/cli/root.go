@@ -52,6 +52,9 @@ func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	// A reader that goes away must not end the process in the middle of a
+	// step: writing to it fails, and the build goes on.
+	signal.Ignore(syscall.SIGPIPE)
 	// Libraries log what they try; what a person should know is an error or
 	// goes through the display. The embedded engine keeps its own log.
 	logrus.SetOutput(io.Discard)

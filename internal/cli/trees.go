@@ -31,7 +31,7 @@ const treeRepository = "osbuildkit/tree"
 
 // baseTree returns the state of a stored tree.
 func baseTree(store, id string) (llb.State, error) {
-	missing := fmt.Errorf("\"base\" names the tree %s, which is not in the store %s: build the manifest that makes it with --checkpoint tree", id, store)
+	missing := fmt.Errorf("the tree %s is not in the store %s: build the manifest that makes it with --checkpoint tree", id, store)
 	if !isOCILayout(treesDir(store)) {
 		return llb.State{}, missing
 	}
