@@ -27,7 +27,7 @@ type download struct {
 // http returns the state that holds one download as /FILE, FILE being the
 // base of its name.
 func (d download) http(opts ...llb.ConstraintsOpt) llb.State {
-	all := []llb.HTTPOption{llb.Filename(path.Base(d.name)), llb.WithCustomName("fetch " + d.name)}
+	all := []llb.HTTPOption{llb.Filename(path.Base(d.name)), llb.WithCustomName("fetch " + d.title())}
 	if d.sha256 != "" {
 		all = append(all, llb.Checksum(digest.NewDigestFromEncoded(digest.SHA256, d.sha256)))
 	}
@@ -38,6 +38,14 @@ func (d download) http(opts ...llb.ConstraintsOpt) llb.State {
 		all = append(all, o)
 	}
 	return llb.HTTP(d.url, all...)
+}
+
+// title is the name without the number of a repository before it.
+func (d download) title() string {
+	if _, rest, ok := strings.Cut(d.name, "/dists/"); ok {
+		return "dists/" + rest
+	}
+	return d.name
 }
 
 // fetch returns one directory that holds all downloads. They are fetched in

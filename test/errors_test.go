@@ -87,7 +87,7 @@ FILE:4:50: unknown option "hostnam" (at /stages/1/options/hostnam); did you mean
 }
 `,
 		code: 1,
-		want: `FILE:3:5: org.osbuildkit.debootstrap: …repository "trixie": …sha256:…sha256:0000000000000000000000000000000000000000000000000000000000000000…
+		want: `FILE:3:5: fetch dists/trixie/InRelease failed: repository "trixie": …sha256:…sha256:0000000000000000000000000000000000000000000000000000000000000000…
      3 |     {
        |     ^
 `,
@@ -151,7 +151,7 @@ the end of its log:
 }
 `,
 		code: 1,
-		want: `FILE:3:5: org.osbuildkit.debootstrap: …repository "trixie": …Get "http://127.0.0.1:1/debian/dists/trixie/InRelease": dial tcp 127.0.0.1:1: connect: connection refused
+		want: `FILE:3:5: fetch dists/trixie/InRelease failed: repository "trixie": …Get "http://127.0.0.1:1/debian/dists/trixie/InRelease": dial tcp 127.0.0.1:1: connect: connection refused
      3 |     {"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "mirror": "http://127.0.0.1:1/debian"}}
        |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 `,
