@@ -43,7 +43,8 @@ demo: setup build
 	bin/osbuildkit build --store $(STORE) -o $(OUTPUT) examples/debian-nginx.json
 	bin/osbuildkit boot --forward 8080:80 --wait-for 'login:' --wait-for http://127.0.0.1:8080/ $(OUTPUT)/debian-nginx.qcow2
 
-test: test-unit test-e2e
+# Tools first: some unit tests use the real buildctl and buildx where they are.
+test: build tools test-unit test-e2e
 
 # Without root, without network: what a change is checked with while it is made.
 test-unit: setup build
