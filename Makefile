@@ -41,7 +41,7 @@ setup:
 # The main job: build an image, boot it, and ask its web server for a page.
 demo: setup build
 	bin/osbuildkit build --store $(STORE) -o $(OUTPUT) examples/debian-nginx.json
-	bin/osbuildkit boot --forward 8080:80 --wait-for 'login:' --wait-for http://127.0.0.1:8080/ $(OUTPUT)/debian-nginx.qcow2
+	bin/osbuildkit boot --timeout 10m --forward 8080:80 --wait-for 'login:' --wait-for http://127.0.0.1:8080/ $(OUTPUT)/debian-nginx.qcow2
 
 # Tools first: some unit tests use the real buildctl and buildx where they are.
 test: build tools test-unit test-e2e

@@ -47,7 +47,7 @@ func TestDemo(t *testing.T) {
 
 	port := freePort(t)
 	begin := time.Now()
-	out, err := exec.Command(shared.program, "boot", "--accel", "tcg", "--timeout", "240s",
+	out, err := exec.Command(shared.program, "boot", "--accel", "tcg", "--timeout", "420s",
 		"--forward", fmt.Sprintf("%d:80", port),
 		"--wait-for", "debian-nginx login:", "--wait-for", fmt.Sprintf("http://127.0.0.1:%d/", port), image).CombinedOutput()
 	if err != nil {

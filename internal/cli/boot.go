@@ -88,9 +88,10 @@ func (f *bootFlags) arguments(ctx context.Context, qemu, image, format string) (
 	}
 	cpu := f.cpu
 	if cpu == "" {
-		// Some releases of qemu emulate cmpxchg16b so that recent kernels
-		// crash; without the feature a kernel does not use it.
-		cpu = map[string]string{"kvm": "host", "tcg": "max,-cx16"}[accel]
+		// Some releases of qemu emulate cmpxchg16b and five levels of page
+		// tables so that recent kernels crash; without the features a kernel
+		// does not use them.
+		cpu = map[string]string{"kvm": "host", "tcg": "max,-cx16,la57=off"}[accel]
 	}
 	nic := "user,model=virtio-net-pci"
 	for _, v := range f.forwards {
@@ -113,10 +114,26 @@ func isPort(s string) bool {
 	return err == nil && n > 0 && n < 1<<16
 }
 
+// bootTries is how often a guest is started whose kernel crashes. Emulated
+// guests do so now and then where the emulator itself is emulated or starved,
+// at other places each time; an image that is at fault crashes every time.
+const bootTries = 3
+
 // bootAndWait runs the guest until all that is waited for has been seen.
 func (a *app) bootAndWait(ctx context.Context, f *bootFlags, qemu string, args []string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, errTimeout)
 	defer cancel()
+	for try := 1; ; try++ {
+		err := a.bootOnce(ctx, f, qemu, args)
+		if try == bootTries || !errors.Is(err, errCrashed) {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "\nosbuildkit: %v; starting it again\n", err)
+	}
+}
+
+// bootOnce starts the guest once.
+func (a *app) bootOnce(ctx context.Context, f *bootFlags, qemu string, args []string) error {
 	var texts, addresses []string
 	for _, w := range f.waits {
 		if strings.HasPrefix(w, "http://") {
@@ -125,7 +142,7 @@ func (a *app) bootAndWait(ctx context.Context, f *bootFlags, qemu string, args [
 			texts = append(texts, w)
 		}
 	}
-	console := &watcher{out: a.stdout, missing: texts, found: make(chan struct{})}
+	console := &watcher{out: a.stdout, missing: texts, found: make(chan struct{}), crashed: make(chan struct{})}
 	console.check()
 	cmd := exec.CommandContext(ctx, qemu, args...)
 	cmd.Stdout, cmd.Stderr = console, a.stderr
@@ -153,6 +170,8 @@ func (a *app) bootAndWait(ctx context.Context, f *bootFlags, qemu string, args [
 				return fmt.Errorf("the guest ended (%v) before %s", err, f.stillWaited(console, addresses, step))
 			}
 			return f.timedOut(ctx, console, addresses, step)
+		case <-console.crashed:
+			return fmt.Errorf("%w before %s", errCrashed, f.stillWaited(console, addresses, step))
 		case <-ctx.Done():
 			return f.timedOut(ctx, console, addresses, step)
 		}
@@ -167,7 +186,19 @@ func (a *app) bootAndWait(ctx context.Context, f *bootFlags, qemu string, args [
 	return nil
 }
 
-var errTimeout = errors.New("time is up")
+var (
+	errTimeout = errors.New("time is up")
+	errCrashed = errors.New("the guest's kernel crashed")
+)
+
+// crashes are what a kernel prints when it fails by itself. A kernel that
+// panics because it finds no root file system or no init does not crash in
+// this sense.
+var crashes = [][]byte{
+	[]byte("Kernel panic - not syncing: Fatal exception"),
+	[]byte("Kernel panic - not syncing: Attempted to kill"),
+	[]byte("Oops: "), []byte("double fault: "), []byte("BUG: unable to handle"),
+}
 
 func (f *bootFlags) timedOut(ctx context.Context, w *watcher, addresses []string, step int) error {
 	if errors.Is(context.Cause(ctx), errTimeout) {
@@ -194,6 +225,9 @@ type watcher struct {
 	tail    []byte
 	found   chan struct{}
 	closed  bool
+	// crashed is closed when the kernel has failed.
+	crashed chan struct{}
+	failed  bool
 }
 
 // Write passes data on.
@@ -202,6 +236,10 @@ func (w *watcher) Write(data []byte) (int, error) {
 	defer w.mu.Unlock()
 	w.tail = append(w.tail, data...)
 	w.missing = slices.DeleteFunc(w.missing, func(s string) bool { return bytes.Contains(w.tail, []byte(s)) })
+	if !w.failed && slices.ContainsFunc(crashes, func(s []byte) bool { return bytes.Contains(w.tail, s) }) {
+		w.failed = true
+		close(w.crashed)
+	}
 	if keep := 4096; len(w.tail) > keep {
 		w.tail = append([]byte(nil), w.tail[len(w.tail)-keep:]...)
 	}

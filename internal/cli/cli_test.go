@@ -288,7 +288,7 @@ func TestImageFormat(t *testing.T) {
 func TestWatcher(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	w := &watcher{out: &out, missing: []string{"login:", "ready"}, found: make(chan struct{})}
+	w := &watcher{out: &out, missing: []string{"login:", "ready"}, found: make(chan struct{}), crashed: make(chan struct{})}
 	fmt.Fprint(w, "ready\nlog")
 	select {
 	case <-w.found:
@@ -300,4 +300,13 @@ func TestWatcher(t *testing.T) {
 	if out.String() != "ready\nlogin: " {
 		t.Errorf("%q", out.String())
 	}
+	fmt.Fprint(w, "Kernel panic - not syncing: VFS: Unable to mount root fs\n")
+	select {
+	case <-w.crashed:
+		t.Fatal("a missing root file system is taken for a crash")
+	default:
+	}
+	fmt.Fprint(w, "Kernel panic - not syncing: Fatal ")
+	fmt.Fprint(w, "exception in interrupt\n")
+	<-w.crashed
 }
