@@ -25,10 +25,11 @@ const checksumsFile = "SHA256SUMS"
 
 // Files are fetched in pieces through the gateway rather than by an exporter:
 // an exporter sends a file again although it is there already, and fills its
-// holes.
+// holes. Pieces are small: each passes through several buffers, and large
+// ones are fresh memory every time, which takes longer than all the rest.
 const (
-	pieceSize  = 8 << 20
-	pieceAhead = 2
+	pieceSize  = 1 << 20
+	pieceAhead = 3
 )
 
 // maxArtifacts bounds the number of files in a result.
@@ -123,6 +124,8 @@ func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, 
 		return outputFile{}, err
 	}
 	defer f.discard()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	// The checksum takes longer than reading or writing, so it is computed
 	// beside them.
 	sum := newSummer()
@@ -188,32 +191,52 @@ type piece struct {
 	err  error
 }
 
-// pieces reads a file ahead of its consumer.
+// pieces reads a file ahead of its consumer, several pieces at a time: one
+// request alone is slowed by the flow control of its stream. They arrive in
+// order. The channel is closed at the end of the file, after an error, or when
+// the context ends.
 func pieces(ctx context.Context, ref gwclient.Reference, a artifact) <-chan piece {
-	ch := make(chan piece, pieceAhead)
+	asked := make(chan chan piece, pieceAhead)
 	go func() {
-		defer close(ch)
-		for at := int64(0); at < a.size; {
-			n := min(pieceSize, a.size-at)
-			data, err := ref.ReadFile(ctx, gwclient.ReadRequest{
-				Filename: "/" + a.name,
-				Range:    &gwclient.FileRange{Offset: int(at), Length: int(n)},
-			})
-			if err == nil && int64(len(data)) != n {
-				err = io.ErrUnexpectedEOF
-			}
+		defer close(asked)
+		for at := int64(0); at < a.size; at += pieceSize {
+			answer := make(chan piece, 1)
 			select {
-			case ch <- piece{data, err}:
+			case asked <- answer:
 			case <-ctx.Done():
 				return
 			}
-			if err != nil {
-				return
-			}
-			at += n
+			go func() { answer <- readPiece(ctx, ref, a, at, min(pieceSize, a.size-at)) }()
 		}
 	}()
-	return ch
+	out := make(chan piece)
+	go func() {
+		defer close(out)
+		for answer := range asked {
+			p := <-answer
+			select {
+			case out <- p:
+			case <-ctx.Done():
+				return
+			}
+			if p.err != nil {
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// readPiece reads n bytes of a file.
+func readPiece(ctx context.Context, ref gwclient.Reference, a artifact, at, n int64) piece {
+	data, err := ref.ReadFile(ctx, gwclient.ReadRequest{
+		Filename: "/" + a.name,
+		Range:    &gwclient.FileRange{Offset: int(at), Length: int(n)},
+	})
+	if err == nil && int64(len(data)) != n {
+		err = io.ErrUnexpectedEOF
+	}
+	return piece{data, err}
 }
 
 // parseChecksums reads the format of sha256sum.
