@@ -16,10 +16,6 @@ import (
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
-// maxManifest is the size of the largest manifest in bytes: BuildKit's limit
-// for the file that a frontend reads, so that it is the same on every route.
-const maxManifest = 16 << 20
-
 // buildFlags are the flags of the build command.
 type buildFlags struct {
 	buildEnv, store, libdir, outputDir string
@@ -120,11 +116,11 @@ func (a *app) readInput(name string) ([]byte, error) {
 		defer f.Close()
 		r = f
 	}
-	data, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
+	data, err := io.ReadAll(io.LimitReader(r, manifest.MaxSize+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxManifest {
+	if len(data) > manifest.MaxSize {
 		return nil, fmt.Errorf("%s: larger than 16 MiB, which is the limit of BuildKit for a build file", name)
 	}
 	return data, nil

@@ -15,6 +15,8 @@ import (
 	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
 	"github.com/tonistiigi/fsutil"
+
+	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
 // execute runs the command line in this process.
@@ -58,6 +60,8 @@ func TestCommands(t *testing.T) {
 		{name: "build-arg", args: []string{"build", "--build-arg", "x", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --build-arg \"x\": write NAME=VALUE\n"},
 		{name: "two exports", args: []string{"build", "--target", "tree", "--export", "build", "-"}, stdin: good, code: 2,
 			stderr: "osbuildkit: --export build: one pipeline is built at a time, and it is already tree\n"},
+		{name: "checkpoint", args: []string{"build", "--builder", "unix:///nonexistent", "--checkpoint", "x", "-"}, stdin: `{"stages": [{"name": "org.osbuild.noop"}]}`, code: 2,
+			stderr: "osbuildkit: --checkpoint \"x\": only the finished tree can be kept; its id is beda46704765a47e6d4f44aff22168ae36866c9c0e6e11552b775b77776b2969\n"},
 		{name: "no stage", args: []string{"stages", "org.osbuild.nonsense"}, code: 2,
 			stderr: "osbuildkit: no stage or assembler \"org.osbuild.nonsense\"; 'osbuildkit stages' lists them\n"},
 		{name: "boot nothing", args: []string{"boot", "/nonexistent.qcow2"}, code: 2, stderr: "osbuildkit: open /nonexistent.qcow2: no such file or directory\n"},
@@ -87,7 +91,7 @@ func TestCommands(t *testing.T) {
 
 func TestTooLargeManifest(t *testing.T) {
 	t.Parallel()
-	code, _, stderr := execute(t, strings.Repeat(" ", maxManifest+1), "check", "-")
+	code, _, stderr := execute(t, strings.Repeat(" ", manifest.MaxSize+1), "check", "-")
 	if want := "osbuildkit: -: larger than 16 MiB, which is the limit of BuildKit for a build file\n"; code != 2 || stderr != want {
 		t.Errorf("%d %q", code, stderr)
 	}

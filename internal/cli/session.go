@@ -62,13 +62,8 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	}
 	opts := a.engineOptions(f.builder, f.store)
 	opts.Emulation = f.platform != ""
-	if again, code, err := engine.EnsurePrivileges(ctx, opts); err != nil {
+	if done, err := ensurePrivileges(ctx, opts); done || err != nil {
 		return err
-	} else if again {
-		if code == 0 {
-			return nil
-		}
-		return &exitError{code: code, quiet: true}
 	}
 	if src == nil {
 		if src, err = a.readManifest(name, f.buildEnv); err != nil {
@@ -82,6 +77,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if p := src.m.Pipeline(target); len(p.Stages) == 0 && p.Base == "" {
 		// Valid, as for osbuild: an empty manifest builds nothing.
 		return a.report(&request{app: a, flags: f, src: src})
+	}
+	if err := checkCheckpoints(f.checkpoints, src.m); err != nil {
+		return err
 	}
 	e, err := engine.Open(ctx, opts)
 	if err != nil {
@@ -101,6 +99,16 @@ func (a *app) engineOptions(builder, store string) engine.Options {
 		Store:   store,
 		Notify:  func(s string) { fmt.Fprintln(a.stderr, "osbuildkit: "+s) },
 	}
+}
+
+// ensurePrivileges runs this program again where the engine needs more than
+// this process has. When that was done, the error is the other one's exit code.
+func ensurePrivileges(ctx context.Context, opts engine.Options) (done bool, err error) {
+	again, code, err := engine.EnsurePrivileges(ctx, opts)
+	if err == nil && again && code != 0 {
+		err = &exitError{code: code, quiet: true}
+	}
+	return again, err
 }
 
 // run solves the request and puts the files of the result in their place.

@@ -66,15 +66,8 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 // withEngine runs fn with an engine, under the privileges that it needs.
 func (a *app) withEngine(cmd *cobra.Command, f engineFlags, fn func(*engine.Engine) error) error {
 	opts := a.engineOptions(f.builder, f.store)
-	again, code, err := engine.EnsurePrivileges(cmd.Context(), opts)
-	if err != nil {
+	if done, err := ensurePrivileges(cmd.Context(), opts); done || err != nil {
 		return err
-	}
-	if again {
-		if code == 0 {
-			return nil
-		}
-		return &exitError{code: code, quiet: true}
 	}
 	e, err := engine.Open(cmd.Context(), opts)
 	if err != nil {

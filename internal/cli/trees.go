@@ -10,7 +10,6 @@ import (
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/ociindex"
-	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
@@ -59,20 +58,27 @@ func serveTrees(opt *client.SolveOpt, store string) error {
 	return nil
 }
 
+// checkCheckpoints reports, before anything is built, a --checkpoint that
+// could not be kept afterwards.
+func checkCheckpoints(checkpoints []string, m *manifest.Manifest) error {
+	id := m.TreeID()
+	for _, c := range checkpoints {
+		if c != id && c != manifest.TreePipeline {
+			return usageError("--checkpoint %q: only the finished tree can be kept; its id is %s", c, id)
+		}
+	}
+	if len(checkpoints) > 0 && id == "" {
+		return usageError("--checkpoint: the manifest has no stages and so no tree")
+	}
+	return nil
+}
+
 // checkpoint keeps the tree in the store if the flags ask for it.
 func (r *request) checkpoint(ctx context.Context, e *engine.Engine) error {
 	if len(r.flags.checkpoints) == 0 {
 		return nil
 	}
 	id := r.src.m.TreeID()
-	for _, c := range r.flags.checkpoints {
-		if c != id && c != manifest.TreePipeline {
-			return usageError("--checkpoint %q: only the finished tree can be kept; its id is %s", c, id)
-		}
-	}
-	if id == "" {
-		return usageError("--checkpoint: the manifest has no stages and so no tree")
-	}
 	opt, err := r.solveOpt()
 	if err != nil {
 		return err
@@ -93,9 +99,7 @@ func (r *request) checkpoint(ctx context.Context, e *engine.Engine) error {
 	if err != nil {
 		return err
 	}
-	_, err = e.Client().Build(ctx, opt, product, func(ctx context.Context, c gwclient.Client) (*gwclient.Result, error) {
-		return frontend.BuildFunc(r.config())(ctx, c)
-	}, show.channel())
+	_, err = e.Client().Build(ctx, opt, product, frontend.BuildFunc(r.config()), show.channel())
 	show.wait()
 	if err != nil {
 		return fmt.Errorf("keeping the tree %s in the store: %w", id, err)
