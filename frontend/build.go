@@ -2,20 +2,16 @@ package frontend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	commonexptypes "github.com/moby/buildkit/exporter/exptypes"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
-	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -26,19 +22,14 @@ import (
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
-// Names of the build arguments and contexts that have a meaning.
+// Names of the build arguments that have a meaning of their own.
 const (
 	// MirrorArg is the build argument that names the mirror for repositories
 	// whose mirror is not in the manifest.
 	MirrorArg = "OSBUILDKIT_MIRROR"
 	// EpochArg is the build argument that sets the time of the build.
 	EpochArg = "SOURCE_DATE_EPOCH"
-	// ToolboxContext is the named context that replaces the toolbox.
-	ToolboxContext = "toolbox"
 )
-
-// PackagesFile is the file beside the image that lists what was installed.
-const PackagesFile = "packages.json"
 
 // Config is what a way of building brings with it.
 type Config struct {
@@ -62,8 +53,6 @@ type Outcome struct {
 	Target string
 	// Result is what the gateway is given.
 	Result *gwclient.Result
-	// Definition is the graph of the result.
-	Definition *llb.Definition
 }
 
 // BuildFunc returns the function that BuildKit calls to run the frontend.
@@ -116,212 +105,187 @@ type build struct {
 	source  *dockerui.Source
 	catalog *catalog.Catalog
 	m       *manifest.Manifest
+	// buildEnvIsRoot says that the named context "build-env" is no file but a
+	// file system.
+	buildEnvIsRoot bool
 }
 
 func (b *build) run(ctx context.Context) (*Outcome, error) {
-	m, err := manifest.Load(b.source.Filename, b.source.Data, b.catalog, b.cfg.Load...)
+	if err := b.load(ctx); err != nil {
+		return nil, err
+	}
+	target, err := Target(b.m, b.ui.Target)
 	if err != nil {
 		return nil, err
 	}
-	b.m = m
-	target, err := Target(m, b.ui.Target)
+	out := &Outcome{Manifest: b.m, Target: target}
+	if p := b.m.Pipeline(PipelineOf(target)); len(p.Stages) == 0 && p.Base == "" {
+		return nil, fmt.Errorf("%s builds nothing: the pipeline %q has no stages", b.m.File, p.Name)
+	}
+	built, err := b.ui.Build(ctx, func(ctx context.Context, p *ocispecs.Platform, _ int) (*dockerui.BuildResult, error) {
+		return b.platform(ctx, p, target)
+	})
 	if err != nil {
 		return nil, err
 	}
-	opt, err := b.options(ctx)
-	if err != nil {
-		return nil, err
-	}
-	g := graph.New(m, opt)
-	t, err := g.Pipeline(ctx, target)
-	if err != nil {
-		return nil, err
-	}
-	st, err := result(target, t)
-	if err != nil {
-		return nil, err
-	}
-	def, err := b.marshal(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	res, err := b.client.Solve(ctx, gwclient.SolveRequest{Definition: def.ToPB(), Evaluate: true, CacheImports: b.cacheImports()})
-	if err != nil {
-		return nil, err
-	}
-	if err := describe(res, target, opt.Platform, t.Epoch); err != nil {
-		return nil, err
-	}
-	return &Outcome{Manifest: m, Target: target, Result: res, Definition: def}, nil
+	out.Result, err = built.Finalize()
+	return out, err
 }
 
-// Target returns the name of the pipeline to build: the one asked for, else
-// the assembler, else the tree.
-func Target(m *manifest.Manifest, asked string) (string, error) {
-	if asked == "" {
-		if m.Pipeline(manifest.AssemblerPipeline) != nil {
-			return manifest.AssemblerPipeline, nil
-		}
-		asked = manifest.TreePipeline
-	}
-	if m.Pipeline(asked) != nil {
-		return asked, nil
-	}
-	var names []string
-	for _, p := range m.Pipelines {
-		names = append(names, p.Name)
-	}
-	if len(names) == 0 {
-		return "", fmt.Errorf("%s builds nothing: it has no stages", m.File)
-	}
-	return "", fmt.Errorf("no target %q in %s; there are: %s", asked, m.File, strings.Join(names, ", "))
-}
-
-// options gathers what the graph has to know from the client's options.
-func (b *build) options(ctx context.Context) (graph.Options, error) {
-	opt := graph.Options{
-		Module:    b.catalog.Module,
-		Resolver:  b,
-		SourceMap: b.source.SourceMap,
-		NoCache:   b.ui.IsNoCache,
-	}
-	opt.BuildPlatform = platforms.Normalize(platforms.DefaultSpec())
-	if len(b.ui.BuildPlatforms) > 0 {
-		opt.BuildPlatform = b.ui.BuildPlatforms[0]
-	}
-	opt.Platform = opt.BuildPlatform
-	switch len(b.ui.TargetPlatforms) {
-	case 0:
-	case 1:
-		opt.Platform = b.ui.TargetPlatforms[0]
-	default:
-		return opt, errors.New("a build for several platforms at once is not supported yet: give one --platform")
-	}
-	opt.Runner = func(p ocispecs.Platform) (llb.State, error) { return b.cfg.Runner(ctx, b.client, p) }
-	if b.cfg.Base != nil {
-		opt.Base = func(ctx context.Context, id string) (llb.State, error) { return b.cfg.Base(ctx, b.client, id) }
-	}
-	if v, ok := b.ui.BuildArgs[EpochArg]; ok && v != "" {
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil || n < 0 {
-			return opt, fmt.Errorf("%s=%q: give a number of seconds since 1970", EpochArg, v)
-		}
-		opt.Epoch = &n
-	}
-	opt.Mirror = func(suite string) (string, error) {
-		if v := b.ui.BuildArgs[MirrorArg]; v != "" {
-			return v, nil
-		}
-		if b.cfg.Mirror != nil {
-			if v := b.cfg.Mirror(suite); v != "" {
-				return v, nil
-			}
-		}
-		return debian.SnapshotMirror(suite), nil
-	}
-	nc, err := b.ui.NamedContext(ToolboxContext, dockerui.ContextOpt{Platform: &opt.BuildPlatform})
-	if err != nil {
-		return opt, err
-	}
-	if nc != nil {
-		st, _, err := nc.Load(ctx)
-		if err != nil {
-			return opt, fmt.Errorf("the named context %q: %w", ToolboxContext, err)
-		}
-		opt.Toolbox = st
-		return opt, nil
-	}
-	opt.ToolboxManifest, err = manifest.Load("toolbox.json", examples.Toolbox, b.catalog)
-	return opt, err
-}
-
-// result returns the state that is exported: a tree as it is, or the
-// directory of the assembler with the list of packages beside its files.
-func result(target string, t graph.Tree) (llb.State, error) {
-	if target != manifest.AssemblerPipeline || len(t.Lists) == 0 {
-		return t.Root, nil
-	}
-	list, err := debian.MergeLists(t.Lists).Encode()
-	if err != nil {
-		return llb.State{}, err
-	}
-	return t.Root.File(llb.Mkfile("/"+PackagesFile, 0o644, list, llb.WithCreatedTime(epochTime(t.Epoch))),
-		llb.WithCustomName("[internal] list the packages")), nil
-}
-
-// describe adds the metadata that exporters look for.
-func describe(res *gwclient.Result, target string, p ocispecs.Platform, epoch int64) error {
-	res.AddMeta(commonexptypes.ExporterEpochKey, []byte(strconv.FormatInt(epoch, 10)))
-	img := ocispecs.Image{Platform: p}
-	img.RootFS.Type = "layers"
-	when := epochTime(epoch)
-	img.Created = &when
-	if target != manifest.AssemblerPipeline {
-		img.Config.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-		img.Config.Cmd = []string{"/bin/sh"}
-	}
-	config, err := json.Marshal(img)
+// load reads the manifest, with the build environment that a named context
+// gives.
+func (b *build) load(ctx context.Context) error {
+	options := b.cfg.Load
+	env, err := b.buildEnv(ctx)
 	if err != nil {
 		return err
 	}
-	res.AddMeta(exptypes.ExporterImageConfigKey, config)
+	if env != nil {
+		options = append(slices.Clone(options), manifest.WithBuildEnv(buildEnvFile, env))
+	}
+	if b.m, err = manifest.Load(b.source.Filename, b.source.Data, b.catalog, options...); err != nil {
+		return err
+	}
+	b.warnUnused(ctx)
 	return nil
+}
+
+// platform builds the target for one platform; nil stands for that of the
+// builder. Several platforms are built at once, each with a graph of its own.
+func (b *build) platform(ctx context.Context, p *ocispecs.Platform, target string) (*dockerui.BuildResult, error) {
+	g, err := b.graph(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	t, err := g.Pipeline(ctx, PipelineOf(target))
+	if err != nil {
+		return nil, err
+	}
+	ref, err := b.result(ctx, target, t)
+	if err != nil {
+		return nil, err
+	}
+	epoch := epochTime(t.Epoch)
+	return &dockerui.BuildResult{Reference: ref, Image: b.image(target, g.Platform(), epoch), Epoch: &epoch}, nil
+}
+
+// graph returns the graph of the manifest for a platform.
+func (b *build) graph(ctx context.Context, p *ocispecs.Platform) (*graph.Graph, error) {
+	opt, err := b.options(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return graph.New(b.m, opt), nil
+}
+
+// options gathers what the graph has to know from the client's options.
+func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Options, error) {
+	opt := graph.Options{
+		Module:        b.catalog.Module,
+		Resolver:      b,
+		SourceMap:     b.source.SourceMap,
+		NoCache:       b.ui.IsNoCache,
+		BuildPlatform: b.ui.BuildPlatforms[0],
+		Runs:          b.runs,
+		Mirror:        b.mirror,
+		Source:        b.givenSource,
+	}
+	opt.Platform = opt.BuildPlatform
+	if p != nil {
+		opt.Platform = *p
+	}
+	if len(b.ui.TargetPlatforms) > 1 {
+		opt.Label = platforms.Format(opt.Platform) + " "
+	}
+	opt.Runner = func(p ocispecs.Platform) (llb.State, error) { return b.cfg.Runner(ctx, b.client, p) }
+	var err error
+	if opt.Epoch, err = b.epoch(ctx); err != nil {
+		return opt, err
+	}
+	if err := b.contexts(ctx, &opt); err != nil {
+		return opt, err
+	}
+	if opt.Toolbox == nil {
+		opt.ToolboxManifest, err = manifest.Load("toolbox.json", examples.Toolbox, catalog.Builtin())
+	}
+	return opt, err
+}
+
+// runs says whether the builder runs programs of a platform, be it by itself
+// or emulated. A builder that does not say what it runs is believed to run all.
+func (b *build) runs(p ocispecs.Platform) bool {
+	workers := b.client.BuildOpts().Workers
+	if len(workers) == 0 || len(workers[0].Platforms) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(workers[0].Platforms, func(has ocispecs.Platform) bool {
+		return platforms.Only(has).Match(p)
+	})
+}
+
+// mirror returns the mirror for a suite where the manifest names none.
+func (b *build) mirror(suite string) (string, error) {
+	if v := b.ui.BuildArgs[MirrorArg]; v != "" {
+		return v, nil
+	}
+	if b.cfg.Mirror != nil {
+		if v := b.cfg.Mirror(suite); v != "" {
+			return v, nil
+		}
+	}
+	return debian.SnapshotMirror(suite), nil
+}
+
+// epoch returns the time of the build that the client asks for, or nil.
+func (b *build) epoch(ctx context.Context) (*int64, error) {
+	v := b.ui.BuildArgs[EpochArg]
+	switch v {
+	case "":
+		return nil, nil
+	case "context":
+		when, err := b.ui.ResolveMainContextSourceDateEpoch(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s=context: %w", EpochArg, err)
+		}
+		if when == nil {
+			return nil, fmt.Errorf("%s=context: only a context from Git or HTTP has a time; give a number of seconds since 1970", EpochArg)
+		}
+		n := when.Unix()
+		return &n, nil
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < 0 {
+		return nil, fmt.Errorf("%s=%q: give a number of seconds since 1970", EpochArg, v)
+	}
+	return &n, nil
 }
 
 // ReadFile solves a state and reads one file of it. It makes build a
 // graph.Resolver.
 func (b *build) ReadFile(ctx context.Context, st llb.State, name string) ([]byte, error) {
-	def, err := b.marshal(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	res, err := b.client.Solve(ctx, gwclient.SolveRequest{Definition: def.ToPB(), CacheImports: b.cacheImports()})
-	if err != nil {
-		return nil, err
-	}
-	ref, err := res.SingleRef()
+	ref, err := b.solve(ctx, st, false)
 	if err != nil {
 		return nil, err
 	}
 	return dockerui.ReadFile(ctx, ref, name)
 }
 
+// solve returns a reference to the result of a state. Unless evaluate is set
+// its steps run when something is read of it.
+func (b *build) solve(ctx context.Context, st llb.State, evaluate bool) (gwclient.Reference, error) {
+	def, err := b.marshal(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	res, err := b.client.Solve(ctx, gwclient.SolveRequest{Definition: def.ToPB(), Evaluate: evaluate, CacheImports: b.ui.CacheImports})
+	if err != nil {
+		return nil, err
+	}
+	return res.SingleRef()
+}
+
 func (b *build) marshal(ctx context.Context, st llb.State) (*llb.Definition, error) {
 	return st.Marshal(ctx, llb.WithCaps(b.client.BuildOpts().LLBCaps))
-}
-
-func (b *build) cacheImports() []gwclient.CacheOptionsEntry { return b.ui.CacheImports }
-
-// locate gives an error its places in the manifest, in the form that BuildKit
-// carries to the client.
-func (b *build) locate(err error) error {
-	var placed *graph.Error
-	if errors.As(err, &placed) && placed.Pipeline.Text.File == b.source.Filename {
-		if span, ok := placed.Pipeline.Text.Index.Value(placed.Pointer); ok {
-			return errdefs.WithSource(err, b.errorSource(span))
-		}
-	}
-	var several manifest.Errors
-	if errors.As(err, &several) {
-		for _, e := range several {
-			if e.File == b.source.Filename {
-				err = errdefs.WithSource(err, b.errorSource(e.Span))
-			}
-		}
-	}
-	return err
-}
-
-func (b *build) errorSource(span manifest.Span) *errdefs.Source {
-	return &errdefs.Source{
-		Info: &pb.SourceInfo{
-			Data:       b.source.Data,
-			Filename:   b.source.Filename,
-			Language:   b.source.Language,
-			Definition: b.source.Definition.ToPB(),
-		},
-		Ranges: []*pb.Range{graph.Range(span)},
-	}
 }
 
 func epochTime(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/osbuildkit/osbuildkit/manifest"
@@ -17,10 +18,32 @@ const ToolboxPipeline = "toolbox"
 // run: the tree of its build pipeline, or the toolbox.
 func (g *Graph) buildRoot(ctx context.Context, p *manifest.Pipeline) (llb.State, error) {
 	if p.Build != "" {
-		t, err := g.Pipeline(ctx, p.Build)
+		t, err := g.forBuilding().Pipeline(ctx, p.Build)
 		return t.Root, err
 	}
+	if g.opt.BuildEnv != nil {
+		return *g.opt.BuildEnv, nil
+	}
 	return g.Toolbox(ctx)
+}
+
+// namedBuildRoot says whether the author of the build has chosen the build
+// root of a pipeline.
+func (g *Graph) namedBuildRoot(p *manifest.Pipeline) bool { return p.Build != "" || g.opt.BuildEnv != nil }
+
+// forBuilding returns the graph of the pipelines whose trees are build roots:
+// their programs run on the builder, whatever the image is for.
+func (g *Graph) forBuilding() *Graph {
+	if platforms.Format(g.opt.Platform) == platforms.Format(g.opt.BuildPlatform) {
+		return g
+	}
+	if g.native == nil {
+		opt := g.opt
+		opt.Platform = opt.BuildPlatform
+		g.native = New(g.m, opt)
+		g.native.runners = g.runners
+	}
+	return g.native
 }
 
 // Toolbox returns the default build root. Unless another one was given it is
@@ -36,6 +59,7 @@ func (g *Graph) Toolbox(ctx context.Context) (llb.State, error) {
 		return llb.State{}, errors.New("a build root is needed, and there is no toolbox: give one with --toolbox or the named context \"toolbox\"")
 	}
 	opt := g.opt
+	opt.Platform, opt.Label = opt.BuildPlatform, ""
 	opt.SourceMap = nil
 	opt.Epoch = nil
 	opt.ToolboxManifest = nil

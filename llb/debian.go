@@ -45,7 +45,7 @@ func (g *Graph) debootstrap(ctx context.Context, at place, t Tree) (Tree, error)
 	if err != nil {
 		return Tree{}, err
 	}
-	inputs, err := g.packages(at, list, index, "")
+	inputs, err := g.packages(ctx, at, list, index, "")
 	if err != nil {
 		return Tree{}, err
 	}
@@ -90,14 +90,14 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 	}
 	// The tree's own apt decides, unless the author has named a build root.
 	solver := "org.osbuildkit.apt.solve-inside"
-	if at.pipeline.Build != "" {
+	if g.namedBuildRoot(at.pipeline) {
 		solver = "org.osbuildkit.apt.solve"
 	}
 	list, err := g.solve(ctx, at, t, solver, o.ForSolve(), index)
 	if err != nil {
 		return Tree{}, err
 	}
-	inputs, err := g.packages(at, list, index, o.Auth)
+	inputs, err := g.packages(ctx, at, list, index, o.Auth)
 	if err != nil {
 		return Tree{}, err
 	}
@@ -179,9 +179,13 @@ func (g *Graph) solve(ctx context.Context, at place, t Tree, name string, o any,
 	for _, r := range index {
 		files = append(files, r.files...)
 	}
+	repos, err := g.fetch(ctx, at.name("repositories"), files, g.constraints(at)...)
+	if err != nil {
+		return nil, err
+	}
 	out, err := g.run(ctx, at, t, step{
 		module: m, part: "solve", options: options, readonly: true, output: true,
-		inputs: map[string]llb.State{"repos": fetch(at.name("repositories"), files, g.constraints(at)...)},
+		inputs: map[string]llb.State{"repos": repos},
 	})
 	if err != nil {
 		return nil, err
@@ -195,7 +199,7 @@ func (g *Graph) solve(ctx context.Context, at place, t Tree, name string, o any,
 
 // packages returns the inputs of the steps that install: the packages and
 // their list.
-func (g *Graph) packages(at place, list *debian.PackageList, index []metadata, auth string) (map[string]llb.State, error) {
+func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList, index []metadata, auth string) (map[string]llb.State, error) {
 	var files []download
 	for _, p := range list.Packages {
 		if p.Repository < 0 || p.Repository >= len(index) {
@@ -211,8 +215,12 @@ func (g *Graph) packages(at place, list *debian.PackageList, index []metadata, a
 	if err != nil {
 		return nil, err
 	}
+	debs, err := g.fetch(ctx, fmt.Sprintf("%s: download %d packages", at.name(""), len(files)), files, g.constraints(at)...)
+	if err != nil {
+		return nil, err
+	}
 	return map[string]llb.State{
-		"debs": fetch(fmt.Sprintf("%s: download %d packages", at.name(""), len(files)), files, g.constraints(at)...),
+		"debs": debs,
 		"list": llb.Scratch().File(llb.Mkfile("/"+debian.ListFile, 0o644, data, llb.WithCreatedTime(unix(0))),
 			llb.WithCustomName("[internal] list of "+at.name(""))),
 	}, nil
@@ -250,7 +258,11 @@ func (g *Graph) repository(ctx context.Context, number int, r packages.Repositor
 	m := metadata{RepositoryOptions: r, files: []download{{url: u, name: dir + "InRelease", sha256: sum, auth: auth}}}
 	key := u + " " + sum + " " + r.Keyring
 	if m.release = g.repos[key]; m.release == nil {
-		data, err := g.opt.Resolver.ReadFile(ctx, m.files[0].http(), "/InRelease")
+		st, name, err := g.download(ctx, m.files[0])
+		if err != nil {
+			return metadata{}, err
+		}
+		data, err := g.opt.Resolver.ReadFile(ctx, st, name)
 		if err != nil {
 			return metadata{}, err
 		}

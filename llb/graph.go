@@ -34,8 +34,14 @@ type Options struct {
 	// /osbuildkit-runner-GROUP.
 	Runner func(platform ocispecs.Platform) (llb.State, error)
 	// Platform is what the image is for; BuildPlatform is what edit and tools
-	// steps run on.
+	// steps run on, and what build roots are for.
 	Platform, BuildPlatform ocispecs.Platform
+	// Runs says whether the builder runs programs of a platform, natively or
+	// emulated. Nil means that it runs all.
+	Runs func(platform ocispecs.Platform) bool
+	// Label stands before the name of each step in the display. It tells the
+	// steps of several platforms apart.
+	Label string
 	// Resolver reads what solve steps have found out.
 	Resolver Resolver
 	// SourceMap refers the operations to the text of the manifest.
@@ -48,8 +54,14 @@ type Options struct {
 	Epoch *int64
 	// Mirror returns the mirror for a suite where the manifest names none.
 	Mirror func(suite string) (string, error)
+	// Source returns the file with a SHA-256 in hex, and its name in the
+	// state, if it is given with the build; a nil state means that it is to be
+	// downloaded. Source itself may be nil.
+	Source func(ctx context.Context, sha256 string) (*llb.State, string, error)
 	// Toolbox is a build root that replaces the default one, or nil.
 	Toolbox *llb.State
+	// BuildEnv is the build root of the innermost pipelines, or nil.
+	BuildEnv *llb.State
 	// ToolboxManifest is the pipeline that builds the default build root.
 	ToolboxManifest *manifest.Manifest
 	// Base returns the tree that is stored under an id.
@@ -100,6 +112,7 @@ type Graph struct {
 	opt     Options
 	trees   map[string]Tree
 	toolbox *llb.State
+	native  *Graph
 	repos   map[string]*debian.Release
 	runners map[module.Group]llb.State
 }
@@ -111,6 +124,9 @@ func New(m *manifest.Manifest, opt Options) *Graph {
 	}
 	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, runners: map[module.Group]llb.State{}}
 }
+
+// Platform returns what the image is for.
+func (g *Graph) Platform() ocispecs.Platform { return g.opt.Platform }
 
 // Pipeline returns the state of the pipeline with the given name after its
 // last stage.
@@ -127,7 +143,7 @@ func (g *Graph) Pipeline(ctx context.Context, name string) (Tree, error) {
 		return Tree{}, err
 	}
 	for i, s := range p.Stages {
-		if t, err = g.stage(ctx, place{pipeline: p, stage: s, number: i + 1}, t); err != nil {
+		if t, err = g.stage(ctx, place{pipeline: p, stage: s, number: i + 1, label: g.opt.Label}, t); err != nil {
 			return Tree{}, placed(p, s.Pointer, s.Type, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package llb
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"path"
@@ -24,10 +25,20 @@ type download struct {
 	auth string
 }
 
-// http returns the state that holds one download as /FILE, FILE being the
-// base of its name.
-func (d download) http(opts ...llb.ConstraintsOpt) llb.State {
-	all := []llb.HTTPOption{llb.Filename(path.Base(d.name)), llb.WithCustomName("fetch " + d.title())}
+// download returns a state that holds one file, and its name in it: one that
+// was given with the build, or one that BuildKit fetches.
+func (g *Graph) download(ctx context.Context, d download, opts ...llb.ConstraintsOpt) (llb.State, string, error) {
+	if d.sha256 != "" && g.opt.Source != nil {
+		st, name, err := g.opt.Source(ctx, d.sha256)
+		if err != nil {
+			return llb.State{}, "", err
+		}
+		if st != nil {
+			return *st, name, nil
+		}
+	}
+	name := path.Base(d.name)
+	all := []llb.HTTPOption{llb.Filename(name), llb.WithCustomName("fetch " + d.title())}
 	if d.sha256 != "" {
 		all = append(all, llb.Checksum(digest.NewDigestFromEncoded(digest.SHA256, d.sha256)))
 	}
@@ -37,7 +48,7 @@ func (d download) http(opts ...llb.ConstraintsOpt) llb.State {
 	for _, o := range opts {
 		all = append(all, o)
 	}
-	return llb.HTTP(d.url, all...)
+	return llb.HTTP(d.url, all...), "/" + name, nil
 }
 
 // title is the name without the number of a repository before it.
@@ -50,26 +61,28 @@ func (d download) title() string {
 
 // fetch returns one directory that holds all downloads. They are fetched in
 // parallel, shown as one line, and each is cached by itself.
-func fetch(name string, downloads []download, opts ...llb.ConstraintsOpt) llb.State {
+func (g *Graph) fetch(ctx context.Context, name string, downloads []download, opts ...llb.ConstraintsOpt) (llb.State, error) {
 	if len(downloads) == 0 {
-		return llb.Scratch()
+		return llb.Scratch(), nil
 	}
 	opts = append(opts, llb.ProgressGroup(groupID(name, downloads), name, true))
 	var action *llb.FileAction
 	for _, d := range downloads {
-		src := d.http(opts...)
+		src, from, err := g.download(ctx, d, opts...)
+		if err != nil {
+			return llb.State{}, err
+		}
 		info := &llb.CopyInfo{CreateDestPath: true, CreatedTime: epochTime()}
-		from, to := "/"+path.Base(d.name), "/"+d.name
 		if action == nil {
-			action = llb.Copy(src, from, to, info)
+			action = llb.Copy(src, from, "/"+d.name, info)
 		} else {
-			action = action.Copy(src, from, to, info)
+			action = action.Copy(src, from, "/"+d.name, info)
 		}
 	}
 	fileOpts := make([]llb.ConstraintsOpt, 0, len(opts)+1)
 	fileOpts = append(fileOpts, opts...)
 	fileOpts = append(fileOpts, llb.WithCustomName(name))
-	return llb.Scratch().File(action, fileOpts...)
+	return llb.Scratch().File(action, fileOpts...), nil
 }
 
 // groupID identifies a progress group. It is made from the content, so that

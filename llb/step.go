@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 
@@ -30,11 +31,13 @@ type place struct {
 	pipeline *manifest.Pipeline
 	stage    *manifest.Stage
 	number   int
+	label    string
 }
 
-// name is what the progress display shows for a step: "[tree 2/5] NAME".
+// name is what the progress display shows for a step: "[tree 2/5] NAME", or
+// "[linux/arm64 tree 2/5] NAME" among several platforms.
 func (at place) name(part string) string {
-	s := fmt.Sprintf("[%s %d/%d] %s", at.pipeline.Name, at.number, len(at.pipeline.Stages), at.stage.Type)
+	s := fmt.Sprintf("[%s%s %d/%d] %s", at.label, at.pipeline.Name, at.number, len(at.pipeline.Stages), at.stage.Type)
 	if part != "" {
 		s += ": " + part
 	}
@@ -108,6 +111,11 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 		}
 		opts = append(opts, llb.ReadonlyRootFS())
 	case module.Inside:
+		if g.opt.Runs != nil && !g.opt.Runs(g.opt.Platform) {
+			return outputs{}, fmt.Errorf("it runs programs of the image, which is for %s, and this builder runs only its own, for %s: "+
+				"register an emulator on the builder (binfmt_misc with qemu-user), or add a %s node to it",
+				platforms.Format(g.opt.Platform), platforms.Format(g.opt.BuildPlatform), platforms.Format(g.opt.Platform))
+		}
 		root = t.Root
 		if s.readonly {
 			opts = append(opts, llb.ReadonlyRootFS())

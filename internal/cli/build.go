@@ -53,10 +53,10 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`; as --target")
 	fl.BoolVar(&f.json, "json", false, "print the result as JSON")
 	fl.StringVar(&f.builder, "builder", "", "`BUILDER` to use: an address (tcp://…, unix://…), a buildx builder, or \"embedded\"")
-	fl.StringVar(&f.target, "target", "", "`PIPELINE` to build: assembler (the default), tree or build")
+	fl.StringVar(&f.target, "target", "", "`TARGET` to build: assembler (the default), containerdisk, tree or build")
 	fl.StringVar(&f.toolbox, "toolbox", "", "image `REFERENCE` or OCI layout directory of the default build root")
 	fl.StringVar(&f.mirror, "mirror", "", "`URL` of the mirror for repositories that name none")
-	fl.StringVar(&f.platform, "platform", "", "`PLATFORM` of the image, such as linux/arm64")
+	fl.StringVar(&f.platform, "platform", "", "`PLATFORM` of the image, such as linux/arm64, or several with commas")
 	fl.StringVar(&f.progress, "progress", "auto", "how progress is shown: auto, plain, tty, quiet, rawjson")
 	fl.StringVar(&f.noCache, "no-cache", "", "run the steps of these `PIPELINES` again, comma separated; without a value of all")
 	fl.Lookup("no-cache").NoOptDefVal = allPipelines

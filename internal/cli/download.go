@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
@@ -35,14 +37,33 @@ const (
 // maxArtifacts bounds the number of files in a result.
 const maxArtifacts = 10000
 
-// download brings the files of a result into the output directory. A file
+// downloadAll brings the files of a result into the output directory: of each
+// platform into a directory of its own, named as BuildKit's exporters name it,
+// if there are several.
+func (r *request) downloadAll(ctx context.Context, res *gwclient.Result) ([]outputFile, error) {
+	if len(res.Refs) == 0 {
+		ref, err := res.SingleRef()
+		if err != nil {
+			return nil, err
+		}
+		return r.download(ctx, ref, r.flags.outputDir)
+	}
+	var out []outputFile
+	for _, platform := range slices.Sorted(maps.Keys(res.Refs)) {
+		dir := filepath.Join(r.flags.outputDir, strings.ReplaceAll(platform, "/", "_"))
+		files, err := r.download(ctx, res.Refs[platform], dir)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, files...)
+	}
+	return out, nil
+}
+
+// download brings the files of one platform's result into a directory. A file
 // that is there already with the checksum that the assembler has written is
 // left alone.
-func (r *request) download(ctx context.Context, res *gwclient.Result) ([]outputFile, error) {
-	ref, err := res.SingleRef()
-	if err != nil {
-		return nil, err
-	}
+func (r *request) download(ctx context.Context, ref gwclient.Reference, dir string) ([]outputFile, error) {
 	entries, err := listFiles(ctx, ref, "/", nil)
 	if err != nil {
 		return nil, err
@@ -61,7 +82,7 @@ func (r *request) download(ctx context.Context, res *gwclient.Result) ([]outputF
 	defer known.save()
 	var out []outputFile
 	for _, e := range entries {
-		target := filepath.Join(r.flags.outputDir, filepath.FromSlash(e.name))
+		target := filepath.Join(dir, filepath.FromSlash(e.name))
 		if sum := sums[e.name]; sum != "" && known.matches(target, e.size, sum) {
 			out = append(out, outputFile{Path: target, Size: e.size, SHA256: sum, Unchanged: true})
 			continue

@@ -88,7 +88,9 @@ func (a *app) showPlace(src *source, p *manifest.Pipeline, pointer string, err e
 func stageOf(m *manifest.Manifest, name string) (*manifest.Pipeline, *manifest.Stage) {
 	for _, p := range m.Pipelines {
 		for i, s := range p.Stages {
-			if strings.HasPrefix(name, fmt.Sprintf("[%s %d/%d] %s", p.Name, i+1, len(p.Stages), s.Type)) {
+			// A platform may stand before the pipeline.
+			head, _, ok := strings.Cut(name, fmt.Sprintf("%s %d/%d] %s", p.Name, i+1, len(p.Stages), s.Type))
+			if ok && strings.HasPrefix(head, "[") && (head == "[" || strings.HasSuffix(head, " ")) {
 				return p, s
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+
+	"github.com/osbuildkit/osbuildkit/frontend"
 )
 
 // outputFile is a file of the result in the output directory.
@@ -121,31 +123,35 @@ func hashFile(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// treeFile receives a tree as a tar archive.
-type treeFile struct {
+// archiveFile receives a result that leaves as one archive.
+type archiveFile struct {
 	*partial
 	sum  interface{ Sum([]byte) []byte }
 	out  io.Writer
 	path string
 }
 
-// exportTree asks for the tree as a tar file in the output directory. A tree
-// never leaves as a directory: owners and device nodes would be lost.
-func (r *request) exportTree(opt *client.SolveOpt, target string) (*treeFile, error) {
+// exportArchive asks for the result as an archive in the output directory: a
+// tree as a tar file, as it never leaves as a directory, which would lose
+// owners and devices; a container disk as an OCI image.
+func (r *request) exportArchive(opt *client.SolveOpt, target string) (*archiveFile, error) {
 	if err := os.MkdirAll(r.flags.outputDir, 0o755); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(r.flags.outputDir, target+".tar")
+	entry := client.ExportEntry{Type: client.ExporterTar}
+	name := target + ".tar"
+	if target == frontend.ContainerDiskTarget {
+		entry.Type, name = client.ExporterOCI, target+".oci.tar"
+	}
+	path := filepath.Join(r.flags.outputDir, name)
 	p, err := newPartial(path)
 	if err != nil {
 		return nil, err
 	}
 	h := sha256.New()
-	t := &treeFile{partial: p, sum: h, out: io.MultiWriter(p, h), path: path}
-	opt.Exports = []client.ExportEntry{{
-		Type:   client.ExporterTar,
-		Output: func(map[string]string) (io.WriteCloser, error) { return nopCloser{t.out}, nil },
-	}}
+	t := &archiveFile{partial: p, sum: h, out: io.MultiWriter(p, h), path: path}
+	entry.Output = func(map[string]string) (io.WriteCloser, error) { return nopCloser{t.out}, nil }
+	opt.Exports = []client.ExportEntry{entry}
 	return t, nil
 }
 
@@ -154,7 +160,7 @@ type nopCloser struct{ io.Writer }
 func (nopCloser) Close() error { return nil }
 
 // commit gives the archive its name.
-func (t *treeFile) commit() (outputFile, error) {
+func (t *archiveFile) commit() (outputFile, error) {
 	size := t.at
 	if err := t.partial.commit(size, 0o644); err != nil {
 		return outputFile{}, err

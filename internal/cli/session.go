@@ -74,7 +74,7 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err != nil {
 		return &exitError{code: exitInvalid, err: err}
 	}
-	if p := src.m.Pipeline(target); len(p.Stages) == 0 && p.Base == "" {
+	if p := src.m.Pipeline(frontend.PipelineOf(target)); len(p.Stages) == 0 && p.Base == "" {
 		// Valid, as for osbuild: an empty manifest builds nothing.
 		return a.report(&request{app: a, flags: f, src: src})
 	}
@@ -140,9 +140,9 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	if err != nil {
 		return err
 	}
-	var tree *treeFile
+	var tree *archiveFile
 	if target != manifest.AssemblerPipeline {
-		if tree, err = r.exportTree(&opt, target); err != nil {
+		if tree, err = r.exportArchive(&opt, target); err != nil {
 			return err
 		}
 		defer tree.discard()
@@ -180,7 +180,7 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 func (r *request) frontend(ctx context.Context, c gwclient.Client) (*gwclient.Result, error) {
 	out, err := frontend.Build(ctx, c, r.config())
 	if err == nil && out.Target == manifest.AssemblerPipeline {
-		r.files, err = r.download(ctx, out.Result)
+		r.files, err = r.downloadAll(ctx, out.Result)
 	}
 	if err != nil {
 		r.err = err
