@@ -35,6 +35,17 @@ bin/osbuildkit: $(RUNNERS)
 bin/osbuildkit-runner: $(GOFILES)
 	$(GO) build -buildvcs=false -ldflags='-s -w' -o $@ ./cmd/osbuildkit-runner
 
+# What the frontend image holds, a directory for each of ARCHES. The runners
+# are those of the command line: the two routes share one cache.
+IMAGE ?= bin/image
+.PHONY: image
+image: $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
+	set -e; for a in $(ARCHES); do \
+	  mkdir -p $(IMAGE)/linux-$$a; \
+	  GOOS=linux GOARCH=$$a $(GO) build -buildvcs=false -ldflags='-s -w' -o $(IMAGE)/linux-$$a/osbuildkit-frontend ./cmd/osbuildkit-frontend; \
+	  for g in $(GROUPS); do cp bin/runners/osbuildkit-runner-$$g-linux-$$a $(IMAGE)/linux-$$a/osbuildkit-runner-$$g; done; \
+	done
+
 setup:
 	@sh ./hack/setup.sh
 
