@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/containerd/platforms"
@@ -108,6 +109,8 @@ type build struct {
 	// buildEnvIsRoot says that the named context "build-env" is no file but a
 	// file system.
 	buildEnvIsRoot bool
+	// mu guards what the builds of several platforms write together.
+	mu sync.Mutex
 }
 
 func (b *build) run(ctx context.Context) (*Outcome, error) {
@@ -122,10 +125,21 @@ func (b *build) run(ctx context.Context) (*Outcome, error) {
 	if p := b.m.Pipeline(PipelineOf(target)); len(p.Stages) == 0 && p.Base == "" {
 		return nil, fmt.Errorf("%s builds nothing: the pipeline %q has no stages", b.m.File, p.Name)
 	}
+	graphs := map[string]*graph.Graph{}
 	built, err := b.ui.Build(ctx, func(ctx context.Context, p *ocispecs.Platform, _ int) (*dockerui.BuildResult, error) {
-		return b.platform(ctx, p, target)
+		g, err := b.graph(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		b.mu.Lock()
+		graphs[platformID(p)] = g
+		b.mu.Unlock()
+		return b.platform(ctx, g, target)
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := b.attest(ctx, built, graphs, target); err != nil {
 		return nil, err
 	}
 	out.Result, err = built.Finalize()
@@ -150,13 +164,18 @@ func (b *build) load(ctx context.Context) error {
 	return nil
 }
 
-// platform builds the target for one platform; nil stands for that of the
-// builder. Several platforms are built at once, each with a graph of its own.
-func (b *build) platform(ctx context.Context, p *ocispecs.Platform, target string) (*dockerui.BuildResult, error) {
-	g, err := b.graph(ctx, p)
-	if err != nil {
-		return nil, err
+// platformID is BuildKit's name of a platform in a result; nil stands for the
+// one of the builder.
+func platformID(p *ocispecs.Platform) string {
+	if p == nil {
+		return platforms.FormatAll(platforms.Normalize(platforms.DefaultSpec()))
 	}
+	return platforms.FormatAll(platforms.Normalize(*p))
+}
+
+// platform builds the target for one platform. Several are built at once, each
+// with a graph of its own.
+func (b *build) platform(ctx context.Context, g *graph.Graph, target string) (*dockerui.BuildResult, error) {
 	t, err := g.Pipeline(ctx, PipelineOf(target))
 	if err != nil {
 		return nil, err
@@ -169,7 +188,8 @@ func (b *build) platform(ctx context.Context, p *ocispecs.Platform, target strin
 	return &dockerui.BuildResult{Reference: ref, Image: b.image(target, g.Platform(), epoch), Epoch: &epoch}, nil
 }
 
-// graph returns the graph of the manifest for a platform.
+// graph returns the graph of the manifest for a platform; nil stands for that
+// of the builder.
 func (b *build) graph(ctx context.Context, p *ocispecs.Platform) (*graph.Graph, error) {
 	opt, err := b.options(ctx, p)
 	if err != nil {

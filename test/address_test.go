@@ -3,13 +3,10 @@
 package test
 
 import (
-	"bytes"
 	"context"
-	"os"
-	"os/exec"
+	"errors"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,24 +23,7 @@ func TestAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	socket := filepath.Join(t.TempDir(), "daemon.sock")
-	go func() { served <- e.Serve(ctx, "unix", socket) }()
-	defer func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	}()
-	for len(files(t, filepath.Dir(socket))) == 0 {
-		time.Sleep(10 * time.Millisecond)
-	}
+	socket := serveEngine(t, e)
 	dir := t.TempDir()
 	for _, tt := range []struct {
 		args []string
@@ -63,56 +43,36 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// TestDaemon builds in a BuildKit daemon as it is released, which knows nothing
-// of this project, and has nothing in its cache.
-func TestDaemon(t *testing.T) {
-	need(t)
-	daemon, err := filepath.Abs("../bin/buildkitd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(daemon); err != nil {
-		t.Skip("bin/buildkitd is not there: 'make tools' builds it")
-	}
-	dir, err := os.MkdirTemp("", "osbuildkit-daemon-")
-	if err != nil {
-		t.Fatal(err)
-	}
+// serveEngine offers an engine on a socket until the test ends.
+func serveEngine(t *testing.T, e *engine.Engine) (socket string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	served := make(chan error, 1)
+	socket = filepath.Join(t.TempDir(), "daemon.sock")
+	go func() { served <- e.Serve(ctx, "unix", socket) }()
 	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
+		stop()
+		if err := errors.Join(<-served, e.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	socket := filepath.Join(dir, "daemon.sock")
-	var log bytes.Buffer
-	cmd := exec.Command(daemon, "--root", filepath.Join(dir, "root"), "--addr", "unix://"+socket,
-		"--containerd-worker=false", "--oci-worker=true")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	for len(files(t, filepath.Dir(socket))) == 0 {
+		time.Sleep(10 * time.Millisecond)
 	}
-	defer func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("the daemon's log: %s", log.Bytes()[max(0, log.Len()-4000):])
-		}
-	}()
-	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		if _, err := os.Stat(socket); err == nil {
-			break
-		}
-		if time.Since(begin) > time.Minute {
-			t.Fatal("the daemon does not listen")
-		}
-	}
+	return socket
+}
+
+// TestDaemon builds in a BuildKit daemon as it is released, which knows nothing
+// of this project, and has nothing in its cache.
+func TestDaemon(t *testing.T) {
+	d := newDaemon(t, "plain")
 	m := small()
 	m["stages"] = []any{
 		stage("org.osbuildkit.debootstrap", object{"suite": suite, "variant": "required"}),
 		stage("org.osbuild.hostname", object{"hostname": "remote"}),
 	}
 	file, out, store := manifestFile(t, "remote.json", m), t.TempDir(), t.TempDir()
-	args := []string{"--builder", "unix://" + socket, "--store", store, "-o", out, "--target", "tree", file}
+	args := []string{"--builder", d.address, "--store", store, "-o", out, "--target", "tree", file}
 	p := build(t, args...)
 	if got := p.ran(); !slices.Contains(got, "[tree 2/2] org.osbuild.hostname") {
 		t.Errorf("these ran: %q", got)

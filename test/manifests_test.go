@@ -126,6 +126,16 @@ func sha256File(t testing.TB, name string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// readFile returns the content of a small file.
+func readFile(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // files lists the names in a directory, hidden ones too; none if it is missing.
 func files(t testing.TB, dir string) []string {
 	t.Helper()

@@ -25,7 +25,7 @@ type buildFlags struct {
 	noCache                            string
 	cacheFrom, cacheTo                 []string
 	buildArgs, contexts, secrets       []string
-	json                               bool
+	json, sbom                         bool
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -52,6 +52,7 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringArrayVar(&f.checkpoints, "checkpoint", nil, "keep the tree with this `ID` (or \"tree\") in the store, for manifests with \"base\"")
 	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`; as --target")
 	fl.BoolVar(&f.json, "json", false, "print the result as JSON")
+	fl.BoolVar(&f.sbom, "sbom", false, "write the packages of the tree as an SPDX document beside the result")
 	fl.StringVar(&f.builder, "builder", "", "`BUILDER` to use: an address (tcp://…, unix://…), a buildx builder, or \"embedded\"")
 	fl.StringVar(&f.target, "target", "", "`TARGET` to build: assembler (the default), containerdisk, tree or build")
 	fl.StringVar(&f.toolbox, "toolbox", "", "image `REFERENCE` or OCI layout directory of the default build root")
@@ -172,6 +173,9 @@ func (f *buildFlags) attributes(s *source) map[string]string {
 		attrs["no-cache"] = ""
 	default:
 		attrs["no-cache"] = f.noCache
+	}
+	if f.sbom {
+		attrs[frontend.SBOMAttribute] = ""
 	}
 	for _, v := range f.buildArgs {
 		name, value, _ := strings.Cut(v, "=")

@@ -50,7 +50,7 @@ func (r *request) downloadAll(ctx context.Context, res *gwclient.Result) ([]outp
 	}
 	var out []outputFile
 	for _, platform := range slices.Sorted(maps.Keys(res.Refs)) {
-		dir := filepath.Join(r.flags.outputDir, strings.ReplaceAll(platform, "/", "_"))
+		dir := r.platformDir(platform)
 		files, err := r.download(ctx, res.Refs[platform], dir)
 		if err != nil {
 			return nil, err
@@ -58,6 +58,36 @@ func (r *request) downloadAll(ctx context.Context, res *gwclient.Result) ([]outp
 		out = append(out, files...)
 	}
 	return out, nil
+}
+
+// platformDir is where the files of one of several platforms go.
+func (r *request) platformDir(platform string) string {
+	return filepath.Join(r.flags.outputDir, strings.ReplaceAll(platform, "/", "_"))
+}
+
+// downloadAttestations brings what was asked for about a result beside it, and
+// takes it out of the result: an exporter would put it into a tree's archive.
+func (r *request) downloadAttestations(ctx context.Context, res *gwclient.Result) error {
+	for _, platform := range slices.Sorted(maps.Keys(res.Attestations)) {
+		dir := r.flags.outputDir
+		if len(res.Refs) > 0 {
+			dir = r.platformDir(platform)
+		}
+		for _, att := range res.Attestations[platform] {
+			st, err := att.Ref.StatFile(ctx, gwclient.StatRequest{Path: att.Path})
+			if err != nil {
+				return err
+			}
+			a := artifact{name: strings.TrimPrefix(att.Path, "/"), size: st.Size, mode: 0o644}
+			file, err := fetchFile(ctx, att.Ref, a, filepath.Join(dir, path.Base(att.Path)), "")
+			if err != nil {
+				return err
+			}
+			r.files = append(r.files, file)
+		}
+	}
+	res.Attestations = nil
+	return nil
 }
 
 // download brings the files of one platform's result into a directory. A file

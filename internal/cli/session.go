@@ -182,6 +182,9 @@ func (r *request) frontend(ctx context.Context, c gwclient.Client) (*gwclient.Re
 	if err == nil && out.Target == manifest.AssemblerPipeline {
 		r.files, err = r.downloadAll(ctx, out.Result)
 	}
+	if err == nil {
+		err = r.downloadAttestations(ctx, out.Result)
+	}
 	if err != nil {
 		r.err = err
 		return nil, err

@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"tree":                  {},
 	"debian":                {"internal/editdistance"},
 	"examples":              {},
+	"sbom":                  {"debian", "internal/editdistance"},
 	"manifest":              {"module", "internal/editdistance"},
 	"disk/...":              {"disk/..."},
 	"stages":                {"module", "internal/editdistance", "tree", "disk/..."},
@@ -42,12 +43,12 @@ var arrows = map[string][]string{
 	"internal/runner":       {"module", "tree", "stages/packages/stub"},
 	"cmd/osbuildkit-runner": {"module", "internal/editdistance", "tree", "disk/...", "debian", "stages", "stages/...", "assemblers", "internal/runner"},
 	"llb":                   {"module", "internal/editdistance", "tree", "debian", "manifest", "stages/packages", "stages/packages/..."},
-	"frontend":              {"module", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages", "stages/...", "assemblers", "catalog", "llb", "examples"},
+	"frontend":              {"module", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages", "stages/...", "assemblers", "catalog", "llb", "examples", "sbom"},
 	"engine":                {},
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "debian", "examples", "manifest", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "debian", "examples", "sbom", "manifest", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string
