@@ -41,11 +41,11 @@ func (g *Graph) debootstrap(ctx context.Context, at place, t Tree) (Tree, error)
 	if g.opt.Epoch == nil {
 		t.Epoch = index[0].release.Date.Unix()
 	}
-	list, err := g.solve(ctx, at, t, "org.osbuildkit.debootstrap.solve", o.ForSolve(), index)
+	list, solved, err := g.solve(ctx, at, t, "org.osbuildkit.debootstrap.solve", o.ForSolve(), index)
 	if err != nil {
 		return Tree{}, err
 	}
-	inputs, err := g.packages(ctx, at, list, index, "")
+	inputs, err := g.packages(ctx, at, list, solved, index, "")
 	if err != nil {
 		return Tree{}, err
 	}
@@ -93,11 +93,11 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 	if g.namedBuildRoot(at.pipeline) {
 		solver = "org.osbuildkit.apt.solve"
 	}
-	list, err := g.solve(ctx, at, t, solver, o.ForSolve(), index)
+	list, solved, err := g.solve(ctx, at, t, solver, o.ForSolve(), index)
 	if err != nil {
 		return Tree{}, err
 	}
-	inputs, err := g.packages(ctx, at, list, index, o.Auth)
+	inputs, err := g.packages(ctx, at, list, solved, index, o.Auth)
 	if err != nil {
 		return Tree{}, err
 	}
@@ -165,15 +165,16 @@ func encodeOptions(o any) (json.RawMessage, error) {
 }
 
 // solve runs the step that decides which packages are needed, and reads what
-// it has decided. The step reads the tree and leaves it as it is.
-func (g *Graph) solve(ctx context.Context, at place, t Tree, name string, o any, index []metadata) (*debian.PackageList, error) {
+// it has decided: the list, and the state that holds its file. The step reads
+// the tree and leaves it as it is.
+func (g *Graph) solve(ctx context.Context, at place, t Tree, name string, o any, index []metadata) (*debian.PackageList, llb.State, error) {
 	m, err := g.part(name)
 	if err != nil {
-		return nil, err
+		return nil, llb.State{}, err
 	}
 	options, err := encodeOptions(o)
 	if err != nil {
-		return nil, err
+		return nil, llb.State{}, err
 	}
 	var files []download
 	for _, r := range index {
@@ -181,25 +182,29 @@ func (g *Graph) solve(ctx context.Context, at place, t Tree, name string, o any,
 	}
 	repos, err := g.fetch(ctx, at.name("repositories"), files, g.constraints(at)...)
 	if err != nil {
-		return nil, err
+		return nil, llb.State{}, err
 	}
 	out, err := g.run(ctx, at, t, step{
 		module: m, part: "solve", options: options, readonly: true, output: true,
 		inputs: map[string]llb.State{"repos": repos},
 	})
 	if err != nil {
-		return nil, err
+		return nil, llb.State{}, err
 	}
 	data, err := g.opt.Resolver.ReadFile(ctx, out.output, "/"+debian.ListFile)
 	if err != nil {
-		return nil, err
+		return nil, llb.State{}, err
 	}
-	return debian.ParseList(data)
+	list, err := debian.ParseList(data)
+	return list, out.output, err
 }
 
 // packages returns the inputs of the steps that install: the packages and
-// their list.
-func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList, index []metadata, auth string) (map[string]llb.State, error) {
+// their list. The list is copied out of the solve step's output, and not
+// written anew, so that an exported cache holds the solve step too; the copy's
+// key is the content, so that another solve with the same outcome changes
+// nothing.
+func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList, solved llb.State, index []metadata, auth string) (map[string]llb.State, error) {
 	var files []download
 	for _, p := range list.Packages {
 		if p.Repository < 0 || p.Repository >= len(index) {
@@ -211,17 +216,13 @@ func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList
 		}
 		files = append(files, download{url: u, name: p.File, sha256: p.SHA256, auth: auth})
 	}
-	data, err := list.Encode()
-	if err != nil {
-		return nil, err
-	}
 	debs, err := g.fetch(ctx, fmt.Sprintf("%s: download %d packages", at.name(""), len(files)), files, g.constraints(at)...)
 	if err != nil {
 		return nil, err
 	}
 	return map[string]llb.State{
 		"debs": debs,
-		"list": llb.Scratch().File(llb.Mkfile("/"+debian.ListFile, 0o644, data, llb.WithCreatedTime(unix(0))),
+		"list": llb.Scratch().File(llb.Copy(solved, "/"+debian.ListFile, "/"+debian.ListFile, &llb.CopyInfo{CreatedTime: epochTime()}),
 			llb.WithCustomName("[internal] list of "+at.name(""))),
 	}, nil
 }

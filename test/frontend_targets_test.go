@@ -168,15 +168,13 @@ func TestFrontendPlatforms(t *testing.T) {
 	needFrontend(t)
 	dir := buildDir(t, syntax(edit("both")))
 	out := filepath.Join(t.TempDir(), "both.tar")
-	p := buildxBuild(t, frontend.daemon, "--platform", "linux/amd64,linux/arm64", "-o", tarOf(out), "-f", filepath.Join(dir, "image.json"), dir)
-	tree := readTree(t, out, nil)
+	buildxBuild(t, frontend.daemon, "--platform", "linux/amd64,linux/arm64", "-o", tarOf(out), "-f", filepath.Join(dir, "image.json"), dir)
+	found := map[string]string{}
+	readTree(t, out, func(name string, data []byte) { found[name] = string(data) })
 	for _, platform := range []string{"linux_amd64", "linux_arm64"} {
-		if got := string(tree[platform+"/etc/hostname"].Data); got != "both\n" {
+		if got := found[platform+"/etc/hostname"]; got != "both\n" {
 			t.Errorf("%s: /etc/hostname is %q", platform, got)
 		}
-	}
-	if len(p.ran()) > 0 {
-		t.Logf("ran: %q", p.ran())
 	}
 	out = filepath.Join(t.TempDir(), "index.tar")
 	buildxBuild(t, frontend.daemon, "--platform", "linux/amd64,linux/arm64", "-o", "type=oci,tar=false,dest="+out, "--provenance=false", "-f", filepath.Join(dir, "image.json"), dir)
