@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"examples":              {},
 	"sbom":                  {"debian", "internal/editdistance"},
 	"manifest":              {"module", "internal/editdistance"},
+	"lint":                  {"module", "manifest", "internal/editdistance"},
 	"disk/...":              {"disk/..."},
 	"stages":                {"module", "internal/editdistance", "tree", "disk/..."},
 	"stages/packages":       {"module", "internal/editdistance", "tree", "debian", "stages/packages/..."},
@@ -43,12 +44,12 @@ var arrows = map[string][]string{
 	"internal/runner":       {"module", "tree", "stages/packages/stub"},
 	"cmd/osbuildkit-runner": {"module", "internal/editdistance", "tree", "disk/...", "debian", "stages", "stages/...", "assemblers", "internal/runner"},
 	"llb":                   {"module", "internal/editdistance", "tree", "debian", "manifest", "stages/packages", "stages/packages/..."},
-	"frontend":              {"module", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages", "stages/...", "assemblers", "catalog", "llb", "examples", "sbom"},
+	"frontend":              {"module", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
 	"engine":                {},
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "debian", "examples", "sbom", "manifest", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "debian", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

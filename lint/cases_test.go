@@ -1,0 +1,179 @@
+package lint_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/osbuildkit/osbuildkit/lint"
+)
+
+func stage(name, options string) string {
+	return `{"name": "` + name + `", "options": ` + options + `}`
+}
+
+// of is the manifest with these stages.
+func of(stages ...string) string { return `{"stages": [` + strings.Join(stages, ",") + `]}` }
+
+func qemu(stages, options string) string {
+	return `{"stages": [` + stages + `], "assembler": {"name": "org.osbuild.qemu", "options": ` + options + `}}`
+}
+
+func sources(stages, text string) string {
+	return `{"pipeline": {"stages": [` + stages + `]}, "sources": ` + text + `}`
+}
+
+const (
+	noop     = `{"name": "org.osbuild.noop"}`
+	snapshot = "https://snapshot.debian.org/archive/debian/20260101T000000Z"
+	sum      = `"checksum": "sha256:00"`
+	sha      = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+	one      = "76a22bf4-f153-4541-b6c7-0332c0dfaeac"
+	other    = "0a3b4c5d-1111-4222-8333-444455556666"
+)
+
+var cases = []struct {
+	name, text string
+	want       []string
+}{
+	// Repositories.
+	{"pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`)), nil},
+	{"apt without repositories of its own", of(stage("org.osbuildkit.apt", `{"packages": ["a"]}`)), nil},
+	{"several repositories", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "a"}, {"suite": "b", `+sum+`}, {"suite": "c"}]}`)),
+		[]string{"UnpinnedRepository /stages/0/options/repos/0", "UnpinnedRepository /stages/0/options/repos/2"}},
+	{"dnf", of(stage("org.osbuild.dnf", `{"repos": [{"metalink": "https://m.example.org/metalink?repo=fedora-30&arch=x86_64"}]}`)),
+		[]string{"UnpinnedRepository /stages/0/options/repos/0"}},
+	{"a release of dnf's, pinned", of(stage("org.osbuild.dnf",
+		`{"repos": [{"metalink": "https://m.example.org/metalink?repo=fedora-30&arch=$basearch", `+sum+`}]}`)), nil},
+	{"updates of dnf's, pinned", of(stage("org.osbuild.dnf",
+		`{"repos": [{"metalink": "https://m.example.org/metalink?repo=updates-released-f30", `+sum+`}]}`)),
+		[]string{"MutableURL /stages/0/options/repos/0/metalink"}},
+	{"a compose", of(stage("org.osbuild.dnf", `{"repos": [{"baseurl": "https://c.example.org/Fedora-44-20260101.n.0/os/"}]}`)), nil},
+	{"one of two addresses is dated", of(stage("org.osbuild.dnf", `{"repos": [{"baseurl": ["https://a.example.org/20260101/", "https://a.example.org/os/"]}]}`)),
+		[]string{"UnpinnedRepository /stages/0/options/repos/0"}},
+	{"a number is no date", of(stage("org.osbuildkit.debootstrap", `{"suite": "a", "mirror": "https://m.example.org/debian-12345678"}`)),
+		[]string{"UnpinnedRepository /stages/0"}},
+	{"a mirror, pinned", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "trixie", "mirror": "http://deb.debian.org/debian", `+sum+`}]}`)),
+		[]string{"MutableURL /stages/0/options/repos/0/mirror"}},
+	{"an archive that is closed, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "buster", "mirror": "http://archive.debian.org/debian", `+sum+`}`)), nil},
+	{"a directory, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", "mirror": "file:///srv/debian", `+sum+`}`)), nil},
+	{"trusted stanza", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`, "sources": ["Types: deb\nURIs: http://a\nTrusted: yes\n", "deb http://a trusted main"]}`)),
+		[]string{"UnsignedRepository /stages/0/options/sources/0"}},
+	{"trusted line", of(stage("org.osbuildkit.apt", `{"sources": ["deb [arch=amd64 trusted=yes] http://a b c", "deb [trusted=no] http://a b c", "# deb [trusted=yes] http://a b c"]}`)),
+		[]string{"UnsignedRepository /stages/0/options/sources/0"}},
+	{"yum repositories", of(stage("org.osbuild.yum.repos", `{"repos": [{"id": "a"}, {"id": "b", "gpgcheck": false}, {"id": "c", "gpgcheck": false, "repo_gpgcheck": true}, {"id": "d", "gpgcheck": true}]}`)),
+		[]string{"UnsignedRepository /stages/0/options/repos/1/gpgcheck"}},
+	{"pacman", of(stage("org.osbuild.pacman.conf", `{"repositories": [{"name": "a", "siglevels": ["Required", "Never"]}]}`)),
+		[]string{"UnsignedRepository /stages/0/options/repositories/0/siglevels/1"}},
+	{"installer", of(stage("org.osbuild.kickstart", `{"ostree": {"gpg": false}, "ostreecontainer": {"signatureverification": true}}`)),
+		[]string{"UnsignedRepository /stages/0/options/ostree/gpg"}},
+
+	// Sources.
+	{"a file that changes", sources(stage("org.osbuild.rpm", `{"packages": ["`+sha+`"]}`), `{"org.osbuild.curl": {"urls": {"`+sha+`": {"url": "https://example.org/latest/a.rpm"}}}}`),
+		[]string{"MutableURL /sources/org.osbuild.curl/urls/" + sha}},
+	{"a branch", sources(stage("org.osbuild.rpm", `{"packages": ["`+sha+`"]}`), `{"org.osbuild.curl": {"urls": {"`+sha+`": "https://raw.githubusercontent.com/a/b/main/c.rpm"}}}`),
+		[]string{"MutableURL /sources/org.osbuild.curl/urls/" + sha}},
+	{"a tag", sources(stage("org.osbuild.rpm", `{"packages": ["`+sha+`"]}`), `{"org.osbuild.curl": {"urls": {"`+sha+`": "https://example.org/a/archive/refs/tags/v1.tar.gz"}}}`), nil},
+	{"the old name", sources(stage("org.osbuild.rpm", `{"packages": [{"checksum": "`+sha+`"}]}`), `{"org.osbuild.files": {"urls": {"`+sha+`": "https://example.org/a.rpm"}}}`),
+		[]string{"DeprecatedModule /sources/org.osbuild.files"}},
+	{"sha1", sources(stage("org.osbuild.copy", `{"source": {"type": "archive", "checksum": "sha1:`+strings.Repeat("a", 40)+`"}}`),
+		`{"org.osbuild.curl": {"urls": {"sha1:`+strings.Repeat("a", 40)+`": "https://example.org/a.tar"}}}`),
+		[]string{"WeakChecksum /sources/org.osbuild.curl/urls/sha1:" + strings.Repeat("a", 40)}},
+	{"commits", sources(stage("org.osbuild.ostree.deploy", `{"commit": "abcdef"}`), `{"org.osbuild.ostree": {"commits": {"abcdef": {"remote": {"url": "https://o.example.org"}}, "`+strings.Repeat("b", 64)+`": {}}}}`),
+		[]string{"WeakChecksum /sources/org.osbuild.ostree/commits/abcdef", "UnusedSource /sources/org.osbuild.ostree/commits/" + strings.Repeat("b", 64)}},
+
+	// Accounts.
+	{"passwords of users", of(stage("org.osbuild.users", `{"users": {"a": {"password": "secret"}, "b": {"password": "!"}, "c": {"password": "correcthorse1"}, "d": {"password": ""}, "e": {}, "f": {"password": "$y$j9T$x"}, "g/h": {"password": "x y"}}}`)),
+		[]string{"PlainTextPassword /stages/0/options/users/a/password", "WeakPasswordHash /stages/0/options/users/c/password",
+			"LoginWithoutPassword /stages/0/options/users/d/password", "PlainTextPassword /stages/0/options/users/g~1h/password"}},
+	{"installer's passwords", of(stage("org.osbuild.kickstart", `{"users": {"a": {"password": "secret"}}, "rootpw": {"plaintext": true, "password": "$6$x"}, "autopart": {"passphrase": "p"}}`)),
+		[]string{"PlainTextPassword /stages/0/options/users/a/password", "PlainTextPassword /stages/0/options/rootpw/password", "PlainTextPassword /stages/0/options/autopart/passphrase"}},
+	{"debconf", of(stage("org.osbuildkit.apt", `{"debconf": ["a a/b password ", "a a/b password $6$x", "a a/b string password", "a a/b password correcthorse1"]}`)),
+		[]string{"PlainTextPassword /stages/0/options/debconf/3"}},
+	{"passphrase of a disk", of(stage("org.osbuild.luks2.format", `{"passphrase": "x"}`)), []string{"PlainTextPassword /stages/0/options/passphrase"}},
+	{"passphrase that is removed", of(stage("org.osbuild.luks2.format", `{"passphrase": "x"}`), stage("org.osbuild.luks2.remove-key", `{"passphrase": "x"}`)), nil},
+	{"debug shell", of(stage("org.osbuild.debug-shell", `{"tty": "/dev/ttyS0"}`), stage("org.osbuild.systemd", `{"enabled_services": ["ssh", "debug-shell.service"]}`)),
+		[]string{"LoginWithoutPassword /stages/0", "LoginWithoutPassword /stages/1/options/enabled_services/1"}},
+
+	// Stages.
+	{"given up", `{"stages": [{"name": "org.osbuild.yum"}], "assembler": {"name": "org.osbuild.qcow2"}}`,
+		[]string{"DeprecatedModule /stages/0", "DeprecatedModule /assembler"}},
+	{"labels twice", of(stage("org.osbuild.selinux", `{}`), stage("org.osbuild.hostname", `{}`), stage("org.osbuild.selinux", `{}`), noop), nil},
+	{"labels again at boot", of(stage("org.osbuild.selinux", `{"force_autorelabel": true}`), stage("org.osbuild.hostname", `{}`)), nil},
+	{"labels of a disk", of(stage("org.osbuild.selinux", `{"target": "mount://root/"}`), stage("org.osbuild.hostname", `{}`)), nil},
+	{"two after labels", of(stage("org.osbuild.selinux", `{}`), stage("org.osbuild.hostname", `{}`), noop, stage("org.osbuild.fstab", `{}`)),
+		[]string{"ChangeAfterLabelling /stages/1", "ChangeAfterLabelling /stages/3"}},
+	{"build used by the assembler", `{"build": {"stages": [` + noop + `]}, "stages": [` + noop + `], "assembler": {"name": "org.osbuild.qemu"}}`, nil},
+	{"build used by somebody's own stage", `{"build": {"stages": [` + noop + `]}, "stages": [{"name": "com.example.own"}]}`, nil},
+	{"build used by apt", `{"build": {"stages": [` + noop + `]}, "stages": [` + stage("org.osbuildkit.apt", `{"packages": []}`) + `]}`, nil},
+	{"build with runner not used", `{"pipeline": {"build": {"pipeline": {"stages": [` + noop + `]}, "runner": "r"}, "stages": [` + noop + `], "assembler": {"name": "org.osbuild.noop"}}}`,
+		[]string{"UnusedBuild /pipeline/build/pipeline"}},
+	{"build of the build not used", `{"build": {"build": {"stages": [` + noop + `]}, "stages": [` + noop + `]}, "stages": [{"name": "org.osbuild.grub2"}]}`,
+		[]string{"UnusedBuild /build/build"}},
+	{"script", of(stage("org.osbuild.script", `{"script": "#!/bin/sh\n# curl x\nset -e\ntrue && apt-get -y install a\n"}`), stage("org.osbuild.script", `{"script": "echo curl; systemctl enable wget"}`)),
+		[]string{"ScriptNeedsNetwork /stages/0/options/script"}},
+	{"script that may", of(stage("org.osbuild.script", `{"script": "curl x", "network": true}`)), []string{"ScriptWithNetwork /stages/0/options/network"}},
+
+	// Disks.
+	{"size", qemu(noop, `{"size": 1048577}`), []string{"UnalignedDiskSize /assembler/options/size"}},
+	{"size in MiB", qemu(noop, `{"size": 1048576}`), nil},
+	{"just fits", qemu(noop, `{"size": 2097152, "pttype": "dos", "partitions": [{"size": 1024}, {"size": 1024}]}`), nil},
+	{"the second is too large", qemu(noop, `{"size": 2097152, "pttype": "dos", "partitions": [{"size": 1024}, {"size": 1025}]}`),
+		[]string{"PartitionOutsideDisk /assembler/options/partitions/1"}},
+	{"no room for the table", qemu(noop, `{"size": 2097152, "pttype": "gpt", "partitions": [{"size": 2048}]}`),
+		[]string{"PartitionOutsideDisk /assembler/options/partitions/0"}},
+	{"the rest of the disk", qemu(noop, `{"size": 2097152, "pttype": "gpt", "partitions": [{"start": 2048}]}`), nil},
+	{"nothing is left", qemu(noop, `{"size": 2097152, "pttype": "gpt", "partitions": [{"start": 2048}, {"size": 1}]}`),
+		[]string{"PartitionOutsideDisk /assembler/options/partitions/1"}},
+	{"numbers that overflow", qemu(noop, `{"size": 9223372036854775807, "partitions": [{"start": 9223372036854775807, "size": 9223372036854775807}]}`),
+		[]string{"UnalignedDiskSize /assembler/options/size", "PartitionOutsideDisk /assembler/options/partitions/0"}},
+	{"boot loader", qemu(stage("org.osbuild.grub2", `{"root_fs_uuid": "`+other+`"}`), `{"root_fs_uuid": "`+one+`"}`), []string{"FilesystemMismatch /stages/0/options/root_fs_uuid"}},
+	{"boot loader, newer form", qemu(stage("org.osbuild.grub2", `{"rootfs": {"uuid": "`+other+`"}}`), `{"root_fs_uuid": "`+one+`"}`), []string{"FilesystemMismatch /stages/0/options/rootfs/uuid"}},
+	{"in capitals", qemu(stage("org.osbuild.grub2", `{"root_fs_uuid": "`+strings.ToUpper(one)+`"}`), `{"root_fs_uuid": "`+one+`"}`), nil},
+	{"partitions", qemu(stage("org.osbuild.fstab", `{"filesystems": [{"uuid": "`+other+`", "path": "/boot"}, {"label": "x", "path": "/"}, {"uuid": "`+other+`", "path": "/home"}]}`),
+		`{"partitions": [{"filesystem": {"mountpoint": "/", "uuid": "`+one+`"}}, {"filesystem": {"mountpoint": "/boot", "uuid": "`+one+`"}}]}`),
+		[]string{"FilesystemMismatch /stages/0/options/filesystems/0/uuid"}},
+	{"a build root has no disk", `{"build": {"stages": [` + stage("org.osbuild.fstab", `{"filesystems": [{"uuid": "`+other+`", "path": "/"}]}`) + `]}, "stages": [` + noop + `],
+		"assembler": {"name": "org.osbuild.rawfs", "options": {"root_fs_uuid": "` + one + `"}}}`, nil},
+
+	// What rules read may be anything.
+	{"other types", `{"stages": [` + strings.Join([]string{
+		stage("org.osbuildkit.apt", `{"repos": [3, null, {"checksum": {}}], "sources": {}, "debconf": [1]}`),
+		stage("org.osbuild.dnf", `{"repos": {"a": {}}}`), stage("org.osbuild.users", `{"users": [{"password": 3}]}`),
+		stage("org.osbuild.fstab", `{"filesystems": {"uuid": []}}`), stage("org.osbuild.grub2", `{"rootfs": 3}`),
+		stage("org.osbuild.systemd", `{"enabled_services": "debug-shell"}`)}, ",") + `], "assembler": {"name": "org.osbuild.qemu", "options": {"size": "1", "partitions": [{}, 3, []]}}}`,
+		[]string{"UnpinnedRepository /stages/0/options/repos/0", "UnpinnedRepository /stages/0/options/repos/1", "UnpinnedRepository /stages/0/options/repos/2"}},
+}
+
+func TestCases(t *testing.T) {
+	t.Parallel()
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if d := cmp.Diff(c.want, found(t, c.text, lint.Config{})); d != "" {
+				t.Errorf("%s\n%s", c.text, d)
+			}
+		})
+	}
+}
+
+// No message repeats a password.
+func TestPasswordsAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	const word = "correct-horse"
+	m, modules := load(t, of(
+		stage("org.osbuild.users", `{"users": {"a": {"password": "`+word+`"}}}`),
+		stage("org.osbuildkit.apt", `{"debconf": ["a a/b password `+word+`"]}`),
+		stage("org.osbuild.luks2.format", `{"passphrase": "`+word+`"}`),
+	))
+	findings := lint.Run(m, modules, lint.Config{})
+	if len(findings) != 3 {
+		t.Errorf("%d findings", len(findings))
+	}
+	for _, f := range findings {
+		if strings.Contains(f.String(), word) {
+			t.Error(f.String())
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package lint
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/module"
+)
+
+// diskOptions are what the assemblers that make disks have in common.
+type diskOptions struct {
+	Size       int64       `json:"size"`
+	PTType     string      `json:"pttype"`
+	RootFSUUID string      `json:"root_fs_uuid"`
+	Partitions []partition `json:"partitions"`
+}
+
+type partition struct {
+	// Start and Size are in sectors; zero is not given, as for osbuild.
+	Start      int64 `json:"start"`
+	Size       int64 `json:"size"`
+	Filesystem struct {
+		Mountpoint string `json:"mountpoint"`
+		UUID       string `json:"uuid"`
+	} `json:"filesystem"`
+}
+
+// disks calls fn for each assembler that makes a disk.
+func (p *pass) disks(fn func(at *manifest.Pipeline, s *manifest.Stage, o diskOptions)) {
+	p.stages(func(at *manifest.Pipeline, s *manifest.Stage) {
+		if s.Kind != module.Assembler || s.Type != "org.osbuild.qemu" && s.Type != "org.osbuild.rawfs" {
+			return
+		}
+		var o diskOptions
+		decode(s, &o)
+		fn(at, s, o)
+	})
+}
+
+const (
+	sector = 512
+	mib    = 1 << 20
+)
+
+func unalignedDiskSize(p *pass) {
+	p.disks(func(at *manifest.Pipeline, s *manifest.Stage, o diskOptions) {
+		if o.Size > 0 && o.Size%mib != 0 {
+			next := (o.Size/mib + 1) * mib
+			p.atOption(at, s, []string{"size"}, "%d is not a whole number of MiB, which some hypervisors and clouds refuse: the next is %d", o.Size, next)
+		}
+	})
+}
+
+func partitionOutsideDisk(p *pass) {
+	p.disks(func(at *manifest.Pipeline, s *manifest.Stage, o diskOptions) {
+		end := o.Size / sector
+		if strings.EqualFold(o.PTType, "gpt") {
+			end -= 33 // the second copy of the table
+		}
+		next := int64(2048) // where the tools put the first one
+		for i, q := range o.Partitions {
+			start := next
+			if q.Start > 0 {
+				start = q.Start
+			}
+			// Compared without a sum, which could overflow.
+			if o.Size > 0 && (start >= end || q.Size > end-start) {
+				p.atOption(at, s, []string{"partitions", strconv.Itoa(i)},
+					"the partition ends after the last sector that the disk has for partitions, %d: make the disk larger or the partition smaller", end-1)
+				return
+			}
+			if next = end; q.Size > 0 {
+				next = start + q.Size
+			}
+		}
+	})
+}
+
+// mounted returns the UUIDs of a disk's file systems by mount point.
+func (o *diskOptions) mounted() map[string]string {
+	out := map[string]string{}
+	if o.RootFSUUID != "" {
+		out["/"] = o.RootFSUUID
+	}
+	for _, q := range o.Partitions {
+		if q.Filesystem.Mountpoint != "" && q.Filesystem.UUID != "" {
+			out[q.Filesystem.Mountpoint] = q.Filesystem.UUID
+		}
+	}
+	return out
+}
+
+// mention is a place in a stage's options that names a file system by UUID.
+type mention struct {
+	path       []string
+	mountpoint string
+	uuid       string
+}
+
+// mentions lists what a stage says about file systems.
+func mentions(s *manifest.Stage) []mention {
+	switch s.Type {
+	case "org.osbuild.fstab":
+		var o struct {
+			Filesystems []struct{ UUID, Path string } `json:"filesystems"`
+		}
+		decode(s, &o)
+		var out []mention
+		for i, f := range o.Filesystems {
+			out = append(out, mention{[]string{"filesystems", strconv.Itoa(i), "uuid"}, f.Path, f.UUID})
+		}
+		return out
+	case "org.osbuild.grub2", "org.osbuild.grub2.legacy", "org.osbuild.kernel-cmdline":
+		type fs struct {
+			UUID string `json:"uuid"`
+		}
+		var o struct {
+			RootFSUUID string `json:"root_fs_uuid"`
+			BootFSUUID string `json:"boot_fs_uuid"`
+			RootFS     fs     `json:"rootfs"`
+			BootFS     fs     `json:"bootfs"`
+		}
+		decode(s, &o)
+		return []mention{
+			{[]string{"root_fs_uuid"}, "/", o.RootFSUUID}, {[]string{"rootfs", "uuid"}, "/", o.RootFS.UUID},
+			{[]string{"boot_fs_uuid"}, "/boot", o.BootFSUUID}, {[]string{"bootfs", "uuid"}, "/boot", o.BootFS.UUID},
+		}
+	}
+	return nil
+}
+
+func filesystemMismatch(p *pass) {
+	p.disks(func(_ *manifest.Pipeline, assembler *manifest.Stage, o diskOptions) {
+		mounted := o.mounted()
+		for _, in := range assembler.Inputs {
+			for _, r := range in.References {
+				tree := p.m.Pipeline(r.ID)
+				if tree == nil {
+					continue
+				}
+				for _, s := range tree.Stages {
+					for _, q := range mentions(s) {
+						if want := mounted[q.mountpoint]; q.uuid != "" && want != "" && !strings.EqualFold(q.uuid, want) {
+							p.atOption(tree, s, q.path, "the assembler gives the file system of %s the UUID %s, so nothing is found under %s: name the same",
+								quote(q.mountpoint), quote(want), quote(q.uuid))
+						}
+					}
+				}
+			}
+		}
+	})
+}

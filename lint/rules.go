@@ -1,0 +1,278 @@
+package lint
+
+import "slices"
+
+// Rules returns all rules in the order of their names.
+func Rules() []Rule { return slices.Clone(rules) }
+
+// Find returns the rule with the given name, or nil.
+func Find(name string) *Rule {
+	i := slices.IndexFunc(rules, func(r Rule) bool { return r.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &rules[i]
+}
+
+const (
+	tree = `{ "name": "org.osbuildkit.debootstrap", "options": {
+      "suite": "trixie", "mirror": "https://snapshot.debian.org/archive/debian/20260101T000000Z" } }`
+	uuid = "76a22bf4-f153-4541-b6c7-0332c0dfaeac"
+	hash = "$6$Zf1zVqFh$wGoSgrAEtLWzFkWcdqrbYrLYOiVHVoWbRnIoiYCLZFKK4ykmZhHPrdIu9IzV8XZ2n1PbfHPvqZ1u1VJ4MWZ/50"
+)
+
+// stagesOf is a manifest with these stages after the first one.
+func stagesOf(stages string) string {
+	return "{\n  \"stages\": [\n    " + tree + ",\n    " + stages + "\n  ]\n}"
+}
+
+// rules is the table: sorted by name, which a test asserts.
+var rules = []Rule{
+	{
+		Name:    "ChangeAfterLabelling",
+		Summary: "A stage that changes files comes after the one that labels them",
+		Why: `org.osbuild.selinux gives each file of the tree its SELinux label. A file that a later stage makes has none, and a file that it
+replaces loses its label: the system then denies access to it, or does not boot while SELinux is enforcing.
+
+Make org.osbuild.selinux the last stage of the pipeline. A tree with "force_autorelabel" is labelled again when it boots, so the rule does
+not look at it.`,
+		Bad: stagesOf(`{ "name": "org.osbuild.selinux", "options": { "file_contexts": "etc/selinux/targeted/contexts/files/file_contexts" } },
+    { "name": "org.osbuild.hostname", "options": { "hostname": "web1" } }`),
+		Good: stagesOf(`{ "name": "org.osbuild.hostname", "options": { "hostname": "web1" } },
+    { "name": "org.osbuild.selinux", "options": { "file_contexts": "etc/selinux/targeted/contexts/files/file_contexts" } }`),
+		check: changeAfterLabelling,
+	},
+	{
+		Name:    "DeprecatedModule",
+		Summary: "A stage, assembler or source has been given up by osbuild",
+		Why: `The module still works here, so that old manifests build, but osbuild itself has renamed it, replaced it or taken it out. The
+message names what to use today.`,
+		Bad:   stagesOf(`{ "name": "org.osbuild.remove-uniqueness" }`),
+		Good:  stagesOf(`{ "name": "org.osbuild.machine-id", "options": { "first-boot": "yes" } }`),
+		check: deprecatedModule,
+	},
+	{
+		Name:    "FilesystemMismatch",
+		Summary: "A stage looks for a file system under another UUID than the disk has",
+		Why: `The assembler gives each file system of the disk its UUID. Where org.osbuild.grub2, org.osbuild.kernel-cmdline or
+org.osbuild.fstab names another one for the same mount point, the boot loader finds no kernel, the kernel no root, or systemd waits for a
+file system that never appears. The build succeeds nevertheless.`,
+		Bad: `{
+  "stages": [
+    { "name": "org.osbuild.fstab", "options": { "filesystems": [
+      { "uuid": "0a3b4c5d-1111-4222-8333-444455556666", "path": "/", "vfs_type": "ext4" } ] } }
+  ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648,
+    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
+}`,
+		Good: `{
+  "stages": [
+    { "name": "org.osbuild.fstab", "options": { "filesystems": [
+      { "uuid": "` + uuid + `", "path": "/", "vfs_type": "ext4" } ] } }
+  ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648,
+    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
+}`,
+		check: filesystemMismatch,
+	},
+	{
+		Name:    "LoginWithoutPassword",
+		Summary: "The system lets people in without a password",
+		Why: `A user whose "password" is the empty text can log in by name alone, at the console and, if the SSH server allows it, from
+everywhere. The same goes for debug-shell, which gives a shell as root on a virtual console.
+
+Leave out "password" and give a "key": nobody can then log in with a password at all.`,
+		Bad: stagesOf(`{ "name": "org.osbuild.users", "options": { "users": { "root": { "password": "" } } } }`),
+		Good: stagesOf(`{ "name": "org.osbuild.users", "options": { "users": { "root": {
+      "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINQpH3SFPS9bKYt1gXE9IWNbWn4jAWsy8JxVl9YDDQfM admin@example.org" } } } }`),
+		check: loginWithoutPassword,
+	},
+	{
+		Name:    "MutableURL",
+		Summary: "What is behind an address changes, so a checksum will not fit for long",
+		Why: `A checksum makes sure that a build gets what its author had. Together with an address whose content changes, such as
+…/latest/…, a branch, or a mirror that has the newest state of a repository only, it makes the build fail from the day of the next change on.
+
+Use the address of a version. For a Debian repository that is a snapshot with a date.`,
+		Bad: `{
+  "stages": [
+    { "name": "org.osbuildkit.debootstrap", "options": {
+      "suite": "trixie", "mirror": "https://deb.debian.org/debian",
+      "checksum": "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef" } }
+  ]
+}`,
+		Good: `{
+  "stages": [
+    { "name": "org.osbuildkit.debootstrap", "options": {
+      "suite": "trixie", "mirror": "https://snapshot.debian.org/archive/debian/20260101T000000Z",
+      "checksum": "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef" } }
+  ]
+}`,
+		check: mutableURL,
+	},
+	{
+		Name:    "PartitionOutsideDisk",
+		Summary: "The partitions need more room than the disk has",
+		Why: `"size" is the size of the disk in bytes, while those of the partitions are in sectors of 512 bytes. A partition that ends
+behind the last sector cannot be made, or is cut off. With a GPT the last 33 sectors of the disk belong to the table.`,
+		Bad: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "raw", "filename": "disk.raw", "size": 1073741824, "pttype": "gpt", "ptuuid": "8dfdf38f-dd92-4a44-9e0c-9f0a2f0a8b11",
+    "partitions": [ { "start": 2048, "size": 4194304, "filesystem": { "type": "ext4", "mountpoint": "/", "uuid": "` + uuid + `" } } ] } }
+}`,
+		Good: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "raw", "filename": "disk.raw", "size": 4294967296, "pttype": "gpt", "ptuuid": "8dfdf38f-dd92-4a44-9e0c-9f0a2f0a8b11",
+    "partitions": [ { "start": 2048, "size": 4194304, "filesystem": { "type": "ext4", "mountpoint": "/", "uuid": "` + uuid + `" } } ] } }
+}`,
+		check: partitionOutsideDisk,
+	},
+	{
+		Name:    "PlainTextPassword",
+		Summary: "A password stands in the manifest as it is",
+		Why: `Everybody who can read the manifest, the build's cache, its provenance or the image can read the password. Give the hash that
+"openssl passwd -6" prints. An answer for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or
+first booted. A LUKS passphrase that a later org.osbuild.luks2.remove-key takes away is fine.`,
+		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["slapd"],
+      "debconf": ["slapd slapd/password1 password correct-horse"] } }`),
+		Good:  stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["slapd"] } }`),
+		check: plainTextPassword,
+	},
+	{
+		Name:    "ScriptNeedsNetwork",
+		Summary: "A script calls a program that needs the network, which a step does not have",
+		Why: `Steps run without network, as those of osbuild have done since 2020. A script that fetches something fails, or goes on without
+it. Fetch what it needs as a source with a checksum, or install it with a stage for packages.`,
+		Bad:   stagesOf(`{ "name": "org.osbuild.script", "options": { "script": "curl -o /usr/bin/tool https://example.org/tool-1.2" } }`),
+		Good:  stagesOf(`{ "name": "org.osbuild.script", "options": { "script": "ln -s tool-1.2 /usr/bin/tool" } }`),
+		check: scriptNeedsNetwork,
+	},
+	{
+		Name:    "ScriptWithNetwork",
+		Summary: "A script has access to the network",
+		Why: `What a script fetches is not part of its cache key: the step is not run again when that changes, and gives something else when it
+is. Nothing verifies it, and it is not in the provenance. Fetch it as a source with a checksum, and leave out "network".`,
+		Bad:   stagesOf(`{ "name": "org.osbuild.script", "options": { "script": "/usr/local/bin/setup", "network": true } }`),
+		Good:  stagesOf(`{ "name": "org.osbuild.script", "options": { "script": "/usr/local/bin/setup" } }`),
+		check: scriptWithNetwork,
+	},
+	{
+		Name:    "UnalignedDiskSize",
+		Summary: "The size of the disk is not a whole number of MiB",
+		Why: `Any multiple of 512 bytes is a disk, but hypervisors and clouds round sizes, or refuse an image that is not a whole number of
+MiB. The next such size is in the message.`,
+		Bad: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2000000000,
+    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
+}`,
+		Good: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2000683008,
+    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
+}`,
+		check: unalignedDiskSize,
+	},
+	{
+		Name:    "UnpinnedRepository",
+		Summary: "A repository is used in whatever state it is on the day of the build",
+		Why: `Two builds of the same manifest install different packages if the repository has changed in between, and a step that was in the
+cache is run again. For some images that is wanted: security updates arrive by building again. Skip the rule then.
+
+Otherwise pin the repository: "checksum" is that of the InRelease file of a Debian repository, or of the repomd.xml file of an RPM
+repository. An address with a date, as snapshot archives have it, does as well.`,
+		Bad: `{
+  "stages": [
+    { "name": "org.osbuildkit.debootstrap", "options": { "suite": "trixie" } }
+  ]
+}`,
+		Good: `{
+  "stages": [
+    { "name": "org.osbuildkit.debootstrap", "options": {
+      "suite": "trixie", "mirror": "https://snapshot.debian.org/archive/debian/20260101T000000Z" } }
+  ]
+}`,
+		check: unpinnedRepository,
+	},
+	{
+		Name:    "UnsignedRepository",
+		Summary: "Packages of a repository are installed without a look at their signature",
+		Why: `Whoever controls the repository, or the network between it and the system, can install anything. The rule looks at the
+repositories that the finished system is given: "trusted=yes" in apt's sources, "gpgcheck": false in org.osbuild.yum.repos, "Never" and
+"Optional" in org.osbuild.pacman.conf, and installers that are told not to verify. What a build itself installs is always verified.`,
+		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["nginx"],
+      "sources": ["deb [trusted=yes] https://packages.example.org/debian trixie main"] } }`),
+		Good: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["nginx"],
+      "sources": ["deb [signed-by=/etc/apt/keyrings/example.asc] https://packages.example.org/debian trixie main"] } }`),
+		check: unsignedRepository,
+	},
+	{
+		Name:    "UnusedBuild",
+		Summary: "No stage runs a program of the build root",
+		Why: `"build" says what makes the file system whose programs the stages run. Stages that only edit files do without, and so do those
+that run the tree's own programs. If all are of that kind the build root is never built, and what stands there has no effect.`,
+		Bad: `{
+  "build": { "stages": [ ` + tree + ` ] },
+  "stages": [
+    { "name": "org.osbuild.hostname", "options": { "hostname": "web1" } }
+  ]
+}`,
+		Good: `{
+  "stages": [
+    { "name": "org.osbuild.hostname", "options": { "hostname": "web1" } }
+  ]
+}`,
+		check: unusedBuild,
+	},
+	{
+		Name:    "UnusedSource",
+		Summary: "No stage uses an item of the sources",
+		Why: `It is left over from a stage that is gone, or a checksum was changed in one of the two places only. osbuild downloads it
+nevertheless.`,
+		Bad: `{
+  "pipeline": { "stages": [ { "name": "org.osbuild.noop" } ] },
+  "sources": { "org.osbuild.curl": { "urls": {
+    "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef": "https://example.org/a-1.0.rpm" } } }
+}`,
+		Good: `{
+  "pipeline": { "stages": [ { "name": "org.osbuild.noop" } ] }
+}`,
+		check: unusedSource,
+	},
+	{
+		Name:    "WeakChecksum",
+		Summary: "A source is named by a checksum that does not protect it",
+		Why: `Files with the same md5 or sha1 can be made on purpose, and the beginning of a commit's checksum fits many commits: what is
+downloaded may not be what was meant. Name files by sha256, sha384 or sha512, and commits by all 64 digits.`,
+		Bad: `{
+  "pipeline": { "stages": [
+    { "name": "org.osbuild.rpm", "options": { "packages": ["md5:0cc175b9c0f1b6a831c399e269772661"] } } ] },
+  "sources": { "org.osbuild.curl": { "urls": {
+    "md5:0cc175b9c0f1b6a831c399e269772661": "https://example.org/a-1.0.rpm" } } }
+}`,
+		Good: `{
+  "pipeline": { "stages": [
+    { "name": "org.osbuild.rpm", "options": { "packages": ["sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"] } } ] },
+  "sources": { "org.osbuild.curl": { "urls": {
+    "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef": "https://example.org/a-1.0.rpm" } } }
+}`,
+		check: weakChecksum,
+	},
+	{
+		Name:    "WeakPasswordHash",
+		Summary: "A password is hashed in a way that is broken",
+		Why: `Whoever reads the manifest or the image can try billions of passwords a second against the hashes of DES, of MD5 ("$1$") and of
+Windows ("$3$"). Thirteen letters and digits look like a hash of DES; they may also be a password that was not hashed at all.
+
+Give what "openssl passwd -6" prints.`,
+		Bad:   stagesOf(`{ "name": "org.osbuild.users", "options": { "users": { "admin": { "password": "$1$3RVJ2Vfu$tLcTmwaKnWbv2zmnMdYJb1" } } } }`),
+		Good:  stagesOf(`{ "name": "org.osbuild.users", "options": { "users": { "admin": { "password": "` + hash + `" } } } }`),
+		check: weakPasswordHash,
+	},
+}
