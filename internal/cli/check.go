@@ -3,73 +3,112 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/osbuildkit/osbuildkit/catalog"
+	"github.com/osbuildkit/osbuildkit/lint"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	var env string
+	var f checkFlags
 	cmd := &cobra.Command{
 		Use:   "check MANIFEST|-",
 		Short: "Check a manifest without building it",
-		Args:  exactArgs(1, "one MANIFEST, or - for standard input"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.rules {
+				return exactArgs(0, "no MANIFEST with --rules")(cmd, args)
+			}
+			return exactArgs(1, "one MANIFEST, or - for standard input")(cmd, args)
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.readManifest(args[0], env)
-			if err != nil {
-				return err
+			if f.rules {
+				return a.listRules()
 			}
-			for _, w := range lint(s.m) {
-				fmt.Fprintf(a.stderr, "%s:%d:%d: warning: %s\n", w.file, w.at.Line, w.at.Column, w.text)
-			}
-			stages := 0
-			for _, p := range s.m.Pipelines {
-				stages += len(p.Stages)
-			}
-			fmt.Fprintf(a.stdout, "%s: format %s, %d pipelines, %d stages: valid\n", s.name, s.m.Format, len(s.m.Pipelines), stages)
-			return nil
+			return a.check(&f, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&env, "build-env", "", "`FILE` with the environment that the innermost build root is built in")
+	cmd.Flags().StringVar(&f.env, "build-env", "", "`FILE` with the environment that the innermost build root is built in")
+	cmd.Flags().StringSliceVar(&f.skip, "skip", nil, "leave out the `RULES` with these names, or all")
+	cmd.Flags().BoolVar(&f.fail, "error", false, "exit with 1 if there is a warning")
+	cmd.Flags().BoolVar(&f.rules, "rules", false, "list the rules")
 	return cmd
 }
 
-// warning is something that is valid and still worth a word.
-type warning struct {
-	file string
-	at   manifest.Position
-	text string
+type checkFlags struct {
+	env         string
+	skip        []string
+	fail, rules bool
 }
 
-// lint looks for what makes a build hard to repeat.
-func lint(m *manifest.Manifest) []warning {
-	var out []warning
-	add := func(p *manifest.Pipeline, pointer, text string) {
-		span, _ := p.Text.Index.Value(pointer)
-		out = append(out, warning{p.Text.File, span.Start, text})
+// check reports what is wrong with a manifest and what is worth a word.
+func (a *app) check(f *checkFlags, name string) error {
+	c, err := lintConfig(f.skip)
+	if err != nil {
+		return err
 	}
-	const unpinned = "the repository is not pinned, so the result changes when it does: give the \"checksum\" of its InRelease file"
-	for _, p := range m.Pipelines {
-		for _, s := range p.Stages {
-			var o struct {
-				Checksum string                      `json:"checksum"`
-				Repos    []struct{ Checksum string } `json:"repos"`
+	s, err := a.readManifest(name, f.env)
+	if err != nil {
+		return err
+	}
+	findings := lint.Run(s.m, catalog.Builtin(), c)
+	for i := range findings {
+		fmt.Fprintln(a.stderr, findings[i].String())
+		a.excerpt(findings[i].Text.Data, findings[i].Span)
+	}
+	stages := 0
+	for _, p := range s.m.Pipelines {
+		stages += len(p.Stages)
+	}
+	result := "valid"
+	switch len(findings) {
+	case 0:
+	case 1:
+		result += ", 1 warning"
+	default:
+		result += fmt.Sprintf(", %d warnings", len(findings))
+	}
+	fmt.Fprintf(a.stdout, "%s: format %s, %d pipelines, %d stages: %s\n", s.name, s.m.Format, len(s.m.Pipelines), stages, result)
+	if f.fail && len(findings) > 0 {
+		return &exitError{code: exitFailed, quiet: true}
+	}
+	return nil
+}
+
+// lintConfig reads the value of --skip.
+func lintConfig(skip []string) (lint.Config, error) {
+	var c lint.Config
+	var names []string
+	for _, r := range lint.Rules() {
+		names = append(names, r.Name)
+	}
+	for _, name := range skip {
+		name = strings.TrimSpace(name)
+		switch {
+		case name == "all":
+			c.SkipAll = true
+		case lint.Find(name) != nil:
+			c.Skip = append(c.Skip, name)
+		default:
+			hint := "'osbuildkit check --rules' lists them"
+			if near := manifest.Nearest(name, names); near != "" {
+				hint = fmt.Sprintf("did you mean %q?", near)
 			}
-			if json.Unmarshal(s.Options, &o) != nil {
-				continue
-			}
-			if s.Type == "org.osbuildkit.debootstrap" && o.Checksum == "" {
-				add(p, s.Pointer, unpinned)
-			}
-			for i, r := range o.Repos {
-				if r.Checksum == "" && s.Type == "org.osbuildkit.apt" {
-					add(p, fmt.Sprintf("%s/options/repos/%d", s.Pointer, i), unpinned)
-				}
-			}
+			return c, usageError("--skip: no rule %q; %s", name, hint)
 		}
 	}
-	return out
+	return c, nil
+}
+
+func (a *app) listRules() error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, r := range lint.Rules() {
+		fmt.Fprintf(w, "%s\t%s\n", r.Name, r.Summary)
+	}
+	return w.Flush()
 }
 
 func (a *app) inspectCommand() *cobra.Command {

@@ -16,6 +16,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	"github.com/tonistiigi/fsutil"
 
+	"github.com/osbuildkit/osbuildkit/lint"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -32,6 +33,11 @@ func TestCommands(t *testing.T) {
 	t.Parallel()
 	const good = `{"stages": [{"name": "org.osbuild.hostname", "options": {"hostname": "a"}}]}`
 	const bad = `{"stages": [{"name": "org.osbuild.hostnam"}], "assembler": 3}`
+	const unpinned = `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie"}}]}`
+	const unpinnedWarning = `<stdin>:1:22: warning: UnpinnedRepository: the repository is not pinned, so the result changes when it does: give the "checksum" of its InRelease file, or the address of a dated snapshot
+     1 | {"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie"}}]}
+       |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+`
 	cases := []struct {
 		name, stdin, stdout, stderr string
 		args                        []string
@@ -47,9 +53,19 @@ func TestCommands(t *testing.T) {
 `},
 		{name: "build checks first", args: []string{"build", "--builder", "unix:///nonexistent", "-"}, stdin: "{", code: 2,
 			stderr: "<stdin>:1:2: "},
-		{name: "unpinned", args: []string{"check", "-"}, stdin: `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie"}}]}`,
-			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n",
-			stderr: "<stdin>:1:13: warning: the repository is not pinned, so the result changes when it does: give the \"checksum\" of its InRelease file\n"},
+		{name: "unpinned", args: []string{"check", "-"}, stdin: unpinned, stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid, 1 warning\n", stderr: unpinnedWarning},
+		{name: "warnings are errors", args: []string{"check", "--error", "-"}, stdin: unpinned, code: 1,
+			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid, 1 warning\n", stderr: unpinnedWarning},
+		{name: "no warnings to be errors", args: []string{"check", "--error", "-"}, stdin: good, stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n"},
+		{name: "skipped", args: []string{"check", "--error", "--skip", "MutableURL, UnpinnedRepository", "-"}, stdin: unpinned,
+			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n"},
+		{name: "all skipped", args: []string{"check", "--skip", "all", "-"}, stdin: unpinned, stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n"},
+		{name: "skipped rule misspelt", args: []string{"check", "--skip", "UnpinedRepository", "-"}, stdin: good, code: 2,
+			stderr: "osbuildkit: --skip: no rule \"UnpinedRepository\"; did you mean \"UnpinnedRepository\"?\n"},
+		{name: "skipped rule unknown", args: []string{"check", "--skip", "JSONArgsRecommended", "-"}, stdin: good, code: 2,
+			stderr: "osbuildkit: --skip: no rule \"JSONArgsRecommended\"; 'osbuildkit check --rules' lists them\n"},
+		{name: "rules of a manifest", args: []string{"check", "--rules", "-"}, code: 2,
+			stderr: "osbuildkit: osbuildkit check takes no MANIFEST with --rules; see 'osbuildkit check --help'\n"},
 		{name: "builds nothing", args: []string{"build", "-"}, stdin: `{}`},
 		{name: "builds nothing, as JSON", args: []string{"build", "--json", "-"}, stdin: `{}`, stdout: "{\"success\":true}\n"},
 		{name: "no file", args: []string{"check", "/nonexistent/x.json"}, code: 2, stderr: "osbuildkit: open /nonexistent/x.json: no such file or directory\n"},
@@ -94,6 +110,14 @@ func TestTooLargeManifest(t *testing.T) {
 	code, _, stderr := execute(t, strings.Repeat(" ", manifest.MaxSize+1), "check", "-")
 	if want := "osbuildkit: -: larger than 16 MiB, which is the limit of BuildKit for a build file\n"; code != 2 || stderr != want {
 		t.Errorf("%d %q", code, stderr)
+	}
+}
+
+func TestRules(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := execute(t, "", "check", "--rules")
+	if code != 0 || stderr != "" || !strings.Contains(stdout, "\nUnpinnedRepository ") || strings.Count(stdout, "\n") != len(lint.Rules()) {
+		t.Errorf("%d %q\n%s", code, stderr, stdout)
 	}
 }
 
