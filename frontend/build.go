@@ -77,11 +77,17 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 	if err != nil {
 		return nil, err
 	}
+	if res, ok, err := describeRequests(c); ok {
+		return &Outcome{Result: res}, err
+	}
 	src, err := ui.ReadEntrypoint(ctx, "JSON")
 	if err != nil {
 		return nil, err
 	}
 	b := &build{client: c, ui: ui, cfg: cfg, source: src, catalog: catalog.Builtin()}
+	if res, ok, err := b.handleRequest(ctx); ok || err != nil {
+		return &Outcome{Manifest: b.m, Result: res}, err
+	}
 	out, err := b.run(ctx)
 	if err != nil {
 		return nil, b.locate(err)
@@ -117,14 +123,14 @@ func (b *build) run(ctx context.Context) (*Outcome, error) {
 	if err := b.load(ctx); err != nil {
 		return nil, err
 	}
-	target, err := Target(b.m, b.ui.Target)
+	if err := b.warn(ctx); err != nil {
+		return nil, err
+	}
+	target, err := b.target()
 	if err != nil {
 		return nil, err
 	}
 	out := &Outcome{Manifest: b.m, Target: target}
-	if p := b.m.Pipeline(PipelineOf(target)); len(p.Stages) == 0 && p.Base == "" {
-		return nil, fmt.Errorf("%s builds nothing: the pipeline %q has no stages", b.m.File, p.Name)
-	}
 	graphs := map[string]*graph.Graph{}
 	built, err := b.ui.Build(ctx, func(ctx context.Context, p *ocispecs.Platform, _ int) (*dockerui.BuildResult, error) {
 		g, err := b.graph(ctx, p)
@@ -144,6 +150,18 @@ func (b *build) run(ctx context.Context) (*Outcome, error) {
 	}
 	out.Result, err = built.Finalize()
 	return out, err
+}
+
+// target returns the target that is asked for, if it builds something.
+func (b *build) target() (string, error) {
+	target, err := Target(b.m, b.ui.Target)
+	if err != nil {
+		return "", err
+	}
+	if p := b.m.Pipeline(PipelineOf(target)); len(p.Stages) == 0 && p.Base == "" {
+		return "", fmt.Errorf("%s builds nothing: the pipeline %q has no stages", b.m.File, p.Name)
+	}
+	return target, nil
 }
 
 // load reads the manifest, with the build environment that a named context

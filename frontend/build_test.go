@@ -13,6 +13,7 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/apicaps"
+	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil/types"
 
@@ -26,6 +27,18 @@ type fake struct {
 	opts     map[string]string
 	caps     []*apicaps.PBCap
 	solved   []*pb.Definition
+	warned   []warning
+}
+
+// warning is one that the client would show.
+type warning struct {
+	text string
+	gwclient.WarnOpts
+}
+
+func (f *fake) Warn(_ context.Context, _ digest.Digest, text string, opts gwclient.WarnOpts) error {
+	f.warned = append(f.warned, warning{text, opts})
+	return nil
 }
 
 func (f *fake) BuildOpts() gwclient.BuildOpts {

@@ -67,28 +67,34 @@ func PipelineOf(target string) string {
 	return target
 }
 
-// result builds what is exported: a tree as it is, the directory of the
-// assembler with the list of packages beside its files, or a container disk.
+// result builds what is exported.
 func (b *build) result(ctx context.Context, target string, t graph.Tree) (gwclient.Reference, error) {
-	st := t.Root
+	st, err := b.resultState(ctx, target, t)
+	if err != nil {
+		return nil, err
+	}
+	return b.solve(ctx, st, true)
+}
+
+// resultState returns what is exported: a tree as it is, the directory of the
+// assembler with the list of packages beside its files, or a container disk.
+func (b *build) resultState(ctx context.Context, target string, t graph.Tree) (llb.State, error) {
 	switch {
 	case target == ContainerDiskTarget:
-		ref, err := b.solve(ctx, st, true)
+		ref, err := b.solve(ctx, t.Root, true)
 		if err != nil {
-			return nil, err
+			return llb.State{}, err
 		}
-		if st, err = b.containerDisk(ctx, ref, t); err != nil {
-			return nil, err
-		}
+		return b.containerDisk(ctx, ref, t)
 	case target == manifest.AssemblerPipeline && len(t.Lists) > 0:
 		list, err := debian.MergeLists(t.Lists).Encode()
 		if err != nil {
-			return nil, err
+			return llb.State{}, err
 		}
-		st = st.File(llb.Mkfile("/"+PackagesFile, 0o644, list, llb.WithCreatedTime(epochTime(t.Epoch))),
-			llb.WithCustomName("[internal] list the packages"))
+		return t.Root.File(llb.Mkfile("/"+PackagesFile, 0o644, list, llb.WithCreatedTime(epochTime(t.Epoch))),
+			llb.WithCustomName("[internal] list the packages")), nil
 	}
-	return b.solve(ctx, st, true)
+	return t.Root, nil
 }
 
 // diskSuffixes are the disk formats that a container disk may hold.
