@@ -55,10 +55,7 @@ func (a *app) check(f *checkFlags, name string) error {
 		return err
 	}
 	findings := lint.Run(s.m, catalog.Builtin(), c)
-	for i := range findings {
-		fmt.Fprintln(a.stderr, findings[i].String())
-		a.excerpt(findings[i].Text.Data, findings[i].Span)
-	}
+	a.showFindings(findings, s)
 	stages := 0
 	for _, p := range s.m.Pipelines {
 		stages += len(p.Stages)
@@ -76,6 +73,19 @@ func (a *app) check(f *checkFlags, name string) error {
 		return &exitError{code: exitFailed, quiet: true}
 	}
 	return nil
+}
+
+// showFindings prints findings with the lines of the manifest that they are
+// about.
+func (a *app) showFindings(findings []lint.Finding, src *source) {
+	for _, f := range findings {
+		// The frontend knows the file by the last part of its name only.
+		if string(f.Text.Data) == string(src.data) {
+			f.File = src.name
+		}
+		fmt.Fprintln(a.stderr, f.String())
+		a.excerpt(f.Text.Data, f.Span)
+	}
 }
 
 // lintConfig reads the value of --skip.

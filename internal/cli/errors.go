@@ -7,6 +7,7 @@ import (
 
 	"github.com/moby/buildkit/solver/errdefs"
 
+	"github.com/osbuildkit/osbuildkit/frontend"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -16,6 +17,10 @@ func (a *app) showErrors(err error, src *source) {
 	var several manifest.Errors
 	var placed *graph.Error
 	var step *stepError
+	var warned *frontend.LintError
+	if errors.As(err, &warned) {
+		a.showFindings(warned.Findings, src)
+	}
 	errors.As(err, &placed)
 	errors.As(err, &step)
 	switch p, pointer := failedStage(src.m, step, err); {
