@@ -98,7 +98,7 @@ var badCases = []badCase{
 	{"unknown key at the top", `{"stage": []}`, "",
 		`a.json:1:2: unknown key "stage" in the manifest (at /stage); did you mean "stages"?`},
 	{"unknown key without a near one", `{"xyz": []}`, "",
-		`a.json:1:2: unknown key "xyz" in the manifest (at /xyz); its keys are name, base, build, stages, assembler`},
+		`a.json:1:2: unknown key "xyz" in the manifest (at /xyz); its keys are name, base, build, stages, assembler, args`},
 	{"key of the pipeline at the top of v1", `{"pipeline": {}, "stages": []}`, "",
 		`a.json:1:18: unknown key "stages" in the manifest of format v1 (at /stages); in format v1 it stands inside "pipeline"`},
 	{"base in v1", `{"pipeline": {"base": null}}`, "",
@@ -278,7 +278,7 @@ a.json:1:97: no source has "y" (at /pipeline/stages/0/options/packages/1/checksu
 	{"build environment without runner", `{}`, `{"pipeline": {}}`,
 		`env.json:1:1: the build environment has no "runner"; add one, such as "runner": "org.osbuild.linux"`},
 	{"errors of both files", `{"frob": 1}`, "{\"runner\": \"r\", \"pipeline\": {\n\"stages\": [{\"name\": \"x\"}]}}",
-		`a.json:1:2: unknown key "frob" in the manifest (at /frob); its keys are name, base, build, stages, assembler
+		`a.json:1:2: unknown key "frob" in the manifest (at /frob); its keys are name, base, build, stages, assembler, args
 env.json:2:21: unknown stage "x" (at /pipeline/stages/0/name); "osbuildkit stages" lists what exists`},
 	{"assembler in the build environment", `{}`, `{"stages": [], "assembler": {"name": "org.osbuild.tar"}}`,
 		`env.json:1:16: an assembler in a build pipeline is not supported (at /assembler); a build root is a tree; remove it, or move it to the main pipeline`},
@@ -289,9 +289,9 @@ a.json:2:48: unknown option "x" (at /stages/1/options/x); the options are aliase
 a.json:3:16: unknown key "nam" in the assembler (at /assembler/nam); did you mean "name"?
 a.json:3:35: "base" must be a string, found a number (at /base)`},
 	{"multi-byte characters and CRLF", "\ufeff#!/usr/bin/env osbuildkit\r\n// syntax=x\r\n{\r\n \"name\": \"äß😀\", \"é😀\": 1}", "",
-		`a.json:4:17: unknown key "é😀" in the manifest (at /é😀); its keys are name, base, build, stages, assembler`},
+		`a.json:4:17: unknown key "é😀" in the manifest (at /é😀); its keys are name, base, build, stages, assembler, args`},
 	{"key that needs escapes", `{"a/b~c\n\u00e9": 1}`, "",
-		`a.json:1:2: unknown key "a/b~c\né" in the manifest (at /a~1b~0c�é); its keys are name, base, build, stages, assembler`},
+		`a.json:1:2: unknown key "a/b~c\né" in the manifest (at /a~1b~0c�é); its keys are name, base, build, stages, assembler, args`},
 	{"long key", `{"` + strings.Repeat("x", 100000) + `": 1}`, "",
-		`a.json:1:2: unknown key "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" in the manifest (at /` + strings.Repeat("x", 299) + `…); its keys are name, base, build, stages, assembler`},
+		`a.json:1:2: unknown key "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" in the manifest (at /` + strings.Repeat("x", 299) + `…); its keys are name, base, build, stages, assembler, args`},
 }

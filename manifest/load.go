@@ -26,6 +26,8 @@ type envFile struct {
 // the catalog, and lowers it to the model. The file name is only used in
 // messages. A byte order mark, a "#!" line and directives such as "# syntax=…"
 // may stand before the JSON; top-level keys "syntax" and "$schema" are ignored.
+// Values of the build arguments that "args" declares take the places of their
+// markers in options before anything is checked or hashed.
 //
 // The error is of type Errors and holds everything that is wrong, not only the
 // first thing. The data must not be changed afterwards: the manifest refers to
@@ -40,12 +42,15 @@ func Load(file string, data []byte, catalog Catalog, options ...Option) (*Manife
 	var main *pipeline
 	if root != nil {
 		l.manifest = &Manifest{File: file, Data: data, Index: text.Index}
+		l.manifest.given = l.given
 		main = l.document(root)
 	}
 	found := l.reporter.list
 	var env *pipeline
 	var runner string
+	args := l.args
 	if l.env != nil {
+		l.args = nil
 		text, root, r := readText(l.env.file, l.env.data, 1)
 		l.text, l.reporter = text, r
 		if root != nil {
@@ -60,6 +65,11 @@ func Load(file string, data []byte, catalog Catalog, options ...Option) (*Manife
 		innermost := main.innermost()
 		innermost.build, innermost.runner = env, runner
 	}
+	if args != nil {
+		for _, a := range args.list {
+			l.manifest.Args = append(l.manifest.Args, &a.Arg)
+		}
+	}
 	l.lower(main)
 	return l.manifest, nil
 }
@@ -73,10 +83,14 @@ type loader struct {
 	v1 bool
 	// stages holds the options of each stage; they may be nil.
 	stages map[*Stage]*node
+	// given are the build arguments of the build.
+	given map[string]string
 
 	// The file that is being read.
 	*reporter
 	text *Text
+	// args are nil where there are no build arguments.
+	args *arguments
 }
 
 // Top-level keys that are for other programs.
@@ -90,6 +104,10 @@ func (l *loader) document(root *node) *pipeline {
 	if l.isV2(root) {
 		return nil
 	}
+	if n := root.get("syntax"); n != nil {
+		l.want(n, "/syntax", `"syntax"`, kindString)
+	}
+	l.declare(root)
 	l.v1 = root.get("pipeline") != nil || root.get("sources") != nil
 	if !l.v1 {
 		l.manifest.Format = Format2019
@@ -98,7 +116,7 @@ func (l *loader) document(root *node) *pipeline {
 		return p
 	}
 	l.manifest.Format = FormatV1
-	l.keys(root, "", "manifest of format v1", []string{"pipeline", "sources"}, ignoredKeys, map[string]string{
+	l.keys(root, "", "manifest of format v1", []string{"pipeline", "sources", "args"}, ignoredKeys, map[string]string{
 		"stages":    `in format v1 it stands inside "pipeline"`,
 		"build":     `in format v1 it stands inside "pipeline"`,
 		"assembler": `in format v1 it stands inside "pipeline"`,

@@ -51,6 +51,7 @@ func (l *loader) pipeline(n *node, pointer string, main bool) *pipeline {
 		ignored = ignoredKeys
 		if main {
 			what = "manifest"
+			allowed = append(allowed, "args")
 		}
 	}
 	l.keys(n, pointer, what, allowed, ignored, map[string]string{
@@ -58,6 +59,7 @@ func (l *loader) pipeline(n *node, pointer string, main bool) *pipeline {
 		"base":    "only the form of 2019 has it",
 		"version": "this format is written without it; remove it",
 		"name":    "format v1 has no names of pipelines; remove it",
+		"args":    "build arguments are declared at the top of the manifest",
 	})
 	if !l.v1 {
 		l.names(n, pointer, p)
@@ -120,6 +122,7 @@ func (l *loader) wrapped(n *node, pointer string) (*pipeline, string) {
 		"stages": `beside "runner" it stands inside "pipeline"`,
 		"build":  `beside "runner" it stands inside "pipeline"`,
 		"base":   `beside "runner" it stands inside "pipeline"`,
+		"args":   "build arguments are declared at the top of the manifest",
 	})
 	var runner string
 	switch r := n.get("runner"); {
@@ -177,6 +180,11 @@ func (l *loader) stage(n *node, pointer string, kind module.Kind) *Stage {
 	s := &Stage{Type: name.text, Kind: kind, Options: json.RawMessage("{}"), Pointer: pointer}
 	if options != nil {
 		s.Options = l.text.Data[options.start:options.end:options.end]
+		if l.args != nil {
+			var ok bool
+			options, s.Options, ok = l.substitute(options, pointer+"/options")
+			checkable = checkable && ok
+		}
 	}
 	l.stages[s] = options
 	if l.known(name, pointer, s) && checkable {

@@ -39,8 +39,12 @@ type Manifest struct {
 	Pipelines []*Pipeline
 	// Sources lists what stages may refer to by checksum (format v1).
 	Sources []*Source
+	// Args lists the build arguments that are declared, in their order.
+	Args []*Arg
 	// Index gives the place of each JSON value.
 	Index *Index
+
+	given map[string]string // build arguments
 }
 
 // Text is a file that pipelines stand in, with the place of each value.
@@ -102,6 +106,7 @@ type Stage struct {
 	Kind module.Kind
 	// Options holds the options as written, without surrounding space: order,
 	// duplicates of white space aside, and number literals are the author's.
+	// Values of build arguments stand in the places of their markers.
 	// It is never empty; absent and null options are {}.
 	Options json.RawMessage
 	// Inputs are further trees or files that the stage reads.

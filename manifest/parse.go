@@ -37,6 +37,8 @@ type node struct {
 	// kids are the members of an object or the elements of an array.
 	kids   []*node
 	byName map[string]*node // of objects with many members
+	// from says that the value stands in the place of a marker.
+	from *origin
 }
 
 // get returns the member of an object, or nil.

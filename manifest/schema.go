@@ -134,7 +134,7 @@ func (l *loader) options(stage, options *node, s *Stage) {
 		l.value(stage, s.Pointer, "this is a fault of the module, not of the manifest", "the schema of %s cannot be used: %s", s.Type, oneLine(schema.err))
 		return
 	}
-	at := &place{stage: stage, options: options, pointer: s.Pointer}
+	at := &place{stage: stage, options: options, pointer: s.Pointer, unmarked: l.unmarked}
 	root := options
 	if root == nil {
 		root = &node{kind: kindObject}
@@ -182,6 +182,8 @@ type finding struct {
 type place struct {
 	stage, options *node
 	pointer        string // of the stage
+	// unmarked is the hint for what looks like a marker and is none.
+	unmarked func(*node) string
 }
 
 // report reports the first findings in the order of the file: the validator
@@ -212,13 +214,16 @@ func (p *place) locate(f finding) locatedFinding {
 		return locatedFinding{p.stage.start, p.stage.end, p.pointer, f}
 	}
 	n, pointer := p.options, p.pointer+"/options"
+	parent := n
 	for _, token := range f.loc {
 		kid := n.child(token)
 		if kid == nil {
 			return locatedFinding{n.start, n.end, pointer, f}
 		}
-		n, pointer = kid, JoinPointer(pointer, token)
+		parent, n, pointer = n, kid, JoinPointer(pointer, token)
 	}
+	f.message += n.explain()
+	f.hint = cmp.Or(p.unmarked(n), p.unmarked(parent), f.hint)
 	if f.key && n.keyEnd != 0 {
 		return locatedFinding{n.keyStart, n.keyEnd, pointer, f}
 	}

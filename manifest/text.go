@@ -99,7 +99,7 @@ func (r *reporter) at(start, end int, pointer, hint, message string) {
 
 // value reports an error of a value.
 func (r *reporter) value(n *node, pointer, hint, format string, args ...any) {
-	r.at(n.start, n.end, pointer, hint, fmt.Sprintf(format, args...))
+	r.at(n.start, n.end, pointer, hint, fmt.Sprintf(format, args...)+n.explain())
 }
 
 // key reports an error of a key.

@@ -270,11 +270,7 @@ func (t *translator) enum(e *jsonschema.ValidationError, want []any) {
 // description is the first sentence of what the schema says about a value.
 func (t *translator) description(e *jsonschema.ValidationError) string {
 	text, _ := t.schema.at(e.SchemaURL)["description"].(string)
-	text = strings.Join(strings.Fields(text), " ")
-	if i := strings.Index(text, ". "); i >= 0 {
-		text = text[:i]
-	}
-	return clip(strings.TrimSuffix(text, "."), 300)
+	return firstSentence(text)
 }
 
 // unknownOption reports a key that a schema does not have.
