@@ -186,20 +186,23 @@ func (s *substitution) marker(n, m *node) *node {
 	}
 	out := *n
 	out.kids, out.byName = nil, nil
+	var written []byte
 	if m.key == formatMarker {
 		text, args, ok := s.format(m)
 		if !ok {
 			return n
 		}
 		out.kind, out.text, out.from = kindString, text, &origin{args}
+		written = out.encode()
 	} else {
 		a := s.lookup(m, m.text)
 		if a == nil || !s.spend(m, len(a.value.text)) {
 			return n
 		}
 		out.kind, out.text, out.from = a.value.kind, a.value.text, &origin{[]*argument{a}}
+		written = a.Value
 	}
-	s.edits = append(s.edits, edit{n.start, n.end, out.encode()})
+	s.edits = append(s.edits, edit{n.start, n.end, written})
 	return &out
 }
 
@@ -215,7 +218,7 @@ func (s *substitution) lookup(m *node, name string) *argument {
 		}
 		return a
 	}
-	if s.args.spoilt {
+	if s.args.spoilt || s.full() {
 		s.failed = true
 		return nil
 	}
