@@ -29,7 +29,7 @@ const (
 	// whose mirror is not in the manifest.
 	MirrorArg = "OSBUILDKIT_MIRROR"
 	// EpochArg is the build argument that sets the time of the build.
-	EpochArg = "SOURCE_DATE_EPOCH"
+	EpochArg = manifest.EpochArg
 )
 
 // Config is what a way of building brings with it.
@@ -167,18 +167,23 @@ func (b *build) target() (string, error) {
 // load reads the manifest, with the build environment that a named context
 // gives.
 func (b *build) load(ctx context.Context) error {
-	options := b.cfg.Load
+	args, err := b.buildArgs(ctx)
+	if err != nil {
+		return err
+	}
+	options := append(slices.Clone(b.cfg.Load), manifest.WithArgs(args))
 	env, err := b.buildEnv(ctx)
 	if err != nil {
 		return err
 	}
 	if env != nil {
-		options = append(slices.Clone(options), manifest.WithBuildEnv(buildEnvFile, env))
+		options = append(options, manifest.WithBuildEnv(buildEnvFile, env))
 	}
 	if b.m, err = manifest.Load(b.source.Filename, b.source.Data, b.catalog, options...); err != nil {
 		return err
 	}
 	b.warnUnused(ctx)
+	b.arguments(ctx)
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,13 +17,14 @@ import (
 
 // buildFlags are the flags of the build command.
 type buildFlags struct {
-	buildEnv, store, libdir, outputDir string
+	manifestFlags
+	store, libdir, outputDir           string
 	builder, target, toolbox, progress string
 	mirror, platform                   string
 	exports, checkpoints               []string
 	noCache                            string
 	cacheFrom, cacheTo                 []string
-	buildArgs, contexts, secrets       []string
+	contexts, secrets                  []string
 	json, sbom                         bool
 }
 
@@ -45,7 +45,7 @@ func (a *app) buildCommand() *cobra.Command {
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.buildEnv, "build-env", "", "`FILE` with the environment that the innermost build root is built in")
+	f.add(fl)
 	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
 	fl.StringVarP(&f.libdir, "libdir", "l", "", "`DIRECTORY` with stages and assemblers of your own (not supported yet)")
 	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
@@ -63,7 +63,6 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.Lookup("no-cache").NoOptDefVal = allPipelines
 	fl.StringArrayVar(&f.cacheFrom, "cache-from", nil, "import this `CACHE`, such as type=registry,ref=…")
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
-	fl.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument, `NAME=VALUE`")
 	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")
 	fl.StringArrayVar(&f.secrets, "secret", nil, "give a secret, `id=NAME,src=FILE` or id=NAME,env=VARIABLE")
 	return cmd
@@ -82,21 +81,25 @@ type source struct {
 
 // readManifest reads and checks a manifest. Errors in it have been shown when
 // it returns.
-func (a *app) readManifest(name, buildEnv string) (*source, error) {
+func (a *app) readManifest(name string, f *manifestFlags) (*source, error) {
 	s := &source{name: name}
-	var err error
+	args, err := f.arguments()
+	if err != nil {
+		return nil, err
+	}
+	s.load = append(s.load, manifest.WithArgs(args))
 	if s.data, err = a.readInput(name); err != nil {
 		return nil, &exitError{code: exitInvalid, err: err}
 	}
 	if name == "-" {
 		s.name = "<stdin>"
 	}
-	if buildEnv != "" {
-		env, err := a.readInput(buildEnv)
+	if f.buildEnv != "" {
+		env, err := a.readInput(f.buildEnv)
 		if err != nil {
 			return nil, &exitError{code: exitInvalid, err: fmt.Errorf("--build-env: %w", err)}
 		}
-		s.load = append(s.load, manifest.WithBuildEnv(buildEnv, env))
+		s.load = append(s.load, manifest.WithBuildEnv(f.buildEnv, env))
 	}
 	s.m, err = manifest.Load(s.name, s.data, catalog.Builtin(), s.load...)
 	if err != nil {
@@ -138,10 +141,8 @@ func (f *buildFlags) check() error {
 		}
 		f.target = e
 	}
-	for _, v := range f.buildArgs {
-		if name, _, ok := strings.Cut(v, "="); !ok || name == "" {
-			return usageError("--build-arg %q: write NAME=VALUE", v)
-		}
+	if _, err := f.arguments(); err != nil {
+		return err
 	}
 	switch f.progress {
 	case "auto", "plain", "tty", "quiet", "rawjson":
@@ -177,12 +178,9 @@ func (f *buildFlags) attributes(s *source) map[string]string {
 	if f.sbom {
 		attrs[frontend.SBOMAttribute] = ""
 	}
-	for _, v := range f.buildArgs {
-		name, value, _ := strings.Cut(v, "=")
+	args, _ := f.arguments() // check has seen the error
+	for name, value := range args {
 		attrs["build-arg:"+name] = value
-	}
-	if epoch, ok := os.LookupEnv(frontend.EpochArg); ok && attrs["build-arg:"+frontend.EpochArg] == "" {
-		attrs["build-arg:"+frontend.EpochArg] = epoch
 	}
 	if f.mirror != "" {
 		attrs["build-arg:"+frontend.MirrorArg] = f.mirror

@@ -31,7 +31,7 @@ func (a *app) checkCommand() *cobra.Command {
 			return a.check(&f, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&f.env, "build-env", "", "`FILE` with the environment that the innermost build root is built in")
+	f.add(cmd.Flags())
 	cmd.Flags().StringSliceVar(&f.skip, "skip", nil, "leave out the `RULES` with these names, or all")
 	cmd.Flags().BoolVar(&f.fail, "error", false, "exit with 1 if there is a warning")
 	cmd.Flags().BoolVar(&f.rules, "rules", false, "list the rules")
@@ -39,7 +39,7 @@ func (a *app) checkCommand() *cobra.Command {
 }
 
 type checkFlags struct {
-	env         string
+	manifestFlags
 	skip        []string
 	fail, rules bool
 }
@@ -50,11 +50,12 @@ func (a *app) check(f *checkFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.readManifest(name, f.env)
+	s, err := a.readManifest(name, &f.manifestFlags)
 	if err != nil {
 		return err
 	}
 	findings := lint.Run(s.m, catalog.Builtin(), c)
+	a.warn(argumentWarnings(s.m))
 	a.showFindings(findings, s)
 	stages := 0
 	for _, p := range s.m.Pipelines {
@@ -122,20 +123,21 @@ func (a *app) listRules() error {
 }
 
 func (a *app) inspectCommand() *cobra.Command {
-	var env string
+	var f manifestFlags
 	cmd := &cobra.Command{
 		Use:   "inspect MANIFEST|-",
 		Short: "Print the pipelines of a manifest with osbuild's ids",
 		Args:  exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.readManifest(args[0], env)
+			s, err := a.readManifest(args[0], &f)
 			if err != nil {
 				return err
 			}
+			a.warn(argumentWarnings(s.m))
 			return a.inspect(s.m)
 		},
 	}
-	cmd.Flags().StringVar(&env, "build-env", "", "`FILE` with the environment that the innermost build root is built in")
+	f.add(cmd.Flags())
 	return cmd
 }
 
@@ -153,13 +155,28 @@ func (a *app) inspect(m *manifest.Manifest) error {
 		Base   string  `json:"base,omitempty"`
 		Stages []stage `json:"stages"`
 	}
+	type arg struct {
+		Name        string            `json:"name"`
+		Type        string            `json:"type"`
+		Default     json.RawMessage   `json:"default,omitempty"`
+		Description string            `json:"description,omitempty"`
+		Enum        []json.RawMessage `json:"enum,omitempty"`
+		Pattern     string            `json:"pattern,omitempty"`
+		Given       bool              `json:"given"`
+		Value       json.RawMessage   `json:"value"`
+		Uses        int               `json:"uses"`
+	}
 	out := struct {
 		Name      string     `json:"name,omitempty"`
 		Format    string     `json:"format"`
 		TreeID    string     `json:"tree_id,omitempty"`
 		OutputID  string     `json:"output_id,omitempty"`
+		Args      []arg      `json:"args,omitempty"`
 		Pipelines []pipeline `json:"pipelines"`
-	}{m.Name, string(m.Format), m.TreeID(), m.OutputID(), []pipeline{}}
+	}{m.Name, string(m.Format), m.TreeID(), m.OutputID(), nil, []pipeline{}}
+	for _, a := range m.Args {
+		out.Args = append(out.Args, arg{a.Name, string(a.Type), a.Default, a.Description, a.Enum, a.Pattern, a.Given, a.Value, a.Uses})
+	}
 	for _, p := range m.Pipelines {
 		q := pipeline{Name: p.Name, ID: p.ID(), Build: p.Build, Runner: p.Runner, Base: p.Base, Stages: []stage{}}
 		for _, s := range p.Stages {

@@ -38,6 +38,11 @@ func TestCommands(t *testing.T) {
      1 | {"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie"}}]}
        |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 `
+	const withArgs = `{"args": {"host": {"type": "string"}}, "stages": [{"name": "org.osbuild.hostname", "options": {"hostname": {"$format": "h-${host}"}}}]}`
+	const missingArg = `<stdin>:1:11: the build argument "host" is not given and has no default (at /args/host); give it with --build-arg host=VALUE, or declare a "default"
+     1 | ` + withArgs + `
+       |           ^^^^^^
+`
 	cases := []struct {
 		name, stdin, stdout, stderr string
 		args                        []string
@@ -74,6 +79,15 @@ func TestCommands(t *testing.T) {
 		{name: "libdir", args: []string{"build", "--libdir", "x", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --libdir: stages and assemblers of your own are not supported yet\n"},
 		{name: "progress", args: []string{"build", "--progress", "loud", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --progress \"loud\": choose auto, plain, tty, quiet or rawjson\n"},
 		{name: "build-arg", args: []string{"build", "--build-arg", "x", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --build-arg \"x\": write NAME=VALUE\n"},
+		{name: "build-arg of check", args: []string{"check", "--build-arg", "=1", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --build-arg \"=1\": write NAME=VALUE\n"},
+		{name: "build arguments", args: []string{"check", "--build-arg", "host=a=b", "--build-arg", "host=b", "--build-arg", "hots=c", "-"}, stdin: withArgs,
+			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n",
+			stderr: "<stdin>:1:2: warning: the build argument \"hots\" is not declared and has no effect; did you mean \"host\"?\n"},
+		{name: "missing build argument", args: []string{"check", "-"}, stdin: withArgs, code: 2, stderr: missingArg},
+		{name: "missing build argument of inspect", args: []string{"inspect", "-"}, stdin: withArgs, code: 2, stderr: missingArg},
+		{name: "missing build argument of build", args: []string{"build", "--builder", "unix:///nonexistent", "-"}, stdin: withArgs, code: 2, stderr: missingArg},
+		{name: "bad value of a build argument", args: []string{"check", "--build-arg", "host=A b", "-"}, stdin: withArgs, code: 2,
+			stderr: "<stdin>:1:108: "},
 		{name: "two exports", args: []string{"build", "--target", "tree", "--export", "build", "-"}, stdin: good, code: 2,
 			stderr: "osbuildkit: --export build: one pipeline is built at a time, and it is already tree\n"},
 		{name: "checkpoint", args: []string{"build", "--builder", "unix:///nonexistent", "--checkpoint", "x", "-"}, stdin: `{"stages": [{"name": "org.osbuild.noop"}]}`, code: 2,
@@ -127,6 +141,31 @@ func TestInspect(t *testing.T) {
 	// The id is osbuild's own for this pipeline.
 	if want := "beda46704765a47e6d4f44aff22168ae36866c9c0e6e11552b775b77776b2969"; code != 0 || strings.Count(stdout, want) != 3 {
 		t.Errorf("%d\n%s", code, stdout)
+	}
+}
+
+// The ids and options are those of the manifest with the values in it.
+func TestInspectWithArgs(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := execute(t, `{"args": {"x": {"type": "number", "default": 1.50}}, "stages": [{"name": "org.osbuild.noop", "options": {"a": {"$arg": "x"}}}]}`,
+		"inspect", "--build-arg", "frob=1", "-")
+	_, plain, _ := execute(t, `{"stages": [{"name": "org.osbuild.noop", "options": {"a": 1.50}}]}`, "inspect", "-")
+	const args = `  "args": [
+    {
+      "name": "x",
+      "type": "number",
+      "default": 1.50,
+      "given": false,
+      "value": 1.50,
+      "uses": 1
+    }
+  ],
+`
+	if d := cmp.Diff(plain, strings.Replace(stdout, args, "", 1)); code != 0 || d != "" || !strings.Contains(stdout, args) {
+		t.Errorf("exit code %d; but for the arguments (-without +with):\n%s", code, d)
+	}
+	if want := "<stdin>:1:2: warning: the build argument \"frob\" is not declared and has no effect; declare it under \"args\"\n"; stderr != want {
+		t.Errorf("stderr: %s", stderr)
 	}
 }
 

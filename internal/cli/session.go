@@ -56,7 +56,7 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if name != "-" && f.buildEnv != "-" {
 		// Checked before anything is started: what is wrong with a manifest
 		// does not depend on where it would be built.
-		if src, err = a.readManifest(name, f.buildEnv); err != nil {
+		if src, err = a.readManifest(name, &f.manifestFlags); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 		return err
 	}
 	if src == nil {
-		if src, err = a.readManifest(name, f.buildEnv); err != nil {
+		if src, err = a.readManifest(name, &f.manifestFlags); err != nil {
 			return err
 		}
 	}

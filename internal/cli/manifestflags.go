@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/manifest"
+)
+
+// manifestFlags are the flags that say how a manifest is read. They are the
+// same for every command that reads one, so that each sees the same ids.
+type manifestFlags struct {
+	buildEnv  string
+	buildArgs []string
+}
+
+func (f *manifestFlags) add(fl *pflag.FlagSet) {
+	fl.StringVar(&f.buildEnv, "build-env", "", "`FILE` with the environment that the innermost build root is built in")
+	fl.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument, `NAME=VALUE`")
+}
+
+// arguments returns the build arguments. Like other programs that build, this
+// one takes SOURCE_DATE_EPOCH from its environment too.
+func (f *manifestFlags) arguments() (map[string]string, error) {
+	args := map[string]string{}
+	for _, v := range f.buildArgs {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return nil, usageError("--build-arg %q: write NAME=VALUE", v)
+		}
+		args[name] = value
+	}
+	if epoch, ok := os.LookupEnv(frontend.EpochArg); ok && args[frontend.EpochArg] == "" {
+		args[frontend.EpochArg] = epoch
+	}
+	return args, nil
+}
+
+// warning is something that is valid and still worth a word.
+type warning struct {
+	file string
+	at   manifest.Position
+	text string
+}
+
+// warn prints warnings.
+func (a *app) warn(list []warning) {
+	for _, w := range list {
+		fmt.Fprintf(a.stderr, "%s:%d:%d: warning: %s\n", w.file, w.at.Line, w.at.Column, w.text)
+	}
+}
+
+// argumentWarnings are the warnings about build arguments without effect.
+func argumentWarnings(m *manifest.Manifest) []warning {
+	var out []warning
+	for _, u := range frontend.UndeclaredArgs(m) {
+		out = append(out, warning{m.File, u.Span.Start, u.Warning()})
+	}
+	return out
+}
