@@ -152,6 +152,34 @@ func (m *Manifest) Arg(name string) *Arg {
 	return nil
 }
 
+// ReadArgs returns the build arguments that a manifest declares, in their order,
+// for a list of what can be given. It looks at nothing else, so that it needs no
+// argument to be given; Given and Uses are not set, and Value is the default.
+// The error is as that of Load.
+func ReadArgs(file string, data []byte) ([]*Arg, error) {
+	text, root, r := readText(file, data, 0)
+	l := &loader{outline: true, reporter: r, text: text}
+	if root != nil && l.want(root, "", "the manifest", kindObject) {
+		l.declare(root)
+	}
+	if len(r.list) > 0 {
+		return nil, r.list.sorted()
+	}
+	return l.args.public(), nil
+}
+
+// public returns the arguments for the model.
+func (args *arguments) public() []*Arg {
+	if args == nil {
+		return nil
+	}
+	var list []*Arg
+	for _, a := range args.list {
+		list = append(list, &a.Arg)
+	}
+	return list
+}
+
 // argument is a declaration while the manifest is read.
 type argument struct {
 	Arg
@@ -336,6 +364,9 @@ func (l *loader) assign(a *argument) {
 			l.key(a.node, a.Pointer, hint, "the build argument %s %s", quote(a.Name), message)
 			return
 		}
+	}
+	if value == nil && l.outline {
+		return
 	}
 	if value == nil {
 		l.key(a.node, a.Pointer, `give it with --build-arg `+a.Name+`=VALUE, or declare a "default"`, "the build argument %s is not given and has no default", quote(a.Name))

@@ -159,6 +159,30 @@ func TestArgs(t *testing.T) {
 	}
 }
 
+func TestReadArgs(t *testing.T) {
+	t.Parallel()
+	args, err := ReadArgs("a.json", []byte("# syntax=x\n"+`{"args": {"b": {"type": "string"}, "a": {"type": "boolean", "default": true}}, "stages": 7}`))
+	want := []*Arg{
+		{Name: "b", Type: StringArg, Pointer: "/args/b"},
+		{Name: "a", Type: BooleanArg, Pointer: "/args/a", Default: json.RawMessage("true"), Value: json.RawMessage("true")},
+	}
+	if diff := cmp.Diff(want, args); err != nil || diff != "" {
+		t.Errorf("error %v; arguments (-want +got):\n%s", err, diff)
+	}
+	if args, err := ReadArgs("a.json", []byte(`{}`)); args != nil || err != nil {
+		t.Errorf("without arguments: %v, %v", args, err)
+	}
+	for text, want := range map[string]string{
+		`{"args": {"a": {"type": "int"}}}`: `a.json:1:25: "type" must be "string", "integer", "number" or "boolean", found "int" (at /args/a/type); did you mean "integer"?`,
+		`{`:                                `a.json:1:2: expected a key or "}", found the end of the file; the "{" at 1:1 is not closed`,
+		`[]`:                               `a.json:1:1: the manifest must be an object, found an array`,
+	} {
+		if _, err := ReadArgs("a.json", []byte(text)); fmt.Sprint(err) != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
 func TestUndeclaredArgs(t *testing.T) {
 	t.Parallel()
 	given := map[string]string{

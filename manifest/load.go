@@ -65,11 +65,7 @@ func Load(file string, data []byte, catalog Catalog, options ...Option) (*Manife
 		innermost := main.innermost()
 		innermost.build, innermost.runner = env, runner
 	}
-	if args != nil {
-		for _, a := range args.list {
-			l.manifest.Args = append(l.manifest.Args, &a.Arg)
-		}
-	}
+	l.manifest.Args = args.public()
 	l.lower(main)
 	return l.manifest, nil
 }
@@ -85,6 +81,8 @@ type loader struct {
 	stages map[*Stage]*node
 	// given are the build arguments of the build.
 	given map[string]string
+	// outline says that an argument that is not given is no error.
+	outline bool
 
 	// The file that is being read.
 	*reporter
