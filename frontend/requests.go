@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
@@ -69,8 +70,20 @@ func (b *build) handleRequest(ctx context.Context) (*gwclient.Result, bool, erro
 	return res, ok, err
 }
 
-// outline says what the target can be given.
+// outline says what the target can be given. A manifest that lacks a required
+// argument cannot be read further, and its arguments are just what is asked for.
 func (b *build) outline(ctx context.Context) (*outline.Outline, error) {
+	declared, err := manifest.ReadArgs(b.source.Filename, b.source.Data)
+	if err != nil {
+		return nil, err
+	}
+	missing := slices.ContainsFunc(declared, func(a *manifest.Arg) bool {
+		_, given := b.ui.BuildArgs[a.Name]
+		return a.Required() && !given
+	})
+	if missing {
+		return &outline.Outline{Name: b.ui.Target, Args: b.outlineArgs(declared), Sources: [][]byte{b.source.Data}}, nil
+	}
 	if err := b.load(ctx); err != nil {
 		return nil, err
 	}
@@ -78,7 +91,7 @@ func (b *build) outline(ctx context.Context) (*outline.Outline, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &outline.Outline{Name: target, Description: b.m.Name, Args: b.outlineArgs(), Sources: [][]byte{b.source.Data}}
+	o := &outline.Outline{Name: target, Description: b.m.Name, Args: b.outlineArgs(b.m.Args), Sources: [][]byte{b.source.Data}}
 	for _, t := range Targets(b.m) {
 		if t.Name == target && o.Description == "" {
 			o.Description = t.Description
@@ -88,13 +101,27 @@ func (b *build) outline(ctx context.Context) (*outline.Outline, error) {
 	return o, nil
 }
 
-// outlineArgs lists the build arguments that have a meaning. Those that a
-// manifest declares belong here too.
-func (b *build) outlineArgs() []outline.Arg {
-	return []outline.Arg{
+// outlineArgs lists the build arguments that have a meaning: those of every
+// manifest, and those that this one declares.
+func (b *build) outlineArgs(declared []*manifest.Arg) []outline.Arg {
+	args := []outline.Arg{
 		{Name: EpochArg, Description: "the time of the build in seconds since 1970", Value: b.ui.BuildArgs[EpochArg]},
 		{Name: MirrorArg, Description: "the mirror of repositories for which the manifest names none", Value: b.ui.BuildArgs[MirrorArg]},
 	}
+	args = slices.DeleteFunc(args, func(a outline.Arg) bool {
+		return slices.ContainsFunc(declared, func(d *manifest.Arg) bool { return d.Name == a.Name })
+	})
+	for _, d := range declared {
+		value := d.Text()
+		if given, ok := b.ui.BuildArgs[d.Name]; ok {
+			value = given
+		}
+		args = append(args, outline.Arg{
+			Name: d.Name, Description: d.Description, Value: value,
+			Location: &pb.Location{Ranges: []*pb.Range{graph.Range(d.Span)}},
+		})
+	}
+	return args
 }
 
 // secretOptions are the options of stages whose values name secrets of the

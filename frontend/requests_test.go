@@ -94,6 +94,32 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
+// The outline of a manifest tells its build arguments, above all when one of
+// them is missing.
+func TestOutlineArguments(t *testing.T) {
+	t.Parallel()
+	const text = `{"args": {
+  "host": {"type": "string", "description": "its name"},
+  "SOURCE_DATE_EPOCH": {"type": "integer", "default": 1600000000}},
+ "stages": [{"name": "org.osbuild.hostname", "options": {"hostname": {"$arg": "host"}}}]}`
+	for given, name := range map[string]string{"": "", "web": "tree"} {
+		f := newFake(text)
+		if given != "" {
+			f.opts["build-arg:host"] = given
+		}
+		var o outline.Outline
+		ask(t, f, "frontend.outline", &o)
+		var got []string
+		for _, a := range o.Args {
+			got = append(got, fmt.Sprint(a.Name, "=", a.Value, " ", line(a.Location), " ", a.Description))
+		}
+		want := []string{"OSBUILDKIT_MIRROR= 0 the mirror of repositories for which the manifest names none", "host=" + given + " 2 its name", "SOURCE_DATE_EPOCH=1600000000 3 "}
+		if d := cmp.Diff(want, got); d != "" || o.Name != name {
+			t.Errorf("%q: name %q\n%s", given, o.Name, d)
+		}
+	}
+}
+
 func TestOutline(t *testing.T) {
 	t.Parallel()
 	cases := []struct {

@@ -38,6 +38,8 @@ type Arg struct {
 	Pattern string
 	// Pointer is the JSON pointer of the declaration in the manifest.
 	Pointer string
+	// Span is the place of the name there.
+	Span Span
 	// Given says that Value was given and is not the default.
 	Given bool
 	// Value is the value that was used, as JSON. Numbers are kept as written.
@@ -48,6 +50,16 @@ type Arg struct {
 
 // Required reports whether the argument must be given.
 func (a *Arg) Required() bool { return a.Default == nil }
+
+// Text is the value that was used as a person would give it: a string without
+// its quotes.
+func (a *Arg) Text() string {
+	var s string
+	if a.Type == StringArg && json.Unmarshal(a.Value, &s) == nil {
+		return s
+	}
+	return string(a.Value)
+}
 
 // WithArgs gives the build arguments of this build, by name. Those that the
 // manifest does not declare change nothing; Manifest.UndeclaredArgs tells them.
@@ -221,6 +233,7 @@ func (l *loader) declare(root *node) {
 	}
 	for _, kid := range n.kids {
 		a := &argument{Arg: Arg{Name: kid.key, Pointer: JoinPointer("/args", kid.key)}, node: kid}
+		a.Span, _ = l.text.Index.Key(a.Pointer)
 		l.args.list = append(l.args.list, a)
 		l.args.byName[a.Name] = a
 		if l.argumentName(a) && l.declaration(a) {
