@@ -13,7 +13,7 @@ GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_te
 # Programs are static, and builds and tests share one build cache.
 export CGO_ENABLED := 0
 
-.PHONY: all build demo test test-unit test-e2e bench lint generate setup tools clean
+.PHONY: all build demo test test-unit test-e2e bench bench-cache lint generate setup tools clean
 
 all: build
 
@@ -76,6 +76,10 @@ bin/buildkitd bin/buildctl bin/buildx &: tools/go.mod tools/go.sum
 
 bench: setup build
 	sh ./hack/bench.sh
+
+# What exporting and importing caches costs, with daemons as they are released.
+bench-cache: setup build tools
+	$(GO) run ./test/bench -program bin/osbuildkit -cache bin/buildkitd
 
 generate:
 	$(GO) generate ./...

@@ -3,89 +3,39 @@
 package test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"log"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
-
-	"github.com/google/go-containerregistry/pkg/registry"
 )
 
 // The tests of the frontend image use what a user's builder is made of: a
 // BuildKit daemon as it is released, buildx, and a registry.
 
-// daemon is a BuildKit daemon of its own.
+// daemon is a BuildKit daemon that is a builder of buildx.
 type daemon struct {
+	*Daemon
 	// name is buildx's name for it, address what clients dial.
 	name, address string
-	cmd           *exec.Cmd
-	log           bytes.Buffer
 }
 
 // startDaemon starts a daemon with its state in dir, and makes it a builder of
-// buildx. More arguments come after the usual ones.
+// buildx.
 func startDaemon(dir, name string, args ...string) (*daemon, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	d := &daemon{name: name, address: "unix://" + filepath.Join(dir, "daemon.sock")}
-	program, err := filepath.Abs("../bin/buildkitd")
+	d, err := StartDaemon(buildkitdProgram, dir, args...)
 	if err != nil {
 		return nil, err
 	}
-	d.cmd = exec.Command(program, append([]string{
-		"--root", filepath.Join(dir, "root"), "--addr", d.address,
-		"--containerd-worker=false", "--oci-worker=true", "--oci-worker-net=host",
-	}, args...)...)
-	d.cmd.Stdout, d.cmd.Stderr = &d.log, &d.log
-	if err := d.cmd.Start(); err != nil {
-		return nil, err
+	if err := createBuilder(name, d.Address); err != nil {
+		return nil, errors.Join(err, d.Stop())
 	}
-	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("unix", strings.TrimPrefix(d.address, "unix://"))
-		if err == nil {
-			conn.Close()
-			break
-		}
-		if time.Since(begin) > time.Minute {
-			return nil, errors.Join(fmt.Errorf("the daemon does not listen: %s", d.tail()), d.stop())
-		}
-	}
-	if err := createBuilder(name, d.address); err != nil {
-		return nil, errors.Join(err, d.stop())
-	}
-	return d, nil
+	return &daemon{Daemon: d, name: name, address: d.Address}, nil
 }
-
-// stop ends the daemon.
-func (d *daemon) stop() error {
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() { done <- d.cmd.Wait() }()
-	select {
-	case <-done:
-		return nil
-	case <-time.After(30 * time.Second):
-		return errors.Join(errors.New("the daemon did not end"), d.cmd.Process.Kill())
-	}
-}
-
-// tail is the end of the daemon's log.
-func (d *daemon) tail() []byte { return d.log.Bytes()[max(0, d.log.Len()-4000):] }
 
 // newDaemon starts a daemon for one test, with nothing in its cache.
 func newDaemon(t testing.TB, name string, args ...string) *daemon {
@@ -100,11 +50,11 @@ func newDaemon(t testing.TB, name string, args ...string) *daemon {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(d.stop(), os.RemoveAll(dir)); err != nil {
+		if err := errors.Join(d.Stop(), os.RemoveAll(dir)); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("the daemon's log: %s", d.tail())
+			t.Logf("the daemon's log: %s", d.Log())
 		}
 	})
 	return d
@@ -112,8 +62,9 @@ func newDaemon(t testing.TB, name string, args ...string) *daemon {
 
 // The tools that the tests drive.
 const (
-	buildxProgram   = "../bin/buildx"
-	buildctlProgram = "../bin/buildctl"
+	buildxProgram    = "../bin/buildx"
+	buildctlProgram  = "../bin/buildctl"
+	buildkitdProgram = "../bin/buildkitd"
 )
 
 // buildxCommand is a command of buildx with a configuration of the tests' own.
@@ -154,7 +105,7 @@ var frontend struct {
 	// registry is the host and port of a registry that has the image as
 	// osbuildkit/frontend:1.
 	registry string
-	server   *http.Server
+	server   *Registry
 }
 
 // needFrontend skips the test where the machine cannot run it, and prepares
@@ -173,20 +124,15 @@ func startFrontend() error {
 	if frontend.dir, err = os.MkdirTemp(shared.store, "frontend-"); err != nil {
 		return err
 	}
-	for _, p := range []string{"../bin/buildkitd", buildxProgram, buildctlProgram, "../bin/image/linux-" + runtime.GOARCH} {
+	for _, p := range []string{buildkitdProgram, buildxProgram, buildctlProgram, "../bin/image/linux-" + runtime.GOARCH} {
 		if _, err := os.Stat(p); err != nil {
 			return fmt.Errorf("%w: run 'make tools image'", err)
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if frontend.server, err = StartRegistry(frontend.dir); err != nil {
 		return err
 	}
-	frontend.registry = listener.Addr().String()
-	frontend.server = &http.Server{Handler: registry.New(
-		registry.WithBlobHandler(registry.NewDiskBlobHandler(frontend.dir)),
-		registry.Logger(log.New(io.Discard, "", 0)))}
-	go func() { _ = frontend.server.Serve(listener) }() // ends when it is closed
+	frontend.registry = frontend.server.Host
 	if frontend.daemon, err = startDaemon(filepath.Join(frontend.dir, "daemon"), "shared"); err != nil {
 		return err
 	}
@@ -204,7 +150,7 @@ func startFrontend() error {
 func stopFrontend() error {
 	var err error
 	if frontend.daemon != nil {
-		err = frontend.daemon.stop()
+		err = frontend.daemon.Stop()
 	}
 	if frontend.server != nil {
 		err = errors.Join(err, frontend.server.Close())

@@ -41,6 +41,7 @@ func run() (err error) {
 	flag.StringVar(&b.program, "program", "bin/osbuildkit", "the command line to measure")
 	flag.StringVar(&b.store, "store", "", "an existing store; without it a new one, so that the first build is cold")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each build is measured; the median is shown")
+	caches := flag.String("cache", "", "measure exported caches instead, with this buildkitd")
 	flag.Parse()
 	if os.Getuid() != 0 {
 		return errors.New("the embedded engine needs root")
@@ -62,6 +63,9 @@ func run() (err error) {
 	}
 	defer b.mirror.Close()
 	ctx := context.Background()
+	if *caches != "" {
+		return b.caches(ctx, *caches)
+	}
 	fmt.Printf("machine: %d processors, %s/%s; median of %d rounds\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.rounds)
 	if err := b.demo(ctx); err != nil {
 		return err
