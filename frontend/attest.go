@@ -22,8 +22,8 @@ import (
 	spdx "github.com/osbuildkit/osbuildkit/sbom"
 )
 
-// SBOMAttribute is the client's option that asks for a bill of materials.
-const SBOMAttribute = "attest:sbom"
+// sbomAttribute is BuildKit's option that asks for a bill of materials.
+const sbomAttribute = "attest:sbom"
 
 // billOfMaterials describes the tree that a target is made from. A scanner of
 // the result would find nothing in a disk image, so the tree is looked at: by
@@ -36,7 +36,7 @@ func (b *build) billOfMaterials(ctx context.Context, g *graph.Graph, target stri
 	if err != nil {
 		return nil, err
 	}
-	if strings.Contains(b.client.BuildOpts().Opts[SBOMAttribute], "generator=") {
+	if strings.Contains(b.client.BuildOpts().Opts[sbomAttribute], "generator=") {
 		return b.scan(ctx, g, target, t)
 	}
 	data, err := b.spdx(ctx, t)
@@ -96,7 +96,7 @@ func (b *build) scan(ctx context.Context, g *graph.Graph, name string, t graph.T
 // attest adds the attestations that the client asks for to a result. The
 // record of where everything came from is BuildKit's own work.
 func (b *build) attest(ctx context.Context, built *dockerui.ResultBuilder, graphs map[string]*graph.Graph, target string) error {
-	if b.ui.SBOM == nil {
+	if b.ui.SBOM == nil && !b.cfg.SBOM {
 		return nil
 	}
 	return built.EachPlatform(ctx, func(ctx context.Context, id string, p ocispecs.Platform) error {

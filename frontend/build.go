@@ -42,6 +42,9 @@ type Config struct {
 	// Mirror returns the client's own mirror for a suite, or "" if it knows
 	// none. It may be nil.
 	Mirror func(suite string) string
+	// SBOM asks for a bill of materials. BuildKit's own option does so too, but
+	// makes a daemon scan a result that has none.
+	SBOM bool
 	// Load are further options for loading the manifest.
 	Load []manifest.Option
 }

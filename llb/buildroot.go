@@ -29,7 +29,9 @@ func (g *Graph) buildRoot(ctx context.Context, p *manifest.Pipeline) (llb.State,
 
 // namedBuildRoot says whether the author of the build has chosen the build
 // root of a pipeline.
-func (g *Graph) namedBuildRoot(p *manifest.Pipeline) bool { return p.Build != "" || g.opt.BuildEnv != nil }
+func (g *Graph) namedBuildRoot(p *manifest.Pipeline) bool {
+	return p.Build != "" || g.opt.BuildEnv != nil
+}
 
 // forBuilding returns the graph of the pipelines whose trees are build roots:
 // their programs run on the builder, whatever the image is for.

@@ -106,6 +106,9 @@ type Registry struct {
 
 // StartRegistry starts a registry that keeps its blobs in dir.
 func StartRegistry(dir string) (*Registry, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err

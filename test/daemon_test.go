@@ -120,23 +120,27 @@ func needFrontend(t testing.TB) {
 }
 
 func startFrontend() error {
-	var err error
-	if frontend.dir, err = os.MkdirTemp(shared.store, "frontend-"); err != nil {
-		return err
+	frontend.dir = filepath.Join(shared.store, "frontend")
+	frontend.layout = filepath.Join(frontend.dir, "image")
+	// A store that was kept has the daemon's cache; the rest is made anew.
+	for _, dir := range []string{frontend.layout, filepath.Join(frontend.dir, "buildx"), filepath.Join(frontend.dir, "registry")} {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
 	}
 	for _, p := range []string{buildkitdProgram, buildxProgram, buildctlProgram, "../bin/image/linux-" + runtime.GOARCH} {
 		if _, err := os.Stat(p); err != nil {
 			return fmt.Errorf("%w: run 'make tools image'", err)
 		}
 	}
-	if frontend.server, err = StartRegistry(frontend.dir); err != nil {
+	var err error
+	if frontend.server, err = StartRegistry(filepath.Join(frontend.dir, "registry")); err != nil {
 		return err
 	}
 	frontend.registry = frontend.server.Host
 	if frontend.daemon, err = startDaemon(filepath.Join(frontend.dir, "daemon"), "shared"); err != nil {
 		return err
 	}
-	frontend.layout = filepath.Join(frontend.dir, "image")
 	out, err := buildxCommand("build", "--builder", "shared", "--target", "frontend", "--build-context", "binaries=../bin/image",
 		"--provenance=false", "-o", "type=oci,tar=false,dest="+frontend.layout,
 		"-o", "type=image,push=true,name="+frontend.registry+"/osbuildkit/frontend:1", "..").CombinedOutput()

@@ -175,9 +175,6 @@ func (f *buildFlags) attributes(s *source) map[string]string {
 	default:
 		attrs["no-cache"] = f.noCache
 	}
-	if f.sbom {
-		attrs[frontend.SBOMAttribute] = ""
-	}
 	args, _ := f.arguments() // check has seen the error
 	for name, value := range args {
 		attrs["build-arg:"+name] = value

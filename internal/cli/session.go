@@ -208,6 +208,7 @@ func (r *request) config() frontend.Config {
 		},
 		Mirror: clientMirror,
 		Load:   r.src.load,
+		SBOM:   r.flags.sbom,
 	}
 }
 
