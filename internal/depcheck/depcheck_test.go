@@ -30,26 +30,27 @@ var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "gith
 var arrows = map[string][]string{
 	"module":                {},
 	"tree":                  {},
+	"ledger":                {},
 	"debian":                {"internal/editdistance"},
 	"examples":              {},
 	"sbom":                  {"debian", "internal/editdistance"},
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "internal/editdistance"},
 	"disk/...":              {"disk/..."},
-	"stages":                {"module", "internal/editdistance", "tree", "disk/..."},
-	"stages/packages":       {"module", "internal/editdistance", "tree", "debian", "stages/packages/..."},
+	"stages":                {"module", "ledger", "internal/editdistance", "tree", "disk/..."},
+	"stages/packages":       {"module", "ledger", "internal/editdistance", "tree", "debian", "stages/packages/..."},
 	"stages/packages/stub":  {"tree"},
-	"assemblers":            {"module", "tree", "disk/..."},
-	"catalog":               {"module", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages/...", "stages", "assemblers", "stages/packages"},
+	"assemblers":            {"module", "ledger", "tree", "disk/..."},
+	"catalog":               {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages/...", "stages", "assemblers", "stages/packages"},
 	"internal/runner":       {"module", "tree", "stages/packages/stub"},
-	"cmd/osbuildkit-runner": {"module", "internal/editdistance", "tree", "disk/...", "debian", "stages", "stages/...", "assemblers", "internal/runner"},
-	"llb":                   {"module", "internal/editdistance", "tree", "debian", "manifest", "stages/packages", "stages/packages/..."},
-	"frontend":              {"module", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
+	"cmd/osbuildkit-runner": {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "stages", "stages/...", "assemblers", "internal/runner"},
+	"llb":                   {"module", "ledger", "internal/editdistance", "tree", "debian", "manifest", "stages/packages", "stages/packages/..."},
+	"frontend":              {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
 	"engine":                {},
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "debian", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string
