@@ -144,7 +144,7 @@ func (g *Graph) sequence(ctx context.Context, at place, t Tree, parts []part) (T
 		if err != nil {
 			return Tree{}, err
 		}
-		t.Root = out.tree
+		t.Root, t.Ledger = out.tree, out.ledger
 	}
 	return t, nil
 }

@@ -207,7 +207,7 @@ func (g *Graph) stage(ctx context.Context, at place, t Tree) (Tree, error) {
 	if err != nil {
 		return Tree{}, err
 	}
-	t.Root = out.tree
+	t.Root, t.Ledger = out.tree, out.ledger
 	return t, nil
 }
 

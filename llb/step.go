@@ -22,6 +22,7 @@ const (
 	stepFile   = runDir + "/step.json"
 	inputsDir  = runDir + "/inputs"
 	outputDir  = runDir + "/output"
+	ledgerDir  = runDir + "/ledger"
 	binDir     = runDir + "/bin"
 	runnerName = "osbuildkit-runner"
 )
@@ -61,7 +62,7 @@ type step struct {
 
 // outputs are the states after a step.
 type outputs struct {
-	tree, output llb.State
+	tree, ledger, output llb.State
 }
 
 // contract is the step description that the runner reads: the module
@@ -72,12 +73,13 @@ type contract struct {
 	OutputDir string            `json:"output_dir,omitempty"`
 	Inputs    map[string]string `json:"inputs,omitempty"`
 	BuildRoot string            `json:"build_root,omitempty"`
+	Ledger    string            `json:"ledger,omitempty"`
 	Epoch     int64             `json:"epoch"`
 }
 
 // run makes the exec of one step on the tree.
 func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, error) {
-	file, err := s.file(t.Epoch)
+	file, err := s.file(t)
 	if err != nil {
 		return outputs{}, err
 	}
@@ -143,7 +145,7 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	}
 	exec := root.Run(opts...)
 
-	var out outputs
+	out := outputs{ledger: t.mountLedger(exec, s.module.Ledger)}
 	if s.module.Sandbox == module.Inside {
 		out.tree = exec.Root()
 	} else {
@@ -159,12 +161,12 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 }
 
 // file returns the step description as canonical JSON.
-func (s step) file(epoch int64) ([]byte, error) {
+func (s step) file(t Tree) ([]byte, error) {
 	options, err := manifest.Canonical(s.options)
 	if err != nil {
 		return nil, fmt.Errorf("options: %w", err)
 	}
-	c := contract{Tree: treeDir, Options: options, Epoch: epoch}
+	c := contract{Tree: treeDir, Options: options, Epoch: t.Epoch}
 	switch s.module.Sandbox {
 	case module.Inside:
 		c.Tree = "/"
@@ -173,6 +175,9 @@ func (s step) file(epoch int64) ([]byte, error) {
 	}
 	if s.output {
 		c.OutputDir = outputDir
+	}
+	if t.hasLedger(s.module.Ledger) {
+		c.Ledger = ledgerDir
 	}
 	for name := range s.inputs {
 		if c.Inputs == nil {

@@ -54,6 +54,20 @@ const (
 // Groups lists all groups, in the order in which their runners are built.
 func Groups() []Group { return []Group{GroupStages, GroupPackages, GroupAssemblers} }
 
+// LedgerUse says what a module does with the ledger, which holds the metadata
+// of the tree that layers lose.
+type LedgerUse string
+
+// The uses of a ledger.
+const (
+	// LedgerNone is that of most modules: it passes by their steps.
+	LedgerNone LedgerUse = ""
+	// LedgerRead gives the module the ledger, which it may not change.
+	LedgerRead LedgerUse = "read"
+	// LedgerWrite lets the module change it.
+	LedgerWrite LedgerUse = "write"
+)
+
 // Module describes one built-in module.
 type Module struct {
 	// Name is the name in the manifest, such as "org.osbuild.hostname".
@@ -64,6 +78,8 @@ type Module struct {
 	Sandbox Sandbox
 	// Group is the runner that carries it.
 	Group Group
+	// Ledger says whether it reads or writes the ledger of the tree.
+	Ledger LedgerUse
 	// Summary says in one line, without a full stop, what the module does.
 	Summary string
 	// Options returns a pointer to a zero value of the module's options. The
@@ -106,6 +122,10 @@ type Input struct {
 	// BuildRoot is the directory of the build root: "/" in a step of kind
 	// tools, empty where there is none.
 	BuildRoot string `json:"build_root,omitempty"`
+	// Ledger is the directory of the tree's ledger, which package ledger reads
+	// and writes. It is given to modules that say so in Module.Ledger; empty
+	// means that there is none, as before the first entry.
+	Ledger string `json:"ledger,omitempty"`
 	// Epoch is the build's time in seconds since 1970; files that a module
 	// makes get it as their time where the format does not keep another one.
 	Epoch int64 `json:"epoch,omitempty"`

@@ -8,11 +8,11 @@ import (
 
 func TestReadInput(t *testing.T) {
 	t.Parallel()
-	in, err := ReadInput(strings.NewReader(`{"tree": "/t", "options": {"b": 1, "a": 1.0}, "output_dir": "/o", "inputs": {"debs": "/d"}, "epoch": 7, "later": true}`))
+	in, err := ReadInput(strings.NewReader(`{"tree": "/t", "options": {"b": 1, "a": 1.0}, "output_dir": "/o", "inputs": {"debs": "/d"}, "ledger": "/l", "epoch": 7, "later": true}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in.Tree != "/t" || string(in.Options) != `{"b": 1, "a": 1.0}` || in.OutputDir != "/o" || in.Inputs["debs"] != "/d" || in.Time().Unix() != 7 {
+	if in.Tree != "/t" || string(in.Options) != `{"b": 1, "a": 1.0}` || in.OutputDir != "/o" || in.Inputs["debs"] != "/d" || in.Ledger != "/l" || in.Time().Unix() != 7 {
 		t.Errorf("%+v", in)
 	}
 	for text, want := range map[string]string{
