@@ -44,6 +44,10 @@ type Options struct {
 	Epoch int64
 	// Scratch is a directory for temporary files.
 	Scratch string
+	// Attributes are the extended attributes of the files, by their absolute
+	// paths inside the file system. The file system has these and no others:
+	// those of the tree on the builder's disk are not looked at.
+	Attributes map[string][]Attribute
 	// Usage is what Measure has found about the tree, if it has been called.
 	Usage *Usage
 }
@@ -119,7 +123,8 @@ func Make(ctx context.Context, o Options) ([]Warning, error) {
 			warnings = append(warnings, Warning("mke2fs: "+line))
 		}
 	}
-	return warnings, o.finish()
+	more, err := o.finish()
+	return append(warnings, more...), err
 }
 
 func (o *Options) env(confFile string) []string {
@@ -138,7 +143,7 @@ func (o *Options) args(use Usage) []string {
 	if want := use.inodes(); want > o.Size/inodeRatio {
 		args = append(args, "-N", strconv.FormatInt(want, 10))
 	}
-	extended := fmt.Sprintf("offset=%d,hash_seed=%s,lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0",
+	extended := fmt.Sprintf("offset=%d,hash_seed=%s,lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0,no_copy_xattrs",
 		o.Offset, o.UUID.Derive("ext4 hash seed"))
 	return append(args, "-E", extended, o.Disk, strconv.FormatInt(o.Size/BlockSize*(BlockSize/1024), 10)+"k")
 }
@@ -154,17 +159,19 @@ func (o *Options) explain(use Usage, err error) error {
 		// The measure is a lower bound, so add what it may have missed.
 		need := use.Needed(o.Size)
 		return &TooSmallError{Needed: max(need+need/20, o.Size+o.Size/20), Available: o.Size}
+	case strings.Contains(te.Output, "no_copy_xattrs"):
+		return fmt.Errorf("the build root's e2fsprogs cannot leave out extended attributes: it must be 1.47 or newer: %w", err)
 	case strings.Contains(te.Output, "No space left on device"):
 		return fmt.Errorf("the builder has no disk space left for the file system: %w", err)
 	}
 	return err
 }
 
-// finish evens out what mke2fs leaves over.
-func (o *Options) finish() error {
+// finish writes the extended attributes and evens out what mke2fs leaves over.
+func (o *Options) finish() ([]Warning, error) {
 	st, err := os.Stat(o.Tree)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	root := Root{Mode: uint16(st.Mode().Perm()), Time: st.ModTime().Unix()}
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
@@ -175,11 +182,28 @@ func (o *Options) finish() error {
 	}
 	f, err := os.OpenFile(o.Disk, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := Normalize(f, o.Offset, root, o.Epoch); err != nil {
-		f.Close()
-		return fmt.Errorf("evening out the file system: %w", err)
+	warnings, err := o.attributes(f, root)
+	if err == nil {
+		if err = Normalize(f, o.Offset, root, o.Epoch); err != nil {
+			err = fmt.Errorf("evening out the file system: %w", err)
+		}
 	}
-	return f.Close()
+	return warnings, errors.Join(err, f.Close())
+}
+
+func (o *Options) attributes(f ReadWriterAt, root Root) ([]Warning, error) {
+	if len(o.Attributes) == 0 {
+		return nil, nil
+	}
+	warnings, err := writeAttributes(f, o.Offset, root, o.Attributes)
+	var full *fullError
+	if errors.As(err, &full) {
+		return nil, &TooSmallError{Needed: o.Size + full.blocks*BlockSize, Available: o.Size}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("writing extended attributes: %w", err)
+	}
+	return warnings, nil
 }

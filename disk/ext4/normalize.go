@@ -69,23 +69,10 @@ func crc32c(seed uint32, p []byte) uint32 { return ^crc32.Update(^seed, castagno
 // was stored on the builder, becomes zero in every copy of the superblock.
 // Checksums are renewed.
 func Normalize(f ReadWriterAt, offset int64, root Root, epoch int64) error {
-	sb := make([]byte, sbSize)
-	if _, err := f.ReadAt(sb, offset+sbSize); err != nil {
-		return fmt.Errorf("reading the superblock: %w", err)
+	sb, groups, err := readSuper(f, offset)
+	if err != nil {
+		return err
 	}
-	if le.Uint16(sb[sbMagic:]) != 0xef53 {
-		return errors.New("there is no ext4 superblock")
-	}
-	if le.Uint32(sb[sbLogBlockSize:]) != 2 || le.Uint32(sb[sbFirstBlock:]) != 0 ||
-		le.Uint32(sb[sbROCompat:])&roSparse == 0 || le.Uint32(sb[sbIncompat:])&incompatMetaBG != 0 {
-		return errors.New("the ext4 file system does not have blocks of 4 KiB, sparse superblocks and one table of groups")
-	}
-	perGroup := int64(le.Uint32(sb[sbPerGroup:]))
-	blocks := int64(le.Uint32(sb[sbBlocksLo:])) | int64(le.Uint32(sb[sbBlocksHi:]))<<32
-	if perGroup == 0 || blocks <= 0 || blocks > 1<<48 {
-		return errors.New("the ext4 superblock is damaged")
-	}
-	groups := (blocks + perGroup - 1) / perGroup
 	t, err := newInodes(f, offset, sb, groups)
 	if err != nil {
 		return err
@@ -93,6 +80,7 @@ func Normalize(f ReadWriterAt, offset int64, root Root, epoch int64) error {
 	if err := t.normalize(root, epoch); err != nil {
 		return err
 	}
+	perGroup := int64(le.Uint32(sb[sbPerGroup:]))
 	for _, g := range superblockGroups(groups) {
 		at := offset + g*perGroup*BlockSize
 		if g == 0 {
@@ -103,6 +91,32 @@ func Normalize(f ReadWriterAt, offset int64, root Root, epoch int64) error {
 		}
 	}
 	return nil
+}
+
+// readSuper reads the superblock and returns it with the number of groups.
+func readSuper(f io.ReaderAt, offset int64) (sb []byte, groups int64, err error) {
+	sb = make([]byte, sbSize)
+	if _, err := f.ReadAt(sb, offset+sbSize); err != nil {
+		return nil, 0, fmt.Errorf("reading the superblock: %w", err)
+	}
+	if le.Uint16(sb[sbMagic:]) != 0xef53 {
+		return nil, 0, errors.New("there is no ext4 superblock")
+	}
+	if le.Uint32(sb[sbLogBlockSize:]) != 2 || le.Uint32(sb[sbFirstBlock:]) != 0 ||
+		le.Uint32(sb[sbROCompat:])&roSparse == 0 || le.Uint32(sb[sbIncompat:])&incompatMetaBG != 0 {
+		return nil, 0, errors.New("the ext4 file system does not have blocks of 4 KiB, sparse superblocks and one table of groups")
+	}
+	perGroup := int64(le.Uint32(sb[sbPerGroup:]))
+	blocks := blockCount(sb)
+	if perGroup == 0 || blocks <= 0 || blocks > 1<<48 {
+		return nil, 0, errors.New("the ext4 superblock is damaged")
+	}
+	return sb, (blocks + perGroup - 1) / perGroup, nil
+}
+
+// blockCount returns the number of blocks of the file system.
+func blockCount(sb []byte) int64 {
+	return int64(le.Uint32(sb[sbBlocksLo:])) | int64(le.Uint32(sb[sbBlocksHi:]))<<32
 }
 
 // superblockGroups lists the groups that hold a copy of the superblock: 0, 1
