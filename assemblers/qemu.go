@@ -210,9 +210,13 @@ func (p *qemuPlan) makeRoot(ctx context.Context, in *module.Input, use ext4.Usag
 	if in.Epoch == 0 {
 		in.Logf("warning: no epoch is given, so that times in the image are the builder's")
 	}
+	attrs, err := attributes(ctx, in)
+	if err != nil {
+		return err
+	}
 	warnings, err := ext4.Make(ctx, ext4.Options{
 		Tree: in.Tree, Disk: raw, Offset: offset, Size: p.options.Size - offset,
-		UUID: p.uuid, Epoch: in.Epoch, Scratch: scratch, Usage: &use,
+		UUID: p.uuid, Epoch: in.Epoch, Scratch: scratch, Usage: &use, Attributes: attrs,
 	})
 	for _, w := range warnings {
 		in.Logf("warning: %s", w)

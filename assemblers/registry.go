@@ -21,6 +21,7 @@ func Modules() []module.Module {
 			Kind:    module.Assembler,
 			Sandbox: module.Tools,
 			Group:   module.GroupAssemblers,
+			Ledger:  module.LedgerRead,
 			Summary: "Makes a bootable disk image of the tree: raw, qcow2, vdi or vmdk",
 			Options: func() any { return new(QemuOptions) },
 			Check:   checkQemu,

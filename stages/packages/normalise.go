@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -105,6 +106,9 @@ func normalise(ctx context.Context, in *module.Input) error {
 	}
 	if err := hostKeyUnit(t); err != nil {
 		return fmt.Errorf("making the unit that makes ssh host keys: %w", err)
+	}
+	if err := ledger.Update(in.Ledger, in.Time(), func(l *ledger.Ledger) error { return l.Prune(in.Tree) }); err != nil {
+		return fmt.Errorf("dropping what was removed from the ledger: %w", err)
 	}
 	return clampTimes(t, in.Epoch)
 }

@@ -36,9 +36,9 @@ func Modules() []module.Module {
 			Run:     unpackDebootstrap,
 		},
 		{
-			Name: DebootstrapConfigure, Sandbox: module.Inside,
+			Name: DebootstrapConfigure, Sandbox: module.Inside, Ledger: module.LedgerWrite,
 			Summary: "Configure unpacked packages",
-			Run:     configureDebootstrap,
+			Run:     harvesting(configureDebootstrap),
 		},
 		{
 			Name: AptStage, Sandbox: module.Inside,
@@ -57,12 +57,12 @@ func Modules() []module.Module {
 			Run:     solveAptInside,
 		},
 		{
-			Name: AptApply, Sandbox: module.Inside,
+			Name: AptApply, Sandbox: module.Inside, Ledger: module.LedgerWrite,
 			Summary: "Install downloaded packages",
-			Run:     applyApt,
+			Run:     harvesting(applyApt),
 		},
 		{
-			Name: NormalisePart, Sandbox: module.Edit,
+			Name: NormalisePart, Sandbox: module.Edit, Ledger: module.LedgerWrite,
 			Summary: "Remove what differs between two builds or belongs to one machine",
 			Run:     normalise,
 		},
