@@ -17,6 +17,10 @@ import (
 
 // hostileOptions makes every stage write as much as it can.
 var hostileOptions = map[string][]string{
+	"org.osbuildkit.attributes": {
+		`{"paths": {"/etc/shadow": {"mode": "0640", "group": "shadow", "acl": "u:www:r--", "xattrs": {"user.a": "x", "user.b": null}},
+			"/srv": {"user": "www", "default_acl": "g:shadow:rx", "recursive": true, "xattrs": {"security.selinux": "l"}}, "/usr/bin/ping": {"mode": "0755"}}}`,
+	},
 	"org.osbuild.fstab":    {`{"filesystems": [{"uuid": "u", "path": "/"}]}`},
 	"org.osbuild.hostname": {`{"hostname": "evil"}`},
 	"org.osbuild.noop":     {`{}`},
@@ -38,6 +42,14 @@ var hostileOptions = map[string][]string{
 
 // hostileBase holds, by stage, a tree on which the stage succeeds.
 var hostileBase = map[string]treetest.Tree{
+	"org.osbuildkit.attributes": {
+		"etc/passwd":   treetest.File("www:x:0:0::/:/bin/sh\n"),
+		"etc/group":    treetest.File("shadow:x:0:\n"),
+		"etc/shadow":   treetest.File("root:*:1::::::\n"),
+		"srv/www/page": treetest.File("page"),
+		"srv/www/link": treetest.Link("page"),
+		"usr/bin/ping": treetest.File("ping"),
+	},
 	"org.osbuild.fstab":    {"etc/fstab": treetest.File("")},
 	"org.osbuild.hostname": {"etc/hostname": treetest.File("x\n")},
 	"org.osbuild.noop":     {"etc/hostname": treetest.File("x\n")},
@@ -199,10 +211,11 @@ func replace(t treetest.Tree, name string, n treetest.Node) treetest.Tree {
 func runBounded(t *testing.T, m *module.Module, dir, build, options string) error {
 	t.Helper()
 	done := make(chan error, 1)
+	ledger := t.TempDir()
 	go func() {
 		var log bytes.Buffer
 		done <- m.Run(context.Background(), &module.Input{
-			Tree: dir, BuildRoot: build, Options: json.RawMessage(options), Epoch: testEpoch, Log: &log,
+			Tree: dir, BuildRoot: build, Ledger: ledger, Options: json.RawMessage(options), Epoch: testEpoch, Log: &log,
 		})
 	}()
 	select {

@@ -14,5 +14,6 @@ func Modules() []module.Module {
 		systemdStage,
 		testStage,
 		usersStage,
+		attributesStage,
 	}
 }
