@@ -333,3 +333,47 @@ func TestStoreACL(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkAttributes writes labels to 20000 files, and a list to every tenth.
+func BenchmarkAttributes(b *testing.B) {
+	mke2fs, err := exec.LookPath("mke2fs")
+	if err != nil {
+		b.Skip(err)
+	}
+	tree, name := b.TempDir(), filepath.Join(b.TempDir(), "disk")
+	files := map[string][]Attribute{}
+	for d := range 200 {
+		dir := fmt.Sprintf("/d%03d", d)
+		if err := os.Mkdir(tree+dir, 0o755); err != nil {
+			b.Fatal(err)
+		}
+		for f := range 100 {
+			path := fmt.Sprintf("%s/f%03d", dir, f)
+			if err := os.WriteFile(tree+path, nil, 0o644); err != nil {
+				b.Fatal(err)
+			}
+			files[path] = []Attribute{{"security.selinux", []byte("system_u:object_r:usr_t:s0\x00")}}
+			if f%10 == 0 {
+				files[path] = append(files[path], Attribute{"system.posix_acl_access", aclFor(uint32(d))})
+			}
+		}
+	}
+	for b.Loop() {
+		b.StopTimer()
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		if out, err := exec.Command(mke2fs, "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-E", "no_copy_xattrs", "-d", tree, name, "800m").CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if _, err := writeAttributes(f, 0, Root{Mode: 0o755}, files); err != nil {
+			b.Fatal(err)
+		}
+		f.Close()
+	}
+}
