@@ -110,7 +110,7 @@ func TestLedgerRoundTrip(t *testing.T) {
 	})
 	for _, image := range []string{r.built, r.imported} {
 		checkImage(t, image, [][]string{
-			{"ea_list /etc/shadow", `security.selinux (30) = "system_u:object_r:shadow_t:s0\000"`, "system.posix_acl_access (44)"},
+			{"ea_list /etc/shadow", `security.selinux (30) = "system_u:object_r:shadow_t:s0\000"`, "system.posix_acl_access (28) = 01 00 00 00 01 00 06 00 02 00 04 00 21 00 00 00 04 00 04 00 10 00 04 00 20 00 00 00"},
 			{"stat /etc/shadow", "Mode:  0640", "Group:    42"},
 			{"ea_list /srv", `user.note (9) = "two words"`, "trusted.x (2)", "system.posix_acl_default", "system.posix_acl_access"},
 			{"ea_list /usr", "security.selinux"},

@@ -146,6 +146,9 @@ func setRoot(inode []byte, root Root) error {
 
 func clampTimes(inode []byte, epoch int64) {
 	mtime := min(getTime(inode, inMtime, inMtimeExtra), epoch)
+	if le.Uint16(inode[inMode:])&modeType == modeDir {
+		mtime = epoch
+	}
 	setTime(inode, inMtime, inMtimeExtra, mtime)
 	setTime(inode, inAtime, inAtimeExtra, mtime)
 	setTime(inode, inCtime, inCtimeExtra, epoch)

@@ -65,7 +65,10 @@ func crc32c(seed uint32, p []byte) uint32 { return ^crc32.Update(^seed, castagno
 // The root directory gets its mode, owner and time. With an epoch other than
 // 0, no modification time is later than it, access times are the modification
 // times (reading a file on the builder changes the former) and change times
-// are the epoch. The count of kilobytes written, which depends on how the tree
+// are the epoch, as are all times of directories: where nothing of a directory
+// has changed but its time, as by a file that came and went, a layer does not
+// keep the change, so that the time depends on where the tree has been. The
+// count of kilobytes written, which depends on how the tree
 // was stored on the builder, becomes zero in every copy of the superblock.
 // Checksums are renewed.
 func Normalize(f ReadWriterAt, offset int64, root Root, epoch int64) error {
