@@ -104,12 +104,16 @@ func TestLedgerRoundTrip(t *testing.T) {
 	need(t, "debugfs", "mke2fs")
 	r := roundTrip(t, t.TempDir(), func(host string) object {
 		return object{
-			"stages":    []any{bootstrap(), labelled(), stage("org.osbuild.hostname", object{"hostname": host})},
+			// The script of systemd sets access control lists.
+			"stages": []any{
+				bootstrap(), stage("org.osbuildkit.apt", object{"packages": []string{"systemd"}}), labelled(), stage("org.osbuild.hostname", object{"hostname": host}),
+			},
 			"assembler": qemu("raw", smallImage, smallSize),
 		}
 	})
 	for _, image := range []string{r.built, r.imported} {
 		checkImage(t, image, [][]string{
+			{"ea_list /var/log/journal", "system.posix_acl_access (28) = 01 00 00 00 01 00 07 00 04 00 05 00 08 00 05 00 04 00 00 00 10 00 05 00 20 00 05 00", "system.posix_acl_default (28)"},
 			{"ea_list /etc/shadow", `security.selinux (30) = "system_u:object_r:shadow_t:s0\000"`, "system.posix_acl_access (28) = 01 00 00 00 01 00 06 00 02 00 04 00 21 00 00 00 04 00 04 00 10 00 04 00 20 00 00 00"},
 			{"stat /etc/shadow", "Mode:  0640", "Group:    42"},
 			{"ea_list /srv", `user.note (9) = "two words"`, "trusted.x (2)", "system.posix_acl_default", "system.posix_acl_access"},
