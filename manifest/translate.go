@@ -173,6 +173,8 @@ func (t *translator) bound(e *jsonschema.ValidationError) bool {
 		t.add(e, "", "may have at most %s, found %d", count(k.Want, "element"), k.Got)
 	case *kind.MaxProperties:
 		t.add(e, "", "may have at most %s, found %d", count(k.Want, "option"), k.Got)
+	case *kind.AdditionalItems:
+		t.add(e, "", "has %s too many", count(k.Count, "element"))
 	case *kind.Contains:
 		t.add(e, t.description(e), "lacks an element that it must have")
 	case *kind.MinContains:

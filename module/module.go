@@ -52,7 +52,7 @@ const (
 )
 
 // Groups lists all groups, in the order in which their runners are built.
-func Groups() []Group { return []Group{GroupStages, GroupPackages, GroupAssemblers} }
+func Groups() []Group { return []Group{GroupStages, GroupPackages, GroupAssemblers, GroupPrograms} }
 
 // LedgerUse says what a module does with the ledger, which holds the metadata
 // of the tree that layers lose.
