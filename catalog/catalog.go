@@ -31,7 +31,7 @@ func Packages() []Package {
 }
 
 // Catalog is a set of modules. The zero value is empty; Builtin gives the
-// built-in ones. It implements manifest.Catalog.
+// built-in ones, and With adds the user's own. It implements manifest.Catalog.
 type Catalog struct {
 	entries map[key]entry
 }
@@ -44,6 +44,8 @@ type key struct {
 type entry struct {
 	module module.Module
 	schema []byte
+	// user is set for a module of the user.
+	user *UserModule
 }
 
 // Builtin returns the catalog of the built-in modules.
@@ -89,7 +91,8 @@ func (c *Catalog) Schema(kind module.Kind, name string) ([]byte, bool) {
 func (c *Catalog) Names(kind module.Kind) []string {
 	var names []string
 	for k, e := range c.entries {
-		if k.kind == kind && !e.module.Internal() {
+		usable := e.user == nil || e.user.Problem == ""
+		if k.kind == kind && !e.module.Internal() && usable {
 			names = append(names, k.name)
 		}
 	}
@@ -101,6 +104,9 @@ func (c *Catalog) Names(kind module.Kind) []string {
 // unknown module has no problems; that it is unknown is for others to say.
 func (c *Catalog) Check(kind module.Kind, name string, options json.RawMessage) []module.Problem {
 	e, ok := c.entries[key{kind, name}]
+	if ok && e.user != nil && e.user.Problem != "" {
+		return []module.Problem{{Message: e.user.Problem}}
+	}
 	if !ok || e.module.Check == nil {
 		return nil
 	}

@@ -17,7 +17,7 @@ var examples embed.FS
 // Example returns options for a module, as JSON, that show how it is used; ok
 // is false if there is none.
 func (c *Catalog) Example(kind module.Kind, name string) (options json.RawMessage, ok bool) {
-	if m := c.Module(kind, name); m == nil || m.Internal() {
+	if m := c.Module(kind, name); m == nil || m.Internal() || c.User(kind, name) != nil {
 		return nil, false
 	}
 	data, err := examples.ReadFile("examples/" + string(kind) + "/" + name + ".json")
@@ -40,6 +40,9 @@ func (c *Catalog) Describe(kind module.Kind, name string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%s)\n\n", name, kind)
 	wrap(&b, "  ", strings.ToUpper(m.Summary[:1])+m.Summary[1:]+".")
+	if u := c.User(kind, name); u != nil {
+		u.describe(&b)
+	}
 	if s.Properties == nil {
 		b.WriteString("\nOptions: any.\n")
 	} else {
@@ -69,6 +72,17 @@ type schema struct {
 	Properties           properties      `json:"properties"`
 	AdditionalProperties json.RawMessage `json:"additionalProperties"`
 	OneOf                []schema        `json:"oneOf"`
+}
+
+// UnmarshalJSON reads a schema. What is none that can be shown, such as true
+// or the list of schemas that draft 4 has for tuples, says nothing.
+func (s *schema) UnmarshalJSON(data []byte) error {
+	*s = schema{}
+	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		return nil
+	}
+	type plain schema
+	return json.Unmarshal(data, (*plain)(s))
 }
 
 // properties keeps the order of the properties.
