@@ -3,7 +3,7 @@
 
 GO        ?= go
 ARCHES    := amd64 arm64
-GROUPS    := stages packages assemblers
+GROUPS    := stages packages assemblers programs
 STORE     ?= .osbuild
 OUTPUT    ?= output
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)

@@ -49,6 +49,8 @@ const (
 	GroupStages     Group = "stages"
 	GroupPackages   Group = "packages"
 	GroupAssemblers Group = "assemblers"
+	// GroupPrograms starts the user's own modules and carries none.
+	GroupPrograms Group = "programs"
 )
 
 // Groups lists all groups, in the order in which their runners are built.

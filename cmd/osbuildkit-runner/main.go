@@ -1,9 +1,9 @@
-// Command osbuildkit-runner runs one module inside a step.
-//
-// It is built once for each group of modules, with the build tag
-// runner_stages, runner_packages or runner_assemblers, so that a change to one
-// group does not change the cache key of the others' steps. Without a tag it
-// carries all modules, for use by hand.
+//go:build !runner_programs
+
+// Command osbuildkit-runner runs one module inside a step. It is built once for
+// each group of modules, with the build tag runner_GROUP, so that a change to
+// one group does not change the cache key of the others' steps. Without a tag
+// it carries all built-in modules, for use by hand.
 package main
 
 import (

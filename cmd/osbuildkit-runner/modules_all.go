@@ -1,4 +1,4 @@
-//go:build !runner_stages && !runner_packages && !runner_assemblers
+//go:build !runner_stages && !runner_packages && !runner_assemblers && !runner_programs
 
 package main
 

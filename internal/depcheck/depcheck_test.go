@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"assemblers":            {"module", "ledger", "tree", "disk/..."},
 	"catalog":               {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages/...", "stages", "assemblers", "stages/packages"},
 	"internal/runner":       {"module", "tree", "stages/packages/stub"},
+	"internal/program":      {"module", "tree", "internal/runner", "stages/packages/stub"},
 	"cmd/osbuildkit-runner": {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "stages", "stages/...", "assemblers", "internal/runner"},
 	"llb":                   {"module", "ledger", "internal/editdistance", "tree", "debian", "manifest", "stages/packages", "stages/packages/..."},
 	"frontend":              {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
@@ -50,7 +51,7 @@ var arrows = map[string][]string{
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

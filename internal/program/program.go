@@ -1,0 +1,209 @@
+package program
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/osbuildkit/osbuildkit/internal/runner"
+	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/stages/packages/stub"
+)
+
+// Exit codes of the runner, where they are not the program's own.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+	// exitSignal is added to the number of the signal that has ended a
+	// program, as shells do.
+	exitSignal = 128
+	// exitNoProgram says that the program could not be started.
+	exitNoProgram = 127
+)
+
+// InsideTree is the tree of a step whose root is the tree itself.
+const InsideTree = "/"
+
+// Main runs the command line args, without the program's name, and returns the
+// exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) < 2 || args[0] != "program" || strings.HasPrefix(args[1], "-") {
+		fmt.Fprint(stderr, "usage: osbuildkit-runner program FILE [--step FILE]\n"+
+			"Without --step the contract is read from standard input: {\"tree\": DIR, \"options\": {…}}\n")
+		return exitUsage
+	}
+	file := args[1]
+	flags := flag.NewFlagSet("program", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	step := flags.String("step", "", "read the contract from this `file`; given in a step")
+	if err := flags.Parse(args[2:]); err != nil {
+		return exitUsage
+	}
+	in, err := readContract(*step, stdin)
+	if err != nil {
+		fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
+		return exitUsage
+	}
+	if *step != "" {
+		syscall.Umask(0o022)
+		if in.Tree == InsideTree {
+			if err := stub.Restore(in.Tree); err != nil {
+				fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
+				return exitFailed
+			}
+		}
+	}
+	code := run(file, in, stdout, stderr)
+	if code != 0 || in.OutputDir == "" {
+		return code
+	}
+	if err := finishOutput(in.OutputDir); err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", path.Base(file), err)
+		return exitFailed
+	}
+	return 0
+}
+
+func readContract(step string, stdin io.Reader) (*module.Input, error) {
+	if step == "" {
+		return module.ReadInput(stdin)
+	}
+	f, err := os.Open(step)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return module.ReadInput(f)
+}
+
+// contract is what the program reads on standard input.
+type contract struct {
+	Tree      string          `json:"tree"`
+	Options   json.RawMessage `json:"options"`
+	OutputDir string          `json:"output_dir,omitempty"`
+}
+
+// run runs the program and returns its exit code.
+func run(file string, in *module.Input, stdout, stderr io.Writer) int {
+	name := path.Base(file)
+	text, err := json.Marshal(contract{in.Tree, in.Options, in.OutputDir})
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return exitFailed
+	}
+	cmd := &exec.Cmd{
+		Path: file, Args: []string{file}, Dir: "/", Env: environment(in.Epoch),
+		Stdin: bytes.NewReader(append(text, '\n')),
+		// One descriptor for both, so that the log keeps their order.
+		Stdout: stdout, Stderr: stdout,
+		// A group of its own gets the signals that this process is sent.
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+		// What the program has left behind may hold its output open.
+		WaitDelay: 5 * time.Second,
+	}
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintf(stderr, "%s: %s\n", name, explain(file, in, err))
+		return exitNoProgram
+	}
+	stop := passSignals(cmd.Process.Pid)
+	err = cmd.Wait()
+	stop()
+	if cmd.ProcessState == nil {
+		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		return exitFailed
+	}
+	// That it did not read the contract, or left a process behind, is its own
+	// affair: the exit code decides.
+	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case status.Signaled():
+		fmt.Fprintf(stderr, "%s: %s\n", name, killed(status.Signal()))
+		return exitSignal + int(status.Signal())
+	case status.ExitStatus() == exitNoProgram && missingOfEnv(file, rootName(in), in.Epoch) != "":
+		fmt.Fprintf(stderr, "%s: %s\n", name, missingOfEnv(file, rootName(in), in.Epoch))
+	case status.ExitStatus() != 0:
+		fmt.Fprintf(stderr, "%s: exit code %d\n", name, status.ExitStatus())
+	}
+	return status.ExitStatus()
+}
+
+// environment is what a built-in module sees, as a list.
+func environment(epoch int64) []string {
+	var out []string
+	for k, v := range runner.Environment(epoch) {
+		out = append(out, k+"="+v)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func killed(s syscall.Signal) string {
+	text := fmt.Sprintf("killed by signal %d (%v)", int(s), s)
+	if s == syscall.SIGKILL {
+		text += "; where nobody has done it, the builder was out of memory"
+	}
+	return text
+}
+
+// passSignals hands the signals that end a step to the program and what it has
+// started.
+func passSignals(pid int) (stop func()) {
+	ch := make(chan os.Signal, 4)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-ch:
+				if n, ok := s.(syscall.Signal); ok {
+					_ = syscall.Kill(-pid, n) // it may have ended by now
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(ch)
+		close(done)
+	}
+}
+
+// rootName is what the root of the step is called.
+func rootName(in *module.Input) string {
+	if in.Tree == InsideTree {
+		return "the tree"
+	}
+	return "the build root"
+}
+
+// explain says why a program could not be started.
+func explain(file string, in *module.Input, err error) string {
+	st, serr := os.Stat(file)
+	switch {
+	case serr != nil:
+		return fmt.Sprintf("cannot be started: %v", serr)
+	case !st.Mode().IsRegular():
+		return "is not a file"
+	case st.Mode().Perm()&0o111 == 0:
+		return "is not executable: chmod +x it"
+	}
+	if text := missing(file, rootName(in)); text != "" {
+		return text
+	}
+	if errors.Is(err, syscall.ENOEXEC) {
+		return "is neither a script, with \"#!\" and an interpreter in its first line, nor a program for this machine"
+	}
+	return fmt.Sprintf("cannot be started: %v", err)
+}
