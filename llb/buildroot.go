@@ -63,6 +63,8 @@ func (g *Graph) Toolbox(ctx context.Context) (llb.State, error) {
 	opt := g.opt
 	opt.Platform, opt.Label = opt.BuildPlatform, ""
 	opt.SourceMap = nil
+	// The toolbox is the same whatever the user's modules are called.
+	opt.Program = nil
 	opt.Epoch = nil
 	opt.ToolboxManifest = nil
 	noCache := g.opt.NoCache

@@ -28,8 +28,11 @@ type Resolver interface {
 
 // Options say everything about a build that is not in the manifest.
 type Options struct {
-	// Module finds a module by kind and name, parts of modules included.
+	// Module finds a built-in module by kind and name, parts of modules included.
 	Module func(kind module.Kind, name string) *module.Module
+	// Program finds a module of the user, which then takes the place of a
+	// built-in one with its name. Nil means that there are none.
+	Program func(kind module.Kind, name string) *Program
 	// Runner returns a state that holds the runner binaries for a platform as
 	// /osbuildkit-runner-GROUP.
 	Runner func(platform ocispecs.Platform) (llb.State, error)
@@ -193,6 +196,11 @@ func (g *Graph) start(ctx context.Context, p *manifest.Pipeline) (Tree, error) {
 
 // stage adds one stage to a tree.
 func (g *Graph) stage(ctx context.Context, at place, t Tree) (Tree, error) {
+	if g.opt.Program != nil {
+		if p := g.opt.Program(at.stage.Kind, at.stage.Type); p != nil {
+			return g.program(ctx, at, t, p)
+		}
+	}
 	m := g.opt.Module(at.stage.Kind, at.stage.Type)
 	if m == nil {
 		return Tree{}, fmt.Errorf("there is no such %s", at.stage.Kind)

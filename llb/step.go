@@ -48,6 +48,8 @@ func (at place) name(part string) string {
 // step says what one exec runs.
 type step struct {
 	module *module.Module
+	// program is set if the module is one of the user's.
+	program *Program
 	// part names the step among several of one stage, for the display.
 	part string
 	// options are the module's options as JSON.
@@ -135,8 +137,11 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 			llb.Mkfile("/step.json", 0o644, file, llb.WithCreatedTime(unix(0))),
 			llb.WithCustomName("[internal] describe "+at.name(s.part)),
 		), llb.SourcePath("/step.json"), llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)),
-		llb.Args([]string{program, "module", s.module.Name, "--kind", string(s.module.Kind), "--step", stepFile}),
+		s.args(program),
 	)
+	if s.program != nil {
+		opts = append(opts, llb.AddMount(programDir, s.program.state(), llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
+	}
 	if s.module.Sandbox != module.Edit {
 		opts = append(opts, llb.AddMount(binDir, runner, llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
 	}
