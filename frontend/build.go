@@ -87,7 +87,7 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 	if err != nil {
 		return nil, err
 	}
-	b := &build{client: c, ui: ui, cfg: cfg, source: src, catalog: catalog.Builtin()}
+	b := &build{client: c, ui: ui, cfg: cfg, source: src}
 	if res, ok, err := b.handleRequest(ctx); ok || err != nil {
 		return &Outcome{Manifest: b.m, Result: res}, err
 	}
@@ -114,7 +114,9 @@ type build struct {
 	cfg     Config
 	source  *dockerui.Source
 	catalog *catalog.Catalog
-	m       *manifest.Manifest
+	// libdir holds the user's own modules; nil if there are none.
+	libdir *llb.State
+	m      *manifest.Manifest
 	// buildEnvIsRoot says that the named context "build-env" is no file but a
 	// file system.
 	buildEnvIsRoot bool
@@ -175,6 +177,9 @@ func (b *build) load(ctx context.Context) error {
 		return err
 	}
 	options := append(slices.Clone(b.cfg.Load), manifest.WithArgs(args))
+	if b.catalog, b.libdir, err = b.userCatalog(ctx); err != nil {
+		return err
+	}
 	env, err := b.buildEnv(ctx)
 	if err != nil {
 		return err
@@ -227,7 +232,8 @@ func (b *build) graph(ctx context.Context, p *ocispecs.Platform) (*graph.Graph, 
 // options gathers what the graph has to know from the client's options.
 func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Options, error) {
 	opt := graph.Options{
-		Module:        b.catalog.Module,
+		Module:        catalog.Builtin().Module,
+		Program:       b.program(),
 		Resolver:      b,
 		SourceMap:     b.source.SourceMap,
 		NoCache:       b.ui.IsNoCache,

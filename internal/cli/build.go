@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/osbuildkit/osbuildkit/catalog"
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
 	"github.com/osbuildkit/osbuildkit/manifest"
@@ -18,7 +17,7 @@ import (
 // buildFlags are the flags of the build command.
 type buildFlags struct {
 	manifestFlags
-	store, libdir, outputDir           string
+	store, outputDir                   string
 	builder, target, toolbox, progress string
 	mirror, platform                   string
 	exports, checkpoints               []string
@@ -47,7 +46,6 @@ func (a *app) buildCommand() *cobra.Command {
 	fl := cmd.Flags()
 	f.add(fl)
 	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
-	fl.StringVarP(&f.libdir, "libdir", "l", "", "`DIRECTORY` with stages and assemblers of your own (not supported yet)")
 	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
 	fl.StringArrayVar(&f.checkpoints, "checkpoint", nil, "keep the tree with this `ID` (or \"tree\") in the store, for manifests with \"base\"")
 	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`; as --target")
@@ -88,6 +86,10 @@ func (a *app) readManifest(name string, f *manifestFlags) (*source, error) {
 		return nil, err
 	}
 	s.load = append(s.load, manifest.WithArgs(args))
+	modules, err := a.modules(f)
+	if err != nil {
+		return nil, err
+	}
 	if s.data, err = a.readInput(name); err != nil {
 		return nil, &exitError{code: exitInvalid, err: err}
 	}
@@ -101,7 +103,7 @@ func (a *app) readManifest(name string, f *manifestFlags) (*source, error) {
 		}
 		s.load = append(s.load, manifest.WithBuildEnv(f.buildEnv, env))
 	}
-	s.m, err = manifest.Load(s.name, s.data, catalog.Builtin(), s.load...)
+	s.m, err = manifest.Load(s.name, s.data, modules, s.load...)
 	if err != nil {
 		a.showErrors(err, s)
 		return nil, &exitError{code: exitInvalid, err: err, quiet: true}
@@ -132,9 +134,6 @@ func (a *app) readInput(name string) ([]byte, error) {
 
 // check looks at the flags that can be wrong by themselves.
 func (f *buildFlags) check() error {
-	if f.libdir != "" {
-		return usageError("--libdir: stages and assemblers of your own are not supported yet")
-	}
 	for _, e := range f.exports {
 		if f.target != "" && f.target != e {
 			return usageError("--export %s: one pipeline is built at a time, and it is already %s", e, f.target)

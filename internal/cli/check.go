@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/osbuildkit/osbuildkit/catalog"
 	"github.com/osbuildkit/osbuildkit/lint"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -50,11 +49,16 @@ func (a *app) check(f *checkFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	modules, err := a.readLibdir(f.libdir)
+	if err != nil {
+		return err
+	}
+	f.modules = modules
 	s, err := a.readManifest(name, &f.manifestFlags)
 	if err != nil {
 		return err
 	}
-	findings := lint.Run(s.m, catalog.Builtin(), c)
+	findings := lint.Run(s.m, modules, c)
 	a.warn(argumentWarnings(s.m))
 	a.showFindings(findings, s)
 	stages := 0

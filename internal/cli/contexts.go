@@ -15,7 +15,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/frontend"
 )
 
-// addContexts adds the named contexts of --build-context and --toolbox to a
+// addContexts adds the named contexts of --build-context, --toolbox and --libdir to a
 // session. A value is a URL that BuildKit knows, an oci-layout:// directory,
 // or a plain directory.
 func addContexts(opt *client.SolveOpt, f *buildFlags) error {
@@ -31,6 +31,9 @@ func addContexts(opt *client.SolveOpt, f *buildFlags) error {
 			v = "docker-image://" + v
 		}
 		values = append(values, frontend.ToolboxContext+"="+v)
+	}
+	if f.libdir != "" {
+		values = append(values, frontend.LibdirContext+"="+f.libdir)
 	}
 	for _, entry := range values {
 		name, value, ok := strings.Cut(entry, "=")

@@ -16,11 +16,15 @@ import (
 type manifestFlags struct {
 	buildEnv  string
 	buildArgs []string
+	libdir    string
+	// modules are those to check against if they are not in libdir.
+	modules manifest.Catalog
 }
 
 func (f *manifestFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.buildEnv, "build-env", "", "`FILE` with the environment that the innermost build root is built in")
 	fl.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument, `NAME=VALUE`")
+	addLibdirFlag(fl, &f.libdir)
 }
 
 // arguments returns the build arguments. Like other programs that build, this

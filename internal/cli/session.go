@@ -52,7 +52,10 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 		return err
 	}
 	var src *source
-	var err error
+	err := a.contextModules(f)
+	if err != nil {
+		return err
+	}
 	if name != "-" && f.buildEnv != "-" {
 		// Checked before anything is started: what is wrong with a manifest
 		// does not depend on where it would be built.

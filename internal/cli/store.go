@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -16,33 +15,24 @@ import (
 )
 
 func (a *app) stagesCommand() *cobra.Command {
-	return &cobra.Command{
+	var libdir string
+	cmd := &cobra.Command{
 		Use:   "stages [NAME]",
 		Short: "List the stages and assemblers, or show the options of one",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			c := catalog.Builtin()
+			c, err := a.readLibdir(libdir)
+			if err != nil {
+				return err
+			}
 			if len(args) == 0 {
 				return a.listModules(c)
 			}
-			found := false
-			for _, kind := range []module.Kind{module.Stage, module.Assembler} {
-				if !slices.Contains(c.Names(kind), args[0]) {
-					continue
-				}
-				text, err := c.Describe(kind, args[0])
-				if err != nil {
-					return err
-				}
-				found = true
-				fmt.Fprint(a.stdout, text)
-			}
-			if !found {
-				return usageError("no stage or assembler %q; 'osbuildkit stages' lists them", args[0])
-			}
-			return nil
+			return a.describeModule(c, args[0])
 		},
 	}
+	addLibdirFlag(cmd.Flags(), &libdir)
+	return cmd
 }
 
 func (a *app) listModules(c *catalog.Catalog) error {

@@ -1,0 +1,109 @@
+package frontend
+
+import (
+	"context"
+	"io/fs"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/tonistiigi/fsutil/types"
+)
+
+// libFake is a gateway with a named context of modules.
+type libFake struct {
+	*fake
+	files fstest.MapFS
+}
+
+func (f *libFake) Solve(ctx context.Context, req gwclient.SolveRequest) (*gwclient.Result, error) {
+	if _, err := f.fake.Solve(ctx, req); err != nil {
+		return nil, err
+	}
+	res := gwclient.NewResult()
+	res.SetRef(&libReference{reference{f: f.fake}, f.files})
+	return res, nil
+}
+
+// libReference answers for the context and, by its name, the manifest.
+type libReference struct {
+	reference
+	files fstest.MapFS
+}
+
+func (r *libReference) ReadDir(_ context.Context, req gwclient.ReadDirRequest) ([]*types.Stat, error) {
+	name := strings.Trim(req.Path, "/")
+	if name == "" {
+		name = "."
+	}
+	entries, err := fs.ReadDir(r.files, name)
+	if err != nil {
+		return nil, err
+	}
+	var out []*types.Stat
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, &types.Stat{Path: e.Name(), Mode: uint32(info.Mode()), Size: info.Size()})
+	}
+	return out, nil
+}
+
+func (r *libReference) ReadFile(ctx context.Context, req gwclient.ReadRequest) ([]byte, error) {
+	if strings.HasPrefix(req.Filename, "/stages/") {
+		return fs.ReadFile(r.files, strings.TrimPrefix(req.Filename, "/"))
+	}
+	return r.reference.ReadFile(ctx, req)
+}
+
+func TestLibdir(t *testing.T) {
+	t.Parallel()
+	program := &fstest.MapFile{Data: []byte("#!/bin/sh\n"), Mode: 0o755}
+	files := fstest.MapFS{
+		"stages/org.example.motd":      program,
+		"stages/org.example.motd.json": {Data: []byte(`{"sandbox": "inside", "schema": {"properties": {"text": {"type": "string"}}}}`), Mode: 0o644},
+	}
+	cases := []struct {
+		name, manifest, want string
+		files                fstest.MapFS
+	}{
+		{name: "used", manifest: `{"stages": [{"name": "org.example.motd", "options": {"text": "a"}}]}`, files: files},
+		{name: "options", manifest: `{"stages": [{"name": "org.example.motd", "options": {"text": 1}}]}`, files: files,
+			want: `image.json:1:62: "text" must be a string, found the number 1 (at /stages/0/options/text)`},
+		{name: "link", manifest: `{"stages": [{"name": "a"}]}`, files: fstest.MapFS{"stages/a": {Mode: fs.ModeSymlink | 0o777, Data: []byte("/etc/passwd")}},
+			want: `image.json:1:13: stages/a is a link; put the program itself there (at /stages/0)`},
+		{name: "empty", manifest: `{"stages": [{"name": "a"}]}`, files: fstest.MapFS{},
+			want: `the named context "libdir": libdir holds neither stages/ nor assemblers/: modules of your own are stages/NAME and assemblers/NAME`},
+		{name: "bad description", manifest: `{"stages": [{"name": "a"}]}`, files: fstest.MapFS{"stages/a": program, "stages/a.json": {Data: []byte("{"), Mode: 0o644}},
+			want: `libdir/stages/a.json:1:2: expected a key or "}", found the end of the file; the "{" at 1:1 is not closed`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := &libFake{newFake(c.manifest), c.files}
+			f.opts["context:libdir"] = "local:context-libdir"
+			_, err := Build(t.Context(), f, config())
+			if c.want != "" {
+				if err == nil || err.Error() != c.want {
+					t.Errorf("got  %v\nwant %s", err, c.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var text strings.Builder
+			for _, d := range f.solved[len(f.solved)-1].Def {
+				text.Write(d)
+			}
+			for _, want := range []string{"osbuildkit-runner-programs", "/run/osbuild/module/org.example.motd", "org.osbuildkit.prepare", `"assemblers","stages"`} {
+				if !strings.Contains(text.String(), want) {
+					t.Errorf("the graph has no %s", want)
+				}
+			}
+		})
+	}
+}
