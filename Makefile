@@ -25,7 +25,7 @@ define runner
 internal/runners/bin/osbuildkit-runner-$(1)-linux-$(2).zst: $$(GOFILES)
 	GOOS=linux GOARCH=$(2) $$(GO) build -trimpath -buildvcs=false -tags runner_$(1) -ldflags='-s -w -buildid=' \
 	  -o bin/runners/osbuildkit-runner-$(1)-linux-$(2) ./cmd/osbuildkit-runner
-	$$(GO) run ./internal/runners/pack bin/runners/osbuildkit-runner-$(1)-linux-$(2) $$@
+	GOOS= GOARCH= $$(GO) run ./internal/runners/pack bin/runners/osbuildkit-runner-$(1)-linux-$(2) $$@
 endef
 $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),$(eval $(call runner,$(g),$(a)))))
 
@@ -36,13 +36,14 @@ bin/osbuildkit-runner: $(GOFILES)
 	$(GO) build -buildvcs=false -ldflags='-s -w' -o $@ ./cmd/osbuildkit-runner
 
 # What the frontend image holds, a directory for each of ARCHES. The runners
-# are those of the command line: the two routes share one cache.
+# are those of the command line: the two routes share one cache. Everything is
+# built so that it is the same bytes wherever it is built.
 IMAGE ?= bin/image
 .PHONY: image
 image: $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
 	set -e; for a in $(ARCHES); do \
 	  mkdir -p $(IMAGE)/linux-$$a; \
-	  GOOS=linux GOARCH=$$a $(GO) build -buildvcs=false -ldflags='-s -w' -o $(IMAGE)/linux-$$a/osbuildkit-frontend ./cmd/osbuildkit-frontend; \
+	  GOOS=linux GOARCH=$$a $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o $(IMAGE)/linux-$$a/osbuildkit-frontend ./cmd/osbuildkit-frontend; \
 	  for g in $(GROUPS); do cp bin/runners/osbuildkit-runner-$$g-linux-$$a $(IMAGE)/linux-$$a/osbuildkit-runner-$$g; done; \
 	done
 
