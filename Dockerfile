@@ -44,7 +44,7 @@ COPY --from=programs /out/ /
 # it hands to the steps.
 FROM scratch AS frontend
 ARG TARGETARCH
-COPY --from=binaries --chmod=0755 /linux-$TARGETARCH/ /
+COPY --from=binaries --chmod=0755 /linux-$TARGETARCH/osbuildkit-frontend /linux-$TARGETARCH/osbuildkit-runner-* /
 ARG VERSION=unreleased
 LABEL moby.buildkit.frontend.network.none="true" \
       moby.buildkit.frontend.caps="moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts,moby.buildkit.frontend.gitquerystring" \

@@ -1,21 +1,31 @@
 # The images of this project, for `docker buildx bake`. docs/releasing.md says
 # how a release uses it.
 #
-#   docker buildx bake                            # the frontend, into the builder's cache
-#   docker buildx bake cli                        # the command line, into bin/linux-…
+#   docker buildx bake                 # all that is here, for this platform
+#   docker buildx bake cli             # the command line, into bin/
 #   docker buildx bake toolbox --set toolbox.output=type=oci,dest=toolbox.tar
-#   VERSION=1.2.3 docker buildx bake release --push
+#   VERSION=1.2.3 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) docker buildx bake release --push
+#
+# Without any base image, from programs that `make image` has built:
+#
+#   docker buildx bake frontend --set frontend.contexts.binaries=bin/image
 
 variable "REGISTRY" { default = "docker.io/osbuildkit" }
 
-# VERSION is that of a release, such as 1.2.3. Its images are tagged 1.2.3, 1.2 and 1.
+# VERSION is that of a release, such as 1.2.3: its images are tagged 1.2.3, 1.2
+# and 1. Without it nothing is tagged.
 variable "VERSION" { default = "" }
 
-# A release gives the time of its commit, so that whoever builds it again gets
-# the same bytes.
-variable "SOURCE_DATE_EPOCH" { default = "0" }
+# The base image. A release gives it by digest.
+variable "GO_VERSION" { default = "1.26.8" }
+variable "GO_IMAGE" { default = "docker-image://docker.io/library/golang:${GO_VERSION}-bookworm" }
 
-# The mirror for the toolbox's packages; without it they come from snapshot.debian.org.
+# The time of the images; a release gives that of its commit. It is always
+# set, so that whoever builds again gets the same bytes.
+variable "SOURCE_DATE_EPOCH" { default = "1577836800" }
+
+# The mirror for the toolbox's packages; without it they come from
+# snapshot.debian.org.
 variable "OSBUILDKIT_MIRROR" { default = "" }
 
 function "tags" {
@@ -27,12 +37,14 @@ function "tags" {
   ]
 }
 
-group "default" { targets = ["frontend"] }
+group "default" { targets = ["frontend", "toolbox", "cli", "test"] }
 
 group "release" { targets = ["frontend-release", "toolbox-release"] }
 
 target "source" {
+  contexts = { "golang:${GO_VERSION}-bookworm" = GO_IMAGE }
   args = {
+    GO_VERSION        = GO_VERSION
     VERSION           = VERSION == "" ? "unreleased" : VERSION
     SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
   }
@@ -45,7 +57,8 @@ target "frontend" {
   tags     = tags("frontend")
 }
 
-# The default build root, built by the frontend of this source.
+# The default build root, built by the frontend of this source. Its packages
+# are programs for PCs: there is no other platform yet.
 target "toolbox" {
   dockerfile = "examples/toolbox.json"
   target     = "tree"
@@ -53,7 +66,6 @@ target "toolbox" {
   args = {
     BUILDKIT_SYNTAX   = "osbuildkit/frontend"
     OSBUILDKIT_MIRROR = OSBUILDKIT_MIRROR == "" ? null : OSBUILDKIT_MIRROR
-    SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH == "0" ? null : SOURCE_DATE_EPOCH
   }
   tags = tags("toolbox")
 }
@@ -70,4 +82,17 @@ target "test" {
   inherits = ["source"]
   target   = "test"
   output   = ["type=cacheonly"]
+}
+
+target "frontend-release" {
+  inherits  = ["frontend"]
+  platforms = ["linux/amd64", "linux/arm64"]
+  output    = ["type=image,rewrite-timestamp=true"]
+  attest    = ["type=provenance,mode=max"]
+}
+
+target "toolbox-release" {
+  inherits = ["toolbox"]
+  output   = ["type=image,rewrite-timestamp=true"]
+  attest   = ["type=provenance,mode=max", "type=sbom"]
 }
