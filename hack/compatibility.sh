@@ -21,6 +21,7 @@ stop() {
 	kill "$pid" 2>/dev/null || true
 	wait "$pid" 2>/dev/null || true
 	pid=
+	rm -rf "$root/root" # the log stays
 }
 trap stop EXIT
 
