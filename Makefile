@@ -10,10 +10,12 @@ VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo un
 RUNNERS   := $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
 GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_test.go') go.mod go.sum $(shell find . -path '*/schema/*.json' -o -path './debian/keyring/*')
 
-# Programs are static, and builds and tests share one build cache.
+# Programs are static and do not know the directory that they were built in;
+# with the same settings everywhere, builds and tests share one build cache.
 export CGO_ENABLED := 0
+export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: all build demo test test-unit test-e2e bench bench-cache lint generate setup tools clean
+.PHONY: all build demo test test-unit test-e2e test-frontend image-here bench bench-cache lint generate setup tools clean
 
 all: build
 
@@ -23,7 +25,7 @@ build: bin/osbuildkit bin/osbuildkit-runner
 # nothing but the source: no path, no build id, no VCS state, no cgo.
 define runner
 internal/runners/bin/osbuildkit-runner-$(1)-linux-$(2).zst: $$(GOFILES)
-	GOOS=linux GOARCH=$(2) $$(GO) build -trimpath -buildvcs=false -tags runner_$(1) -ldflags='-s -w -buildid=' \
+	GOOS=linux GOARCH=$(2) $$(GO) build -buildvcs=false -tags runner_$(1) -ldflags='-s -w -buildid=' \
 	  -o bin/runners/osbuildkit-runner-$(1)-linux-$(2) ./cmd/osbuildkit-runner
 	GOOS= GOARCH= $$(GO) run ./internal/runners/pack bin/runners/osbuildkit-runner-$(1)-linux-$(2) $$@
 endef
@@ -43,7 +45,7 @@ IMAGE ?= bin/image
 image: $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
 	set -e; for a in $(ARCHES); do \
 	  mkdir -p $(IMAGE)/linux-$$a; \
-	  GOOS=linux GOARCH=$$a $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o $(IMAGE)/linux-$$a/osbuildkit-frontend ./cmd/osbuildkit-frontend; \
+	  GOOS=linux GOARCH=$$a $(GO) build -buildvcs=false -ldflags='-s -w -buildid=' -o $(IMAGE)/linux-$$a/osbuildkit-frontend ./cmd/osbuildkit-frontend; \
 	  for g in $(GROUPS); do cp bin/runners/osbuildkit-runner-$$g-linux-$$a $(IMAGE)/linux-$$a/osbuildkit-runner-$$g; done; \
 	done
 
@@ -66,8 +68,17 @@ test-unit: setup build
 
 # Real builds with real packages in the embedded engine and a real daemon, and
 # real boots. Needs root and a Debian mirror.
-test-e2e: setup build tools
+test-e2e: setup build tools image-here
 	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e ./test/...
+
+# The part of it that goes through the frontend image: buildkitd, buildx,
+# buildctl, registries, several builders.
+test-frontend: setup build tools image-here
+	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e -run '^TestFrontend' ./test
+
+# The image's files for this machine alone.
+image-here:
+	$(MAKE) image ARCHES=$(shell $(GO) env GOHOSTARCH)
 
 tools: bin/buildkitd bin/buildctl bin/buildx
 

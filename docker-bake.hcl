@@ -10,7 +10,7 @@
 #
 #   docker buildx bake frontend --set frontend.contexts.binaries=bin/image
 
-variable "REGISTRY" { default = "docker.io/osbuildkit" }
+variable "REGISTRY" { default = "osbuildkit" }
 
 # VERSION is that of a release, such as 1.2.3: its images are tagged 1.2.3, 1.2
 # and 1. Without it nothing is tagged.
@@ -18,7 +18,7 @@ variable "VERSION" { default = "" }
 
 # The base image. A release gives it by digest.
 variable "GO_VERSION" { default = "1.26.8" }
-variable "GO_IMAGE" { default = "docker-image://docker.io/library/golang:${GO_VERSION}-bookworm" }
+variable "GO_IMAGE" { default = "docker-image://golang:${GO_VERSION}-bookworm" }
 
 # The time of the images; a release gives that of its commit. It is always
 # set, so that whoever builds again gets the same bytes.

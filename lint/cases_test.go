@@ -54,7 +54,7 @@ var cases = []struct {
 		[]string{"UnpinnedRepository /stages/0/options/repos/0"}},
 	{"a number is no date", of(stage("org.osbuildkit.debootstrap", `{"suite": "a", "mirror": "https://m.example.org/debian-12345678"}`)),
 		[]string{"UnpinnedRepository /stages/0"}},
-	{"a mirror, pinned", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "trixie", "mirror": "http://deb.debian.org/debian", `+sum+`}]}`)),
+	{"a mirror, pinned", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "trixie", "mirror": "http://mirror.example.com/debian", `+sum+`}]}`)),
 		[]string{"MutableURL /stages/0/options/repos/0/mirror"}},
 	{"an archive that is closed, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "buster", "mirror": "http://archive.debian.org/debian", `+sum+`}`)), nil},
 	{"a directory, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", "mirror": "file:///srv/debian", `+sum+`}`)), nil},

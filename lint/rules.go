@@ -99,7 +99,7 @@ Use the address of a version. For a Debian repository that is a snapshot with a 
 		Bad: `{
   "stages": [
     { "name": "org.osbuildkit.debootstrap", "options": {
-      "suite": "trixie", "mirror": "https://deb.debian.org/debian",
+      "suite": "trixie", "mirror": "https://mirror.example.com/debian",
       "checksum": "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef" } }
   ]
 }`,

@@ -224,7 +224,7 @@ func TestUndeclaredArgs(t *testing.T) {
 func TestSyntax(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		`{"syntax": "docker.io/osbuildkit/frontend:1@sha256:abc", "stages": [{"name": "org.osbuild.noop"}]}`,
+		`{"syntax": "registry.example.com/osbuildkit/frontend:1@sha256:abc", "stages": [{"name": "org.osbuild.noop"}]}`,
 		`{"syntax": "", "pipeline": {"stages": [{"name": "org.osbuild.noop"}]}}`,
 		"#!/usr/bin/env osbuildkit\n# syntax=x\n\n// syntax=y\n{\"stages\": [{\"name\": \"org.osbuild.noop\"}]}",
 	} {

@@ -9,7 +9,7 @@ import (
 func TestIndex(t *testing.T) {
 	t.Parallel()
 	text := "\ufeff#!/usr/bin/env osbuildkit\r\n" + // line 1
-		"# syntax=docker.io/osbuildkit/frontend\r\n" + // line 2
+		"# syntax=registry.example.com/osbuildkit/frontend\r\n" + // line 2
 		"{\r\n" + // line 3
 		"\t\"name\": \"äß😀\", \"stages\": [\r\n" + // line 4
 		"  {\"name\": \"org.osbuild.noop\",\r\n" + // line 5
