@@ -1,0 +1,30 @@
+package stages
+
+import (
+	"maps"
+
+	"github.com/osbuildkit/osbuildkit/internal/treetest"
+)
+
+// What TestHostileTrees needs for the stages that set up a system with a few
+// files each; hostile_test.go says what the three tables are.
+func init() {
+	maps.Copy(hostileOptions, map[string][]string{
+		"org.osbuild.error":    {`{"returncode": 0}`},
+		"org.osbuild.keymap":   {`{"keymap": "de", "x11-keymap": {"layouts": ["de"]}}`},
+		"org.osbuild.locale":   {`{"language": "C.UTF-8"}`},
+		"org.osbuild.timezone": {`{"zone": "Europe/Berlin"}`},
+	})
+	maps.Copy(hostileBase, map[string]treetest.Tree{
+		"org.osbuild.error":  {"etc/x": treetest.File("x")},
+		"org.osbuild.keymap": {"etc/vconsole.conf": treetest.File("")},
+		"org.osbuild.locale": {"etc/locale.conf": treetest.File(""), "etc/default/locale": treetest.File("")},
+		"org.osbuild.timezone": {
+			"etc/localtime":                    treetest.Link("../usr/share/zoneinfo/UTC"),
+			"usr/share/zoneinfo/Europe/Berlin": treetest.File("TZif"),
+		},
+	})
+	maps.Copy(hostileExtra, map[string][]string{
+		"org.osbuild.keymap": {"etc/X11/xorg.conf.d/00-keyboard.conf"},
+	})
+}
