@@ -10,21 +10,26 @@ import (
 // files each; hostile_test.go says what the three tables are.
 func init() {
 	maps.Copy(hostileOptions, map[string][]string{
-		"org.osbuild.error":    {`{"returncode": 0}`},
-		"org.osbuild.keymap":   {`{"keymap": "de", "x11-keymap": {"layouts": ["de"]}}`},
-		"org.osbuild.locale":   {`{"language": "C.UTF-8"}`},
-		"org.osbuild.timezone": {`{"zone": "Europe/Berlin"}`},
+		"org.osbuild.error":          {`{"returncode": 0}`},
+		"org.osbuild.chrony":         {`{"timeservers": ["a"]}`},
+		"org.osbuild.kernel-cmdline": {`{"kernel_opts": "quiet"}`},
+		"org.osbuild.keymap":         {`{"keymap": "de", "x11-keymap": {"layouts": ["de"]}}`},
+		"org.osbuild.locale":         {`{"language": "C.UTF-8"}`},
+		"org.osbuild.timezone":       {`{"zone": "Europe/Berlin"}`},
 	})
 	maps.Copy(hostileBase, map[string]treetest.Tree{
-		"org.osbuild.error":  {"etc/x": treetest.File("x")},
-		"org.osbuild.keymap": {"etc/vconsole.conf": treetest.File("")},
-		"org.osbuild.locale": {"etc/locale.conf": treetest.File(""), "etc/default/locale": treetest.File("")},
+		"org.osbuild.error":          {"etc/x": treetest.File("x")},
+		"org.osbuild.chrony":         {"etc/chrony.conf": treetest.File("pool x\n")},
+		"org.osbuild.kernel-cmdline": {"etc/kernel/cmdline": treetest.File("")},
+		"org.osbuild.keymap":         {"etc/vconsole.conf": treetest.File("")},
+		"org.osbuild.locale":         {"etc/locale.conf": treetest.File(""), "etc/default/locale": treetest.File("")},
 		"org.osbuild.timezone": {
 			"etc/localtime":                    treetest.Link("../usr/share/zoneinfo/UTC"),
 			"usr/share/zoneinfo/Europe/Berlin": treetest.File("TZif"),
 		},
 	})
 	maps.Copy(hostileExtra, map[string][]string{
+		"org.osbuild.chrony": {"etc/chrony/chrony.conf"},
 		"org.osbuild.keymap": {"etc/X11/xorg.conf.d/00-keyboard.conf"},
 	})
 }

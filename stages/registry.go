@@ -7,10 +7,12 @@ import "github.com/osbuildkit/osbuildkit/module"
 // Modules returns the stages of the package, sorted by name.
 func Modules() []module.Module {
 	return []module.Module{
+		chronyStage,
 		errorStage,
 		fstabStage,
 		grub2Stage,
 		hostnameStage,
+		kernelCmdlineStage,
 		keymapStage,
 		localeStage,
 		noopStage,
