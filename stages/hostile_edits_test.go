@@ -10,6 +10,8 @@ import (
 // files each; hostile_test.go says what the three tables are.
 func init() {
 	maps.Copy(hostileOptions, map[string][]string{
+		"org.osbuild.first-boot":     {`{"commands": ["/bin/true"]}`},
+		"org.osbuild.fix-bls":        {`{}`, `{"prefix": "", "require_boot_prefix": false}`},
 		"org.osbuild.error":          {`{"returncode": 0}`},
 		"org.osbuild.chrony":         {`{"timeservers": ["a"]}`},
 		"org.osbuild.kernel-cmdline": {`{"kernel_opts": "quiet"}`},
@@ -18,6 +20,8 @@ func init() {
 		"org.osbuild.timezone":       {`{"zone": "Europe/Berlin"}`},
 	})
 	maps.Copy(hostileBase, map[string]treetest.Tree{
+		"org.osbuild.first-boot":     {"etc/osbuild-first-boot": treetest.File("")},
+		"org.osbuild.fix-bls":        {"boot/loader/entries/a.conf": treetest.File("linux /t/boot/v\n")},
 		"org.osbuild.error":          {"etc/x": treetest.File("x")},
 		"org.osbuild.chrony":         {"etc/chrony.conf": treetest.File("pool x\n")},
 		"org.osbuild.kernel-cmdline": {"etc/kernel/cmdline": treetest.File("")},
@@ -29,6 +33,10 @@ func init() {
 		},
 	})
 	maps.Copy(hostileExtra, map[string][]string{
+		"org.osbuild.first-boot": {
+			"usr/lib/systemd/system/osbuild-first-boot.service",
+			"usr/lib/systemd/system/default.target.wants/osbuild-first-boot.service",
+		},
 		"org.osbuild.chrony": {"etc/chrony/chrony.conf"},
 		"org.osbuild.keymap": {"etc/X11/xorg.conf.d/00-keyboard.conf"},
 	})

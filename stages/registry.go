@@ -9,6 +9,8 @@ func Modules() []module.Module {
 	return []module.Module{
 		chronyStage,
 		errorStage,
+		firstBootStage,
+		fixBLSStage,
 		fstabStage,
 		grub2Stage,
 		hostnameStage,
