@@ -10,6 +10,7 @@ import (
 // files each; hostile_test.go says what the three tables are.
 func init() {
 	maps.Copy(hostileOptions, map[string][]string{
+		"org.osbuild.sysconfig":      {`{"kernel": {"update_default": true}, "network-scripts": {"ifcfg": {"eth0": {"onboot": true}}}, "desktop": {"preferred": "gnome"}}`},
 		"org.osbuild.first-boot":     {`{"commands": ["/bin/true"]}`},
 		"org.osbuild.fix-bls":        {`{}`, `{"prefix": "", "require_boot_prefix": false}`},
 		"org.osbuild.error":          {`{"returncode": 0}`},
@@ -20,6 +21,7 @@ func init() {
 		"org.osbuild.timezone":       {`{"zone": "Europe/Berlin"}`},
 	})
 	maps.Copy(hostileBase, map[string]treetest.Tree{
+		"org.osbuild.sysconfig":      {"etc/sysconfig/kernel": treetest.File("")},
 		"org.osbuild.first-boot":     {"etc/osbuild-first-boot": treetest.File("")},
 		"org.osbuild.fix-bls":        {"boot/loader/entries/a.conf": treetest.File("linux /t/boot/v\n")},
 		"org.osbuild.error":          {"etc/x": treetest.File("x")},
@@ -33,6 +35,7 @@ func init() {
 		},
 	})
 	maps.Copy(hostileExtra, map[string][]string{
+		"org.osbuild.sysconfig": {"etc/sysconfig/desktop", "etc/sysconfig/network-scripts/ifcfg-eth0"},
 		"org.osbuild.first-boot": {
 			"usr/lib/systemd/system/osbuild-first-boot.service",
 			"usr/lib/systemd/system/default.target.wants/osbuild-first-boot.service",

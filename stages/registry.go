@@ -18,6 +18,7 @@ func Modules() []module.Module {
 		keymapStage,
 		localeStage,
 		noopStage,
+		sysconfigStage,
 		systemdStage,
 		testStage,
 		timezoneStage,
