@@ -33,10 +33,18 @@ func renewLink(t *tree.Root, target, name string) error {
 // renewable checks that name can be renewed, so that a stage that writes
 // several files can find out before it has written the first.
 func renewable(t *tree.Root, name string) error {
+	if _, err := t.Lstat(name); missing(err) {
+		return parentIsDir(t, name)
+	}
+	return removable(t, name)
+}
+
+// removable checks that name is missing or can be removed: no directory is.
+func removable(t *tree.Root, name string) error {
 	st, err := t.Lstat(name)
 	switch {
 	case missing(err):
-		return parentIsDir(t, name)
+		return nil
 	case err != nil:
 		return err
 	case st.IsDir():
@@ -47,7 +55,7 @@ func renewable(t *tree.Root, name string) error {
 
 // clearPlace removes what is at name, but no directory.
 func clearPlace(t *tree.Root, name string) error {
-	if err := renewable(t, name); err != nil {
+	if err := removable(t, name); err != nil {
 		return err
 	}
 	if err := t.Remove(name); err != nil && !missing(err) {

@@ -24,6 +24,8 @@ func TestTimezone(t *testing.T) {
 		{name: "instead of a link", before: zones.With(link("UTC")), options: berlin, after: link("Europe/Berlin")},
 		{name: "instead of a file", before: zones.With(treetest.Tree{"etc/localtime": treetest.File("TZif")}), options: berlin,
 			after: link("Europe/Berlin")},
+		{name: "instead of a loop", before: zones.With(treetest.Tree{"etc/localtime": treetest.Link("localtime")}), options: berlin,
+			after: link("Europe/Berlin")},
 		{name: "again", before: zones.With(link("Europe/Berlin")), options: berlin},
 		{name: "no zones", options: berlin, after: link("Europe/Berlin"), log: "package tzdata"},
 		{name: "unknown", before: zones.With(link("UTC")), options: `{"zone": "Europe/Berln"}`, err: "did you mean Europe/Berlin?"},
