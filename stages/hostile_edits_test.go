@@ -10,6 +10,7 @@ import (
 // files each; hostile_test.go says what the three tables are.
 func init() {
 	maps.Copy(hostileOptions, map[string][]string{
+		"org.osbuild.rhsm":              {`{"dnf-plugins": {"product-id": {"enabled": false}}, "subscription-manager": {"rhsm": {"manage_repos": false}}}`},
 		"org.osbuild.ignition":          {`{"network": ["ip=dhcp"]}`, `{"target": "tree:///../../boot"}`},
 		"org.osbuild.remove-uniqueness": {`{}`},
 		"org.osbuild.sysconfig":         {`{"kernel": {"update_default": true}, "network-scripts": {"ifcfg": {"eth0": {"onboot": true}}}, "desktop": {"preferred": "gnome"}}`},
@@ -23,6 +24,7 @@ func init() {
 		"org.osbuild.timezone":          {`{"zone": "Europe/Berlin"}`},
 	})
 	maps.Copy(hostileBase, map[string]treetest.Tree{
+		"org.osbuild.rhsm":              {"etc/dnf/plugins/product-id.conf": treetest.File(""), "etc/rhsm/rhsm.conf": treetest.File("[rhsm]\n")},
 		"org.osbuild.ignition":          {"boot/ignition.firstboot": treetest.File("")},
 		"org.osbuild.remove-uniqueness": {"etc/machine-id": treetest.File(""), "var/lib/systemd/random-seed": treetest.File("x")},
 		"org.osbuild.sysconfig":         {"etc/sysconfig/kernel": treetest.File("")},

@@ -20,6 +20,7 @@ func Modules() []module.Module {
 		localeStage,
 		noopStage,
 		removeUniquenessStage,
+		rhsmStage,
 		sysconfigStage,
 		systemdStage,
 		testStage,
