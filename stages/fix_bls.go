@@ -51,7 +51,10 @@ var (
 
 func (o *FixBLSOptions) check() []module.Problem {
 	if o.Prefix != nil && !blsPrefix.MatchString(*o.Prefix) {
-		return []module.Problem{{Pointer: "/prefix", Message: quote(*o.Prefix) + " is not the beginning of a path: use an absolute path such as /boot, or an empty text"}}
+		return []module.Problem{{
+			Pointer: "/prefix",
+			Message: quote(*o.Prefix) + " is not the beginning of a path: use an absolute path such as /boot, or an empty text",
+		}}
 	}
 	return nil
 }
