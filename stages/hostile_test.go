@@ -24,7 +24,10 @@ var hostileOptions = map[string][]string{
 	"org.osbuild.fstab":    {`{"filesystems": [{"uuid": "u", "path": "/"}]}`},
 	"org.osbuild.hostname": {`{"hostname": "evil"}`},
 	"org.osbuild.noop":     {`{}`},
-	"org.osbuild.test":     {`{"script": "/usr/bin/true"}`},
+	"org.osbuild.selinux": {
+		`{"file_contexts": "etc/selinux/x/file_contexts", "force_autorelabel": true, "labels": {"/etc/shadow": "u:r:t:s0", "/usr/bin/vi": "u:r:t"}, "exclude_paths": ["/srv"]}`,
+	},
+	"org.osbuild.test": {`{"script": "/usr/bin/true"}`},
 	"org.osbuild.grub2": {
 		`{"root_fs_uuid": "76a22bf4-f153-4541-b6c7-0332c0dfaeac"}`,
 		`{"root_fs_uuid": "76a22bf4-f153-4541-b6c7-0332c0dfaeac", "uefi": {"vendor": "v", "install": true}, "legacy": true}`,
@@ -53,7 +56,18 @@ var hostileBase = map[string]treetest.Tree{
 	"org.osbuild.fstab":    {"etc/fstab": treetest.File("")},
 	"org.osbuild.hostname": {"etc/hostname": treetest.File("x\n")},
 	"org.osbuild.noop":     {"etc/hostname": treetest.File("x\n")},
-	"org.osbuild.test":     {"etc/systemd/system/multi-user.target.wants": treetest.Dir(0o755)},
+	"org.osbuild.selinux": {
+		"etc/selinux/x/file_contexts":           treetest.File("/.* u:r:a\n/etc/shadow -- u:r:b\n"),
+		"etc/selinux/x/file_contexts.homedirs":  treetest.File("/home/.* u:r:h\n"),
+		"etc/selinux/x/file_contexts.local":     treetest.File("/srv(/.*)? <<none>>\n"),
+		"etc/selinux/x/file_contexts.subs":      treetest.File("/opt /usr\n"),
+		"etc/selinux/x/file_contexts.subs_dist": treetest.File("/run /var/run\n"),
+		"etc/shadow":                            treetest.File(""),
+		"srv/a":                                 treetest.File(""),
+		"usr/bin/vi":                            treetest.Link("vim"),
+		"usr/bin/vim":                           treetest.File("vim"),
+	},
+	"org.osbuild.test": {"etc/systemd/system/multi-user.target.wants": treetest.Dir(0o755)},
 	"org.osbuild.grub2": {
 		"boot/vmlinuz-1":      treetest.File("kernel"),
 		"boot/initrd.img-1":   treetest.File("initrd"),
@@ -91,6 +105,7 @@ var hostileBase = map[string]treetest.Tree{
 // makes; with those of hostileBase and their parents they are replaced by
 // something hostile, one at a time.
 var hostileExtra = map[string][]string{
+	"org.osbuild.selinux": {".autorelabel"},
 	"org.osbuild.test":    {"etc/systemd/system/osbuild-test.service", "etc/systemd/system/multi-user.target.wants/osbuild-test.service"},
 	"org.osbuild.grub2":   {"boot/grub2/fonts", "boot/grub2/i386-pc/linux.mod", "boot/efi/EFI/v", "boot/efi/EFI/w/grub.cfg", "boot/loader/entries/a.conf"},
 	"org.osbuild.systemd": {"etc/systemd/system/default.target", "etc/systemd/system-generators", "etc/systemd/system/b.service", "etc/systemd/system/a.service.d/x.conf"},

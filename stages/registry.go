@@ -21,6 +21,7 @@ func Modules() []module.Module {
 		noopStage,
 		removeUniquenessStage,
 		rhsmStage,
+		selinuxStage,
 		sysconfigStage,
 		systemdStage,
 		testStage,
