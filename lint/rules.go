@@ -135,8 +135,9 @@ behind the last sector cannot be made, or is cut off. With a GPT the last 33 sec
 		Name:    "PlainTextPassword",
 		Summary: "A password stands in the manifest as it is",
 		Why: `Everybody who can read the manifest, the build's cache, its provenance or the image can read the password. Give the hash that
-"openssl passwd -6" prints. An answer for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or
-first booted. A LUKS passphrase that a later org.osbuild.luks2.remove-key takes away is fine.`,
+"openssl passwd -6" prints: org.osbuild.users puts no more than a hash into the image, but the manifest still says the password. An answer
+for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or first booted. A LUKS passphrase that a
+later org.osbuild.luks2.remove-key takes away is fine.`,
 		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["slapd"],
       "debconf": ["slapd slapd/password1 password correct-horse"] } }`),
 		Good:  stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["slapd"] } }`),
