@@ -22,6 +22,7 @@ var hostileOptions = map[string][]string{
 			"/srv": {"user": "www", "default_acl": "g:shadow:rx", "recursive": true, "xattrs": {"security.selinux": "l"}}, "/usr/bin/ping": {"mode": "0755"}}}`,
 	},
 	"org.osbuild.fstab":    {`{"filesystems": [{"uuid": "u", "path": "/"}]}`},
+	"org.osbuild.groups":   {`{"groups": {"new": {}, "other": {"gid": 77}, "wheel": {}}, "force": true}`},
 	"org.osbuild.hostname": {`{"hostname": "evil"}`},
 	"org.osbuild.noop":     {`{}`},
 	"org.osbuild.selinux": {
@@ -39,7 +40,7 @@ var hostileOptions = map[string][]string{
 	},
 	"org.osbuild.users": {
 		`{"users": {"new": {"groups": ["wheel"], "home": "/home/new", "key": "k"}}}`,
-		`{"users": {"old": {"gid": "wheel", "groups": [], "key": "k", "password": "!", "force_password_reset": true}}}`,
+		`{"users": {"old": {"gid": "wheel", "groups": [], "key": "k", "password": "plain", "force_password_reset": true}}}`,
 	},
 }
 
@@ -53,7 +54,12 @@ var hostileBase = map[string]treetest.Tree{
 		"srv/www/link": treetest.Link("page"),
 		"usr/bin/ping": treetest.File("ping"),
 	},
-	"org.osbuild.fstab":    {"etc/fstab": treetest.File("")},
+	"org.osbuild.fstab": {"etc/fstab": treetest.File("")},
+	"org.osbuild.groups": {
+		"etc/group":      treetest.File("root:x:0:\nwheel:x:10:\n"),
+		"etc/gshadow":    treetest.File("wheel:::\n"),
+		"etc/login.defs": treetest.File("GID_MIN 1000\n"),
+	},
 	"org.osbuild.hostname": {"etc/hostname": treetest.File("x\n")},
 	"org.osbuild.noop":     {"etc/hostname": treetest.File("x\n")},
 	"org.osbuild.selinux": {

@@ -12,6 +12,7 @@ func Modules() []module.Module {
 		firstBootStage,
 		fixBLSStage,
 		fstabStage,
+		groupsStage,
 		grub2Stage,
 		hostnameStage,
 		ignitionStage,

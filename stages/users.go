@@ -45,8 +45,9 @@ type User struct {
 	Home *string `json:"home,omitempty"`
 	// The login shell, such as /bin/bash.
 	Shell *string `json:"shell,omitempty"`
-	// The password as crypt(5) hashes it: what "openssl passwd -6" prints.
-	// Without one, nobody can log in as a new user with a password.
+	// The password as crypt(5) hashes it: what "openssl passwd -6" prints. One
+	// that is not hashed is stored as its SHA-512 hash. Without one, nobody can
+	// log in as a new user with a password.
 	Password *string `json:"password,omitempty"`
 	// A public key with which the user may log in over SSH.
 	Key *string `json:"key,omitempty"`
@@ -87,8 +88,13 @@ func (g *GroupRef) UnmarshalJSON(data []byte) error {
 //   - The date of the last change of a password is that of the build's epoch.
 //   - Osbuild fails if it has to add keys and the home directory is not made;
 //     here keys are a reason to make it.
-//   - A password that is not hashed is an error; osbuild would store it as it
-//     is, where it matches nothing.
+//   - A password that is not hashed is stored as its SHA-512 hash (crypt(5),
+//     method 6). The salt follows from the user's name and the password alone,
+//     so that the same manifest gives the same bytes: whoever can guess the
+//     password can see that two images have the same one. Osbuild would store
+//     it as it is, where it matches nothing.
+//   - Numbers that are given to users are not given to others that have none.
+//     Osbuild adds users in the order of the manifest.
 //   - A key that the user has already is not added again.
 var usersStage = module.Module{
 	Name:    "org.osbuild.users",
@@ -114,7 +120,7 @@ func (o *UsersOptions) check() []module.Problem {
 	for _, name := range slices.Sorted(maps.Keys(o.Users)) {
 		u := o.Users[name]
 		at := "/users/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-		if !userName.MatchString(name) || allDigits.MatchString(name) || name == "." || name == ".." {
+		if !isAccountName(name) {
 			problems = append(problems, module.Problem{Pointer: at, Message: quote(name) + " is not a user name: use up to 32 letters, digits, _, - and ., not digits alone, and do not begin with -"})
 		}
 		problems = append(problems, u.check(at)...)
@@ -140,7 +146,11 @@ func (u *User) check(at string) []module.Problem {
 			}
 		}
 	}
-	for key, s := range map[string]*string{"/description": u.Description, "/home": u.Home, "/shell": u.Shell, "/password": u.Password} {
+	fields := map[string]*string{"/description": u.Description, "/home": u.Home, "/shell": u.Shell}
+	if u.Password != nil && !isPlainPassword(*u.Password) {
+		fields["/password"] = u.Password
+	}
+	for key, s := range fields {
 		if s != nil && (strings.Contains(*s, ":") || hasControl(*s)) {
 			bad(key, "a colon, a line break or another control character cannot stand in etc/passwd")
 		}
@@ -150,8 +160,11 @@ func (u *User) check(at string) []module.Problem {
 			bad(key, "%s is not an absolute path", quote(*s))
 		}
 	}
-	if p := u.Password; p != nil && *p != "" && !strings.ContainsAny((*p)[:1], "$!*_") && !desCrypt.MatchString(*p) {
-		bad("/password", "the password is not hashed: give what \"openssl passwd -6\" prints for it")
+	if p := u.Password; p != nil && strings.HasPrefix(*p, "$") && !cryptHash.MatchString(*p) {
+		bad("/password", "it begins with $ and is no hash: give what \"openssl passwd -6\" prints for the password")
+	}
+	if p := u.Password; p != nil && isPlainPassword(*p) && (len(*p) > maxPassword || strings.ContainsAny(*p, "\x00\r\n")) {
+		bad("/password", "a password has one line of at most %d bytes", maxPassword)
 	}
 	keys := u.allKeys()
 	if len(keys) > 0 && u.Home != nil && *u.Home == "" {
@@ -181,14 +194,25 @@ func (u *User) allKeys() []string {
 }
 
 func runUsers(in *module.Input, t *tree.Root, o *UsersOptions) error {
-	db, err := openAccounts(t, in.Epoch)
+	db, err := openAccounts(t, in.Epoch, "etc/passwd", "etc/shadow", "etc/group")
 	if err != nil {
 		return err
+	}
+	db.reserved = map[int64]bool{}
+	for _, u := range o.Users {
+		if u.UID != nil {
+			db.reserved[int64(*u.UID)] = true
+		}
 	}
 	var homes []home
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(o.Users)) {
 		u := o.Users[name]
+		if u.Password != nil && isPlainPassword(*u.Password) {
+			hash := hashPassword(name, *u.Password)
+			u.Password = &hash
+			in.Logf("user %s: the password is not hashed in the manifest; its SHA-512 hash is stored", name)
+		}
 		h, err := db.apply(in, name, &u)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("user %s: %w", name, err))
@@ -214,7 +238,7 @@ func runUsers(in *module.Input, t *tree.Root, o *UsersOptions) error {
 func (db *accounts) apply(in *module.Input, name string, u *User) (home, error) {
 	line := db.passwd.find(name)
 	var h home
-	err := db.malformed(name)
+	err := db.malformed(name, db.passwd, db.shadow, db.group, db.gshadow)
 	if err != nil {
 		return h, err
 	}

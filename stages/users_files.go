@@ -79,28 +79,31 @@ type accounts struct {
 	// login and useradd are etc/login.defs and etc/default/useradd.
 	login, useradd map[string]string
 	epoch          int64
+	// reserved are numbers that the options give to users: no other user gets
+	// one of them.
+	reserved map[int64]bool
 }
 
-func openAccounts(t *tree.Root, epoch int64) (*accounts, error) {
+// openAccounts reads the files of accounts. Those of must have to exist.
+func openAccounts(t *tree.Root, epoch int64, must ...string) (*accounts, error) {
 	db := &accounts{epoch: epoch}
 	for _, f := range []struct {
 		tab    **table
 		name   string
 		fields int
-		must   bool
 	}{
-		{&db.passwd, "etc/passwd", 7, true},
-		{&db.shadow, "etc/shadow", 9, true},
-		{&db.group, "etc/group", 4, true},
-		{&db.gshadow, "etc/gshadow", 4, false},
-		{&db.subuid, "etc/subuid", 3, false},
-		{&db.subgid, "etc/subgid", 3, false},
+		{&db.passwd, "etc/passwd", 7},
+		{&db.shadow, "etc/shadow", 9},
+		{&db.group, "etc/group", 4},
+		{&db.gshadow, "etc/gshadow", 4},
+		{&db.subuid, "etc/subuid", 3},
+		{&db.subgid, "etc/subgid", 3},
 	} {
 		tab, err := readTable(t, f.name, f.fields)
 		if err != nil {
 			return nil, err
 		}
-		if f.must && !tab.present {
+		if !tab.present && slices.Contains(must, f.name) {
 			return nil, fmt.Errorf("the tree has no /%s: install the packages of the base system in an earlier stage", f.name)
 		}
 		*f.tab = tab
@@ -115,9 +118,10 @@ func openAccounts(t *tree.Root, epoch int64) (*accounts, error) {
 	return db, nil
 }
 
-// malformed reports a line for name that does not have the form of its file.
-func (db *accounts) malformed(name string) error {
-	for _, tab := range []*table{db.passwd, db.shadow} {
+// malformed reports a line for name in one of the tables that does not have
+// the form of its file.
+func (db *accounts) malformed(name string, tables ...*table) error {
+	for _, tab := range tables {
 		for i, l := range tab.lines {
 			if l[0] == name && len(l) != tab.fields {
 				return fmt.Errorf("line %d of /%s has %d fields, not %d", i+1, tab.file, len(l), tab.fields)
@@ -184,11 +188,14 @@ func (db *accounts) freeID(tab *table, kind string) (int64, error) {
 			next = id + 1
 		}
 	}
-	if next <= highest {
-		return next, nil
+	taken := func(id int64) bool { return used[id] || kind == "UID" && db.reserved[id] }
+	for ; next <= highest; next++ {
+		if !taken(next) {
+			return next, nil
+		}
 	}
 	for id := lowest; id <= highest; id++ {
-		if !used[id] {
+		if !taken(id) {
 			return id, nil
 		}
 	}
@@ -250,10 +257,7 @@ func (db *accounts) primaryGroup(name string, uid int64, ref *GroupRef) (int64, 
 			return 0, err
 		}
 	}
-	db.group.add(name, "x", format(gid), "")
-	if db.gshadow.present {
-		db.gshadow.add(name, "!", "", "")
-	}
+	db.addGroup(name, gid)
 	return gid, nil
 }
 
