@@ -52,9 +52,9 @@ func (Labels) KeyPattern() string { return `^(tree://)?/` }
 //     name, sorted, for which the policy has one. setfiles takes the first one
 //     that the directory happens to list.
 //   - The file .autorelabel gets its label too.
-//   - Policies of libselinux before 3.8 and after it are read alike: of the
-//     expressions that match the last one counts, as setfiles(8) says. Files
-//     that libsemanage has sorted mean the same to both.
+//   - Of the expressions that match the last one counts, as setfiles(8) says
+//     and libselinux did before 3.8, which sorts them itself. The files that
+//     libsemanage writes are sorted with the same aim.
 //   - A specification that stands there twice is no error.
 //   - Targets are in the tree; there are no mounts yet.
 var selinuxStage = module.Module{

@@ -22,7 +22,7 @@ type Policy struct {
 	// of a walk.
 	dir        string
 	candidates []int32
-	// work counts the candidates that were tried.
+	// work counts the steps of all lookups, roughly.
 	work int64
 }
 
@@ -39,9 +39,9 @@ type spec struct {
 	re      *regexp.Regexp
 }
 
-// maxWork bounds the work of all lookups. For each of 500 000 files of a
-// distribution and its policy a few hundred candidates are tried.
-const maxWork = 2_000_000_000
+// maxWork bounds the work of all lookups, in steps of a few nanoseconds. A
+// distribution's policy takes some thousand of them for a file.
+const maxWork = 10_000_000_000
 
 func (p *Policy) makeIndex() {
 	p.index = map[string][]int32{}
