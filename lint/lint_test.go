@@ -159,7 +159,8 @@ func TestExamplesOfModules(t *testing.T) {
 			if kind == module.Assembler {
 				text = fmt.Sprintf(`{"stages": [{"name": "org.osbuild.noop"}], "assembler": {"name": %q, "options": %s}}`, name, data)
 			}
-			if got := found(t, text, lint.Config{}); got != nil {
+			// That a module has been given up says nothing of its options.
+			if got := found(t, text, lint.Config{Skip: []string{"DeprecatedModule"}}); got != nil {
 				t.Errorf("%s: %v", name, got)
 			}
 		}
