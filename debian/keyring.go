@@ -3,12 +3,9 @@ package debian
 import (
 	"bytes"
 	"embed"
-	"errors"
-	"fmt"
 	"io/fs"
-	"strings"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/osbuildkit/osbuildkit/internal/pgp"
 )
 
 // The keys of Debian's archives, as the package debian-archive-keyring ships
@@ -16,9 +13,6 @@ import (
 //
 //go:embed keyring/*.asc
 var keyringFiles embed.FS
-
-// maxKeyring bounds the text of a keyring.
-const maxKeyring = 4 << 20
 
 // DefaultKeyring returns the embedded keyring: the archive, security and
 // stable release keys of Debian 12 (bookworm) and 13 (trixie), as armored
@@ -37,37 +31,11 @@ func DefaultKeyring() []byte {
 
 // readKeyring reads public keys, armored (any number of blocks) or binary.
 // An empty text means the embedded keyring.
-func readKeyring(data []byte) (openpgp.EntityList, error) {
+func readKeyring(data []byte) (*pgp.Keys, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		data = DefaultKeyring()
 	}
-	if len(data) > maxKeyring {
-		return nil, fmt.Errorf("the keyring is larger than %d MiB", maxKeyring>>20)
-	}
-	var keys openpgp.EntityList
-	const begin = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
-	text := string(data)
-	if !strings.Contains(text, begin) {
-		list, err := openpgp.ReadKeyRing(bytes.NewReader(data))
-		if err != nil {
-			return nil, fmt.Errorf("the keyring is neither armored nor a binary OpenPGP keyring: %w", err)
-		}
-		keys = list
-	}
-	for i, block := range strings.Split(text, begin) {
-		if i == 0 {
-			continue // what stands before the first block
-		}
-		list, err := openpgp.ReadArmoredKeyRing(strings.NewReader(begin + block))
-		if err != nil {
-			return nil, fmt.Errorf("block %d of the keyring: %w", i, err)
-		}
-		keys = append(keys, list...)
-	}
-	if len(keys) == 0 {
-		return nil, errors.New("the keyring holds no key")
-	}
-	return keys, nil
+	return pgp.ReadKeys(data)
 }
 
 // CheckKeyring reports whether data can be read as a keyring.

@@ -1,60 +1,15 @@
 package debian
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-
-	"github.com/osbuildkit/osbuildkit/internal/editdistance"
-)
+import "github.com/osbuildkit/osbuildkit/internal/editdistance"
 
 // Nearest returns the up to three names that are most like name, the best
 // one first: such that differ in few letters, or that begin with it.
 func Nearest(name string, names []string) []string {
-	type hit struct {
-		name string
-		d    int
-	}
-	limit := max(1, min(3, len(name)/3))
-	var hits []hit
-	for _, n := range names {
-		d := limit + 1
-		if strings.HasPrefix(n, name) && len(name) > 2 {
-			d = limit
-		}
-		if diff := len(n) - len(name); diff >= -limit && diff <= limit {
-			d = min(d, editdistance.Distance(name, n))
-		}
-		if d <= limit {
-			hits = append(hits, hit{n, d})
-		}
-	}
-	slices.SortFunc(hits, func(a, b hit) int {
-		if a.d != b.d {
-			return a.d - b.d
-		}
-		if c := len(a.name) - len(b.name); c != 0 {
-			return c
-		}
-		return strings.Compare(a.name, b.name)
-	})
-	var out []string
-	for _, h := range hits[:min(3, len(hits))] {
-		out = append(out, h.name)
-	}
-	return out
+	return editdistance.NearestPackages(name, names)
 }
 
 // DidYouMean returns "; did you mean a, b or c?" for an error message, or
 // nothing where no name is near.
 func DidYouMean(name string, names []string) string {
-	near := Nearest(name, names)
-	switch len(near) {
-	case 0:
-		return ""
-	case 1:
-		return fmt.Sprintf("; did you mean %s?", near[0])
-	}
-	last := len(near) - 1
-	return fmt.Sprintf("; did you mean %s or %s?", strings.Join(near[:last], ", "), near[last])
+	return editdistance.DidYouMeanPackage(name, names)
 }

@@ -2,7 +2,6 @@ package debian
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
-	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
-	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"github.com/osbuildkit/osbuildkit/internal/pgp"
 )
 
 // MaxInRelease bounds an InRelease file, in bytes.
@@ -84,83 +82,21 @@ func ParseInRelease(data, keyring []byte) (*Release, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the signature of the InRelease file: %w", err)
 	}
-	signer, err := verifyAny(keys, block.Bytes, sigs)
+	signer, err := keys.VerifyText(sigs, func() io.Reader { return bytes.NewReader(block.Bytes) })
+	var unknown *pgp.UnknownKeyError
+	if errors.As(err, &unknown) {
+		return nil, fmt.Errorf("the InRelease file is signed by %s, and the keyring has no such key; give the repository's public key in the option \"keyring\"", strings.Join(unknown.IDs, " and "))
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the InRelease file: %w", err)
 	}
 	rel, err := parseRelease(block.Plaintext)
 	if err != nil {
 		return nil, fmt.Errorf("the InRelease file: %w", err)
 	}
-	rel.SignedBy = hex.EncodeToString(signer.PrimaryKey.Fingerprint)
-	rel.KeyExpires = keyExpiry(signer)
+	rel.SignedBy = signer.Fingerprint
+	rel.KeyExpires = signer.KeyExpires
 	return rel, nil
-}
-
-// verifyAny returns the key of the first signature that is good.
-func verifyAny(keys openpgp.EntityList, signed, sigs []byte) (*openpgp.Entity, error) {
-	var unknown []string
-	var bad error
-	r := packet.NewReader(bytes.NewReader(sigs))
-	for count := 0; ; count++ {
-		p, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("the signature of the InRelease file: %w", err)
-		}
-		sig, ok := p.(*packet.Signature)
-		if !ok || sig.IssuerKeyId == nil || count > 16 {
-			continue
-		}
-		id := fmt.Sprintf("%016X", *sig.IssuerKeyId)
-		if len(keys.KeysById(*sig.IssuerKeyId)) == 0 {
-			unknown = append(unknown, id)
-			continue
-		}
-		var one bytes.Buffer
-		if err := sig.Serialize(&one); err != nil {
-			return nil, fmt.Errorf("the signature of the InRelease file: %w", err)
-		}
-		config := &packet.Config{Time: func() time.Time { return sig.CreationTime }}
-		signer, err := openpgp.CheckDetachedSignature(keys, bytes.NewReader(signed), &one, config)
-		if err == nil {
-			return signer, nil
-		}
-		bad = fmt.Errorf("the signature of the InRelease file by key %s is not good: %s", id, signatureProblem(err))
-	}
-	switch {
-	case bad != nil:
-		return nil, bad
-	case len(unknown) > 0:
-		return nil, fmt.Errorf("the InRelease file is signed by %s, and the keyring has no such key; give the repository's public key in the option \"keyring\"", strings.Join(unknown, " and "))
-	}
-	return nil, errors.New("the InRelease file holds no signature")
-}
-
-func signatureProblem(err error) string {
-	switch {
-	case errors.Is(err, pgperrors.ErrKeyExpired):
-		return "the key had expired when it signed"
-	case errors.Is(err, pgperrors.ErrKeyRevoked):
-		return "the key is revoked"
-	case errors.Is(err, pgperrors.ErrSignatureExpired):
-		return "the signature has expired"
-	}
-	var sigErr pgperrors.SignatureError
-	if errors.As(err, &sigErr) {
-		return "the text was changed after it was signed"
-	}
-	return err.Error()
-}
-
-func keyExpiry(e *openpgp.Entity) time.Time {
-	sig, _ := e.PrimarySelfSignature()
-	if sig == nil || sig.KeyLifetimeSecs == nil || *sig.KeyLifetimeSecs == 0 {
-		return time.Time{}
-	}
-	return e.PrimaryKey.CreationTime.Add(time.Duration(*sig.KeyLifetimeSecs) * time.Second)
 }
 
 // releaseTime is the form of dates in release files; the zone is UTC by

@@ -244,18 +244,15 @@ func TestDefaultKeyring(t *testing.T) {
 		t.Fatal(err)
 	}
 	listed := strings.ReplaceAll(string(readme), " ", "")
-	if len(keys) != 6 {
-		t.Errorf("%d keys instead of 6", len(keys))
+	if keys.Len() != 6 {
+		t.Errorf("%d keys instead of 6", keys.Len())
 	}
-	for _, k := range keys {
-		if fp := fmt.Sprintf("%X", k.PrimaryKey.Fingerprint); !strings.Contains(listed, fp) {
+	for _, k := range keys.List() {
+		if fp := strings.ToUpper(k.Fingerprint); !strings.Contains(listed, fp) {
 			t.Errorf("the readme does not list %s", fp)
 		}
-		if exp := keyExpiry(k).Format(time.DateOnly); !strings.Contains(listed, exp) {
-			t.Errorf("the readme does not list %s, when %X expires", exp, k.PrimaryKey.Fingerprint)
-		}
-		if k.PrivateKey != nil {
-			t.Error("a private key is embedded")
+		if exp := k.Expires.Format(time.DateOnly); !strings.Contains(listed, exp) {
+			t.Errorf("the readme does not list %s, when %s expires", exp, k.Fingerprint)
 		}
 	}
 }

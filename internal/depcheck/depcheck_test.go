@@ -31,28 +31,30 @@ var arrows = map[string][]string{
 	"module":                {},
 	"tree":                  {},
 	"ledger":                {},
-	"debian":                {"internal/editdistance"},
+	"debian":                {"internal/editdistance", "internal/pgp"},
+	"internal/pgp":          {},
+	"rpmmd":                 {"internal/editdistance", "internal/pgp"},
 	"examples":              {},
-	"sbom":                  {"debian", "internal/editdistance"},
+	"sbom":                  {"debian", "internal/pgp", "internal/editdistance"},
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "internal/editdistance"},
 	"disk/...":              {"disk/..."},
 	"stages":                {"module", "ledger", "internal/editdistance", "tree", "disk/...", "stages/selabel"},
 	"stages/selabel":        {},
-	"stages/packages":       {"module", "ledger", "internal/editdistance", "tree", "debian", "stages/packages/..."},
+	"stages/packages":       {"module", "ledger", "internal/editdistance", "tree", "debian", "internal/pgp", "stages/packages/..."},
 	"stages/packages/stub":  {"tree"},
 	"assemblers":            {"module", "ledger", "tree", "disk/..."},
-	"catalog":               {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages/...", "stages", "assemblers", "stages/packages"},
+	"catalog":               {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "internal/pgp", "manifest", "stages/...", "stages", "assemblers", "stages/packages"},
 	"internal/runner":       {"module", "tree", "stages/packages/stub"},
 	"internal/program":      {"module", "tree", "internal/runner", "stages/packages/stub"},
-	"cmd/osbuildkit-runner": {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "stages", "stages/...", "assemblers", "internal/runner"},
-	"llb":                   {"module", "ledger", "internal/editdistance", "tree", "debian", "manifest", "stages/packages", "stages/packages/..."},
-	"frontend":              {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
+	"cmd/osbuildkit-runner": {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "internal/pgp", "stages", "stages/...", "assemblers", "internal/runner"},
+	"llb":                   {"module", "ledger", "internal/editdistance", "tree", "debian", "internal/pgp", "manifest", "stages/packages", "stages/packages/..."},
+	"frontend":              {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "internal/pgp", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
 	"engine":                {},
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string
