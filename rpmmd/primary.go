@@ -1,0 +1,278 @@
+package rpmmd
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/osbuildkit/osbuildkit/internal/editdistance"
+)
+
+// Bounds of lists of packages. Fedora has 70 000 packages in 400 MB.
+const (
+	maxPrimaryPackages = 2_000_000
+	maxProvides        = 200_000
+	maxNames           = 20_000_000
+)
+
+// PrimaryPackage is what the metadata say of one package.
+type PrimaryPackage struct {
+	// Package has no File, Order and Reason; SHA256 is empty where the
+	// repository uses another kind of checksum.
+	Package
+	// Checksum is the checksum of the package file.
+	Checksum Checksum
+	// Provides lists the names that the package provides, its own too.
+	Provides []string
+}
+
+// ReadPrimary calls each for every package of a primary.xml, which must not be
+// compressed: see Data.Open. Source packages are passed over. What is handed
+// over is valid until each returns.
+func ReadPrimary(r io.Reader, each func(p *PrimaryPackage) error) error {
+	x := newXMLReader(r, MaxMetadata+1)
+	count := 0
+	for {
+		t, err := x.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("primary.xml: %w", err)
+		}
+		start, ok := t.(xml.StartElement)
+		switch {
+		case !ok:
+			continue
+		case x.depth == 1 && start.Name.Local != "metadata":
+			return fmt.Errorf("primary.xml: begins with <%.40s> and not with <metadata>", start.Name.Local)
+		case x.depth != 2 || start.Name.Local != "package":
+			continue
+		}
+		if count++; count > maxPrimaryPackages {
+			return fmt.Errorf("primary.xml: more than %d packages", maxPrimaryPackages)
+		}
+		p, err := readPrimaryPackage(x)
+		if err != nil {
+			return fmt.Errorf("primary.xml: package %d: %w", count, err)
+		}
+		if p.Arch == "src" || p.Arch == "nosrc" {
+			continue
+		}
+		if err := p.check(); err != nil {
+			return fmt.Errorf("primary.xml: package %d: %w", count, err)
+		}
+		if err := each(p); err != nil {
+			return err
+		}
+	}
+}
+
+// check reports what is wrong with the fields that metadata have.
+func (p *PrimaryPackage) check() error {
+	whole := p.Package
+	whole.File = "x.rpm"
+	if whole.SHA256 == "" {
+		whole.SHA256 = strings.Repeat("0", 64)
+	}
+	return whole.check()
+}
+
+func readPrimaryPackage(x *xmlReader) (*PrimaryPackage, error) {
+	p := &PrimaryPackage{}
+	var text *string
+	var kind, sum string
+	inProvides := false
+	for x.depth >= 2 {
+		t, err := x.next()
+		if err != nil {
+			return nil, err
+		}
+		switch t := t.(type) {
+		case xml.CharData:
+			if text != nil {
+				*text += string(t)
+			}
+		case xml.EndElement:
+			text = nil
+			if x.depth == 3 {
+				inProvides = false
+			}
+		case xml.StartElement:
+			text = nil
+			switch {
+			case x.depth == 3 && t.Name.Local == "name":
+				p.Name, text = "", &p.Name
+			case x.depth == 3 && t.Name.Local == "arch":
+				p.Arch, text = "", &p.Arch
+			case x.depth == 3 && t.Name.Local == "checksum":
+				kind, sum, text = attr(t, "type"), "", &sum
+			case x.depth == 3:
+				err = p.element(t)
+			case x.depth == 4:
+				inProvides = t.Name.Local == "provides"
+			case x.depth == 5 && inProvides && t.Name.Local == "entry":
+				if len(p.Provides) >= maxProvides {
+					return nil, fmt.Errorf("provides more than %d names", maxProvides)
+				}
+				if name := attr(t, "name"); name != "" && len(name) <= 1000 {
+					p.Provides = append(p.Provides, name)
+				}
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	p.Name, p.Arch = strings.TrimSpace(p.Name), strings.TrimSpace(p.Arch)
+	var err error
+	if p.Checksum, err = newChecksum(kind, sum); err != nil {
+		return nil, fmt.Errorf("%.80q: %w", p.Name, err)
+	}
+	if p.Checksum.Algorithm == "sha256" {
+		p.SHA256 = p.Checksum.Hex
+	}
+	return p, nil
+}
+
+// element reads one of the elements that have all in attributes.
+func (p *PrimaryPackage) element(t xml.StartElement) error {
+	switch t.Name.Local {
+	case "version":
+		p.Version, p.Release = attr(t, "ver"), attr(t, "rel")
+		epoch := attr(t, "epoch")
+		if epoch == "" {
+			epoch = "0"
+		}
+		n, err := strconv.ParseUint(epoch, 10, 32)
+		if err != nil {
+			return fmt.Errorf("%.40q is no valid epoch", epoch)
+		}
+		p.Epoch = uint32(n)
+	case "location":
+		p.Location = attr(t, "href")
+		for _, a := range t.Attr {
+			if a.Name.Local == "base" {
+				p.Base = a.Value
+			}
+		}
+	case "size":
+		n, err := strconv.ParseInt(attr(t, "package"), 10, 64)
+		if err != nil {
+			return fmt.Errorf("%.40q is no valid size", attr(t, "package"))
+		}
+		p.Size = n
+	}
+	return nil
+}
+
+// Names holds what the packages and groups of some repositories are called,
+// for messages about those that there are not.
+type Names struct {
+	packages map[string]bool
+	provided map[string]bool
+	groups   map[string]bool
+}
+
+// NewNames returns an empty set.
+func NewNames() *Names {
+	return &Names{packages: map[string]bool{}, provided: map[string]bool{}, groups: map[string]bool{}}
+}
+
+// ReadPrimary adds the names of a primary.xml.
+func (n *Names) ReadPrimary(r io.Reader) error {
+	return ReadPrimary(r, func(p *PrimaryPackage) error {
+		n.packages[p.Name] = true
+		for _, name := range p.Provides {
+			if !n.packages[name] {
+				n.provided[name] = true
+			}
+		}
+		if len(n.provided) > maxNames {
+			return fmt.Errorf("the repositories provide more than %d names", maxNames)
+		}
+		return nil
+	})
+}
+
+// ReadGroups adds the ids and names of groups and environments of a comps
+// file, which must not be compressed.
+func (n *Names) ReadGroups(r io.Reader) error {
+	x := newXMLReader(r, MaxMetadata+1)
+	within := false
+	var text strings.Builder
+	taken := false
+	for {
+		t, err := x.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("the list of groups: %w", err)
+		}
+		switch t := t.(type) {
+		case xml.StartElement:
+			if x.depth == 2 {
+				within = t.Name.Local == "group" || t.Name.Local == "environment"
+			}
+			// Names in other languages have an attribute.
+			taken = within && x.depth == 3 && (t.Name.Local == "id" || t.Name.Local == "name" && len(t.Attr) == 0)
+			text.Reset()
+		case xml.CharData:
+			if taken {
+				text.Write(t)
+			}
+		case xml.EndElement:
+			if name := strings.TrimSpace(text.String()); taken && name != "" && len(name) <= 200 {
+				n.groups[name] = true
+			}
+			taken = false
+			if len(n.groups) > maxProvides {
+				return fmt.Errorf("the list of groups has more than %d", maxProvides)
+			}
+		}
+	}
+}
+
+// Has reports whether there is a package of the name or one that provides it;
+// with @ before it, whether there is such a group.
+func (n *Names) Has(name string) bool {
+	if group, ok := strings.CutPrefix(name, "@"); ok {
+		if n.groups[group] {
+			return true
+		}
+		for g := range n.groups {
+			if strings.EqualFold(g, group) {
+				return true
+			}
+		}
+		return false
+	}
+	return n.packages[name] || n.provided[name]
+}
+
+// NotFound returns the error for a package or group that there is not, with
+// the nearest names.
+func (n *Names) NotFound(name string) error {
+	if group, ok := strings.CutPrefix(name, "@"); ok {
+		return fmt.Errorf("there is no group %q in the repositories%s", group, editdistance.DidYouMeanPackage(group, sorted(n.groups)))
+	}
+	hint := editdistance.DidYouMeanPackage(name, sorted(n.packages))
+	if hint == "" {
+		hint = editdistance.DidYouMeanPackage(name, sorted(n.provided))
+	}
+	return fmt.Errorf("there is no package %q in the repositories%s", name, hint)
+}
+
+func sorted(set map[string]bool) []string {
+	out := make([]string, 0, len(set))
+	for name := range set {
+		out = append(out, name)
+	}
+	sort.Strings(out)
+	return out
+}
