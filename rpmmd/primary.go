@@ -16,7 +16,8 @@ import (
 const (
 	maxPrimaryPackages = 2_000_000
 	maxProvides        = 200_000
-	maxNames           = 20_000_000
+	maxNameLength      = 1000
+	maxNamesSize       = 512 << 20
 )
 
 // PrimaryPackage is what the metadata say of one package.
@@ -95,6 +96,9 @@ func readPrimaryPackage(x *xmlReader) (*PrimaryPackage, error) {
 		switch t := t.(type) {
 		case xml.CharData:
 			if text != nil {
+				if len(*text)+len(t) > maxNameLength {
+					return nil, fmt.Errorf("a name or checksum of more than %d characters", maxNameLength)
+				}
 				*text += string(t)
 			}
 		case xml.EndElement:
@@ -119,7 +123,7 @@ func readPrimaryPackage(x *xmlReader) (*PrimaryPackage, error) {
 				if len(p.Provides) >= maxProvides {
 					return nil, fmt.Errorf("provides more than %d names", maxProvides)
 				}
-				if name := attr(t, "name"); name != "" && len(name) <= 1000 {
+				if name := attr(t, "name"); name != "" && len(name) <= maxNameLength {
 					p.Provides = append(p.Provides, name)
 				}
 			}
@@ -176,6 +180,8 @@ type Names struct {
 	packages map[string]bool
 	provided map[string]bool
 	groups   map[string]bool
+	// size is that of all names.
+	size int
 }
 
 // NewNames returns an empty set.
@@ -186,17 +192,26 @@ func NewNames() *Names {
 // ReadPrimary adds the names of a primary.xml.
 func (n *Names) ReadPrimary(r io.Reader) error {
 	return ReadPrimary(r, func(p *PrimaryPackage) error {
-		n.packages[p.Name] = true
+		n.add(n.packages, p.Name)
 		for _, name := range p.Provides {
-			if !n.packages[name] {
-				n.provided[name] = true
-			}
+			n.add(n.provided, name)
 		}
-		if len(n.provided) > maxNames {
-			return fmt.Errorf("the repositories provide more than %d names", maxNames)
-		}
-		return nil
+		return n.full()
 	})
+}
+
+func (n *Names) add(set map[string]bool, name string) {
+	if !set[name] {
+		set[name] = true
+		n.size += len(name)
+	}
+}
+
+func (n *Names) full() error {
+	if n.size > maxNamesSize {
+		return fmt.Errorf("the names in the repositories take more than %d MiB", maxNamesSize>>20)
+	}
+	return nil
 }
 
 // ReadGroups adds the ids and names of groups and environments of a comps
@@ -223,16 +238,16 @@ func (n *Names) ReadGroups(r io.Reader) error {
 			taken = within && x.depth == 3 && (t.Name.Local == "id" || t.Name.Local == "name" && len(t.Attr) == 0)
 			text.Reset()
 		case xml.CharData:
-			if taken {
+			if taken = taken && text.Len()+len(t) <= maxNameLength; taken {
 				text.Write(t)
 			}
 		case xml.EndElement:
-			if name := strings.TrimSpace(text.String()); taken && name != "" && len(name) <= 200 {
-				n.groups[name] = true
+			if name := strings.TrimSpace(text.String()); taken && name != "" {
+				n.add(n.groups, name)
 			}
 			taken = false
-			if len(n.groups) > maxProvides {
-				return fmt.Errorf("the list of groups has more than %d", maxProvides)
+			if err := n.full(); err != nil {
+				return err
 			}
 		}
 	}

@@ -85,7 +85,8 @@ func TestReadPrimaryVariants(t *testing.T) {
 		"no size":          {change(`package="6401"`, `package="0"`), "no valid size", 0},
 		"name":             {change("<name>hello", "<name>-rf"), "no valid name", 0},
 		"deep":             {change("<name>", strings.Repeat("<a>", 30)), "nested deeper", 0},
-		"a long name":      {change("<name>hello", "<name>"+strings.Repeat("x", maxToken+1<<16)), "more than 4 MiB", 0},
+		"a long text":      {change("<summary>", "<summary>"+strings.Repeat("x", maxToken+1<<16)), "more than 4 MiB", 0},
+		"a name in pieces": {change("<name>hello", "<name>"+strings.Repeat("xxxx<!-- -->", 300)), "more than 1000 characters", 0},
 		"a long attribute": {change(`ver="2.10"`, `ver="`+strings.Repeat("x", maxToken+1<<16)+`"`), "more than 4 MiB", 0},
 		"ends too often":   {"<metadata></metadata></x>", "that has not begun", 0},
 	} {
