@@ -50,7 +50,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err := flags.Parse(args[2:]); err != nil {
 		return exitUsage
 	}
-	in, err := readContract(*step, stdin)
+	in, err := runner.ReadContract(*step, stdin)
 	if err != nil {
 		fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
 		return exitUsage
@@ -73,18 +73,6 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	return 0
-}
-
-func readContract(step string, stdin io.Reader) (*module.Input, error) {
-	if step == "" {
-		return module.ReadInput(stdin)
-	}
-	f, err := os.Open(step)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return module.ReadInput(f)
 }
 
 // contract is what the program reads on standard input.

@@ -62,7 +62,7 @@ func runModule(registry []module.Module, args []string, stdin io.Reader, stdout,
 		fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
 		return exitUsage
 	}
-	in, err := readContract(*step, stdin)
+	in, err := ReadContract(*step, stdin)
 	if err != nil {
 		fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
 		return exitUsage
@@ -131,7 +131,9 @@ func parts(registry []module.Module, name string) []string {
 	return slices.DeleteFunc(names(registry), func(n string) bool { return !strings.HasPrefix(n, name+".") })
 }
 
-func readContract(step string, stdin io.Reader) (*module.Input, error) {
+// ReadContract reads the contract from the file step, or from standard input if
+// step is empty.
+func ReadContract(step string, stdin io.Reader) (*module.Input, error) {
 	if step == "" {
 		return module.ReadInput(stdin)
 	}

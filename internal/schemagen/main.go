@@ -7,72 +7,27 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/invopop/jsonschema"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
+	"github.com/osbuildkit/osbuildkit/internal/genfiles"
 )
 
 const importPath = "github.com/osbuildkit/osbuildkit"
 
-func main() {
-	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "schemagen:", err)
-		os.Exit(1)
-	}
-}
+func main() { genfiles.Main("schemagen", schemas()) }
 
-func run(args []string) error {
-	if len(args) > 1 {
-		return errors.New("usage: schemagen [ROOT]")
+// schemas are the generated files.
+func schemas() genfiles.Set {
+	s := genfiles.Set{Files: Generate}
+	for _, p := range catalog.Packages() {
+		s.Patterns = append(s.Patterns, path.Join(p.Dir, "schema", "*.json"))
 	}
-	root, err := findRoot()
-	if len(args) == 1 {
-		root, err = args[0], nil
-	}
-	if err != nil {
-		return err
-	}
-	files, err := Generate(root)
-	if err != nil {
-		return err
-	}
-	stale, err := Stale(root, files)
-	if err != nil {
-		return err
-	}
-	for _, name := range stale {
-		full := filepath.Join(root, name)
-		data, keep := files[name]
-		if !keep {
-			err = os.Remove(full)
-		} else {
-			err = os.WriteFile(full, data, 0o644)
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Println(name)
-	}
-	return nil
-}
-
-func findRoot() (string, error) {
-	dir, err := os.Getwd()
-	for ; err == nil; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("no go.mod above the current directory; give the root of the repository")
-		}
-	}
-	return "", err
+	return s
 }
 
 // Generate returns the schemas of all modules that have options: the content
@@ -96,35 +51,6 @@ func Generate(root string) (map[string][]byte, error) {
 		}
 	}
 	return files, nil
-}
-
-// Stale lists the schema files below root that differ from files, are missing
-// or are no longer wanted, sorted.
-func Stale(root string, files map[string][]byte) ([]string, error) {
-	var stale []string
-	for name, want := range files {
-		got, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-		if !bytes.Equal(got, want) {
-			stale = append(stale, name)
-		}
-	}
-	for _, p := range catalog.Packages() {
-		found, err := filepath.Glob(filepath.Join(root, p.Dir, "schema", "*.json"))
-		if err != nil {
-			return nil, err
-		}
-		for _, full := range found {
-			name := path.Join(p.Dir, "schema", filepath.Base(full))
-			if _, ok := files[name]; !ok {
-				stale = append(stale, name)
-			}
-		}
-	}
-	slices.Sort(stale)
-	return stale, nil
 }
 
 // schemaOf makes the schema of the options v, a pointer.

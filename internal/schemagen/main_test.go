@@ -7,13 +7,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/osbuildkit/osbuildkit/internal/genfiles"
 )
 
 // The tests of this package change the working directory, so none of them is
 // parallel.
 
 func TestCommittedSchemasAreUpToDate(t *testing.T) {
-	root, err := findRoot()
+	root, err := genfiles.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +26,7 @@ func TestCommittedSchemasAreUpToDate(t *testing.T) {
 	if len(files) == 0 {
 		t.Fatal("there are no modules")
 	}
-	stale, err := Stale(root, files)
+	stale, err := schemas().Stale(root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +36,7 @@ func TestCommittedSchemasAreUpToDate(t *testing.T) {
 }
 
 func TestSchemasCompileAlone(t *testing.T) {
-	root, err := findRoot()
+	root, err := genfiles.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
