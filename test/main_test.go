@@ -284,6 +284,19 @@ func (p *process) ran() []string {
 	return names
 }
 
+// count counts the operations whose names begin with a text.
+func (p *process) count(prefix string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, v := range p.steps {
+		if strings.HasPrefix(v.Name, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
 // cached counts the steps whose result came from the cache.
 func (p *process) cached() int {
 	p.mu.Lock()
