@@ -229,15 +229,20 @@ func writeReversed(b *strings.Builder, v any) {
 	}
 }
 
-// withKeys adds the keys that have no meaning for the build.
+// withKeys changes and adds the keys that have no meaning for the build.
 func withKeys(t *testing.T, text []byte) string {
 	t.Helper()
-	rest, ok := strings.CutPrefix(string(text), "{")
-	if !ok {
-		t.Fatal("the example does not begin with a brace")
+	out := string(text)
+	for _, change := range [][2]string{
+		{`"syntax": "osbuildkit/frontend:1"`, `"syntax": "example.org/osbuildkit", "$schema": "https://example.org/schema.json"`},
+		{`"name": "Debian 13 with nginx"`, `"name": "another name"`},
+	} {
+		if strings.Count(out, change[0]) != 1 {
+			t.Fatalf("the example does not have %s once", change[0])
+		}
+		out = strings.Replace(out, change[0], change[1], 1)
 	}
-	return `{"syntax": "example.org/osbuildkit", "$schema": "https://example.org/schema.json",` +
-		strings.Replace(rest, `"name": "Debian 13 with nginx"`, `"name": "another name"`, 1)
+	return out
 }
 
 // TestLastStage changes the last stage: it runs, the assembler runs, no more.
