@@ -161,10 +161,15 @@ func TestDescribe(t *testing.T) {
 
   Set the name of the system.
 
+  Sandbox: edit. It works on the files of the tree alone and needs no build
+  root.
+
 Options:
   hostname (string, required)
       The name of the system, such as web1 or web1.example.org: labels of
       letters, digits and hyphens, joined by dots, 64 bytes at most.
+      Limits: from 1 to 64 characters; like
+      ^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$
 
 Example:
   {

@@ -25,53 +25,51 @@ func (c *Catalog) Example(kind module.Kind, name string) (options json.RawMessag
 }
 
 // Describe returns the help for a module as text of at most 80 columns: what
-// it does, its options with their types, defaults and descriptions, and an
-// example. An unknown name is an error that lists the modules of the kind.
+// it does, where it runs, its options with their types, defaults, limits and
+// descriptions, and an example. An unknown name is an error that lists the
+// modules of the kind.
 func (c *Catalog) Describe(kind module.Kind, name string) (string, error) {
-	m := c.Module(kind, name)
-	if m == nil || m.Internal() {
-		return "", fmt.Errorf("there is no %s %q; there are %s", kind, name, strings.Join(c.Names(kind), ", "))
+	h, err := c.Help(kind, name)
+	if err != nil {
+		return "", err
 	}
-	data, _ := c.Schema(kind, name)
-	var s schema
-	if err := json.Unmarshal(data, &s); err != nil {
-		return "", fmt.Errorf("the schema of %s: %w", name, err)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s)\n\n", name, kind)
-	wrap(&b, "  ", strings.ToUpper(m.Summary[:1])+m.Summary[1:]+".")
-	if u := c.User(kind, name); u != nil {
-		u.describe(&b)
-	}
-	if s.Properties == nil {
-		b.WriteString("\nOptions: any.\n")
-	} else {
-		b.WriteString("\nOptions:\n")
-		describeProperties(&b, "", &s)
-	}
-	if example, ok := c.Example(kind, name); ok {
-		b.WriteString("\nExample:\n")
-		text := fmt.Sprintf("{\n  %q: %q,\n  \"options\": %s\n}", "name", name, indentMore(string(example)))
-		for line := range strings.SplitSeq(text, "\n") {
-			b.WriteString("  " + line + "\n")
-		}
-	}
-	return b.String(), nil
+	return h.Text(), nil
 }
-
-func indentMore(s string) string { return strings.ReplaceAll(s, "\n", "\n  ") }
 
 // schema is the part of a JSON schema that a description shows.
 type schema struct {
-	Type                 any             `json:"type"`
-	Description          string          `json:"description"`
-	Default              any             `json:"default"`
-	Enum                 []any           `json:"enum"`
-	Required             []string        `json:"required"`
-	Items                *schema         `json:"items"`
-	Properties           properties      `json:"properties"`
-	AdditionalProperties json.RawMessage `json:"additionalProperties"`
-	OneOf                []schema        `json:"oneOf"`
+	Type                 any               `json:"type"`
+	Description          string            `json:"description"`
+	Default              json.RawMessage   `json:"default"`
+	Enum                 []json.RawMessage `json:"enum"`
+	Const                json.RawMessage   `json:"const"`
+	Required             []string          `json:"required"`
+	Items                *schema           `json:"items"`
+	Properties           properties        `json:"properties"`
+	PropertyNames        *schema           `json:"propertyNames"`
+	AdditionalProperties json.RawMessage   `json:"additionalProperties"`
+	OneOf                []schema          `json:"oneOf"`
+	AnyOf                []schema          `json:"anyOf"`
+	limits
+}
+
+// limits are the parts of a schema that bound a value. What they are is checked
+// where a schema is read; here they are only shown.
+type limits struct {
+	Pattern          string          `json:"pattern"`
+	Format           string          `json:"format"`
+	Minimum          json.RawMessage `json:"minimum"`
+	Maximum          json.RawMessage `json:"maximum"`
+	ExclusiveMinimum json.RawMessage `json:"exclusiveMinimum"`
+	ExclusiveMaximum json.RawMessage `json:"exclusiveMaximum"`
+	MultipleOf       json.RawMessage `json:"multipleOf"`
+	MinLength        json.RawMessage `json:"minLength"`
+	MaxLength        json.RawMessage `json:"maxLength"`
+	MinItems         json.RawMessage `json:"minItems"`
+	MaxItems         json.RawMessage `json:"maxItems"`
+	UniqueItems      bool            `json:"uniqueItems"`
+	MinProperties    json.RawMessage `json:"minProperties"`
+	MaxProperties    json.RawMessage `json:"maxProperties"`
 }
 
 // UnmarshalJSON reads a schema. What is none that can be shown, such as true
@@ -145,54 +143,23 @@ func (s *schema) typeName() string {
 		}
 		return strings.Join(names, " or ")
 	}
-	return "any value"
+	var names []string
+	for _, one := range s.alternatives() {
+		if t := one.typeName(); t != anyValue && !slices.Contains(names, t) {
+			names = append(names, t)
+		}
+	}
+	if len(names) > 0 {
+		return strings.Join(names, " or ")
+	}
+	return anyValue
 }
 
-// describeProperties writes the options of an object and of those inside it.
-func describeProperties(b *strings.Builder, prefix string, s *schema) {
-	choices := map[string][]string{}
-	for _, one := range s.OneOf {
-		for _, name := range one.Required {
-			for _, other := range s.OneOf {
-				if !slices.Contains(other.Required, name) {
-					choices[name] = append(choices[name], other.Required...)
-				}
-			}
-		}
-	}
-	for _, p := range s.Properties {
-		notes := []string{p.schema.typeName()}
-		switch {
-		case slices.Contains(s.Required, p.name):
-			notes = append(notes, "required")
-		case len(choices[p.name]) > 0:
-			notes = append(notes, "this or "+strings.Join(choices[p.name], " or "))
-		}
-		if len(p.schema.Enum) > 0 {
-			var values []string
-			for _, v := range p.schema.Enum {
-				values = append(values, fmt.Sprint(v))
-			}
-			notes = append(notes, "one of "+strings.Join(values, " "))
-		}
-		if p.schema.Default != nil {
-			notes = append(notes, fmt.Sprintf("default %v", p.schema.Default))
-		}
-		name := prefix + p.name
-		wrap(b, "  ", name+" ("+strings.Join(notes, ", ")+")")
-		for paragraph := range strings.SplitSeq(p.schema.Description, "\n\n") {
-			wrap(b, "      ", paragraph)
-		}
-		switch inner := &p.schema; {
-		case inner.Properties != nil:
-			describeProperties(b, name+".", inner)
-		case inner.Items != nil && inner.Items.Properties != nil:
-			describeProperties(b, name+"[].", inner.Items)
-		case inner.values() != nil && inner.values().Properties != nil:
-			describeProperties(b, name+".NAME.", inner.values())
-		}
-	}
-}
+// anyValue is the name of the type that takes everything.
+const anyValue = "any value"
+
+// alternatives are the schemas of which a value has to fit one.
+func (s *schema) alternatives() []schema { return slices.Concat(s.OneOf, s.AnyOf) }
 
 // wrap writes a text in indented lines of at most 80 columns.
 func wrap(b *strings.Builder, indent, text string) {

@@ -262,18 +262,17 @@ func (c *Catalog) User(kind module.Kind, name string) *UserModule {
 	return c.entries[key{kind, name}].user
 }
 
-// describe writes what is particular to a module of the user.
-func (m *UserModule) describe(b *strings.Builder) {
+// paragraphs say what is particular to a module of the user.
+func (m *UserModule) paragraphs() []string {
+	var out []string
 	for paragraph := range strings.SplitSeq(m.Description, "\n\n") {
 		if strings.TrimSpace(paragraph) != "" {
-			b.WriteString("\n")
-			wrap(b, "  ", paragraph)
+			out = append(out, paragraph)
 		}
 	}
 	root := "the build root"
 	if m.Sandbox == module.Inside {
 		root = "the tree"
 	}
-	b.WriteString("\n")
-	wrap(b, "  ", "A module of your own: "+m.Program+", run in "+root+".")
+	return append(out, "A module of your own: "+m.Program+", run in "+root+".")
 }

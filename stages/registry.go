@@ -3,6 +3,8 @@ package stages
 import "github.com/osbuildkit/osbuildkit/module"
 
 //go:generate go run ../internal/schemagen
+// What follows is made from the schemas, so it comes after them.
+//go:generate go run ../internal/modulegen
 
 // Modules returns the stages of the package, sorted by name.
 func Modules() []module.Module {
