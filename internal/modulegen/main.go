@@ -11,14 +11,20 @@ import (
 const dir = "docs/modules"
 
 // files are the generated files.
-var files = genfiles.Set{Files: generate, Patterns: []string{dir + "/*.md"}}
+var files = genfiles.Set{Files: generate, Patterns: []string{dir + "/*.md", path.Join(path.Dir(schemaFile), "*.json")}}
 
 func main() { genfiles.Main("modulegen", files) }
 
 // generate returns the files.
 func generate(string) (map[string][]byte, error) {
 	out := map[string][]byte{}
-	pages, err := catalog.Builtin().Pages()
+	c := catalog.Builtin()
+	schema, err := manifestSchema(c)
+	if err != nil {
+		return nil, err
+	}
+	out[schemaFile] = schema
+	pages, err := c.Pages()
 	if err != nil {
 		return nil, err
 	}
