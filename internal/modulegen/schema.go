@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -60,8 +61,8 @@ func manifestSchema(c *catalog.Catalog) ([]byte, error) {
 		// The formats have different keys. An editor knows these two even where
 		// nothing says yet which format it is.
 		"properties": object{
-			"pipeline": object{"description": "The pipeline, in format v1."},
-			"sources":  object{"description": "What the pipeline gets from elsewhere, in format v1."},
+			"pipeline": object{"type": "object", "description": "The pipeline, in format v1."},
+			"sources":  object{"type": "object", "description": "What the pipeline gets from elsewhere, in format v1."},
 		},
 		"if":    object{"required": []string{"args"}},
 		"then":  oneFormat(true),
@@ -98,20 +99,27 @@ func text(description string) object {
 func (b *builder) pipelines(marked bool) {
 	define := func(def string, schema object) { b.defs[name(def, marked)] = schema }
 	// A schema beside a reference does not count in all editors, so what a
-	// key is for is said in a schema around the reference.
-	described := func(description string, schemas ...any) object {
-		return object{"description": description, "anyOf": schemas}
+	// key is for is said in a schema around the reference. The types are what
+	// an editor writes behind the key.
+	described := func(description, def string, null bool) object {
+		s := object{"description": description, "type": "object", "allOf": []any{ref(def, marked)}}
+		if null {
+			s["type"] = []string{"object", "null"}
+			s["anyOf"] = []any{ref(def, marked), object{"type": "null"}}
+			delete(s, "allOf")
+		}
+		return s
 	}
 	stages := object{"type": "array", "description": "What is done to the tree, in this order.", "items": ref("stage", marked)}
-	assembler := described("What makes files of the finished tree.", ref("assembler", marked), object{"type": "null"})
+	assembler := described("What makes files of the finished tree.", "assembler", true)
 	build := func(format string) object {
 		return described("The build root: the file system whose programs stages and assembler run. Without it, that is the toolbox.",
-			ref("build-"+format, marked), object{"type": "null"})
+			"build-"+format, true)
 	}
 	base := object{"type": []string{"string", "null"}, "pattern": "^[0-9a-f]{64}$",
 		"description": "The id of a finished tree in the store that the stages go on from."}
 	label := text("A name for people. It has no effect.")
-	runner := text("The runner of osbuild, such as org.osbuild.linux. It has no effect.")
+	runner := text("The runner of osbuild, such as org.osbuild.linux.")
 	head := func(more object) object {
 		more["$schema"] = text("The address of this schema, for editors.")
 		more["syntax"] = text("The image with which BuildKit reads the file, such as osbuildkit/frontend:1.")
@@ -125,29 +133,27 @@ func (b *builder) pipelines(marked bool) {
 	define("manifest-2019", closed(head(object{
 		"name": label, "base": base, "build": build("2019"), "stages": stages, "assembler": assembler})))
 	define("manifest-v1", closed(head(object{
-		"pipeline": described("The pipeline.", ref("pipeline-v1", marked)),
+		"pipeline": described("The pipeline.", "pipeline-v1", false),
 		"sources":  object{"$ref": "#/$defs/sources"}})))
 	define("pipeline-v1", closed(object{"build": build("v1"), "stages": stages, "assembler": assembler}))
 	none := object{"type": "null", "doNotSuggest": true, "description": "A build root is a tree and has no assembler."}
 	define("tree-2019", closed(object{"name": label, "base": base, "build": build("2019"), "stages": stages, "assembler": none}))
 	define("tree-v1", closed(object{"build": build("v1"), "stages": stages, "assembler": none}))
-	tree := func(format string) object {
-		return described("The pipeline of the build root.", ref("tree-"+format, marked))
-	}
+	const treeOfBuild = "The pipeline of the build root."
 	wrapped := func(pipeline object, required ...string) object {
 		s := closed(object{"runner": runner, "pipeline": pipeline})
 		s["required"] = required
 		return s
 	}
-	old := tree("2019")
-	old["anyOf"] = append(old["anyOf"].([]any), object{"type": "null"})
 	define("build-2019", object{
-		"if":   object{"anyOf": []any{object{"required": []string{"pipeline"}}, object{"required": []string{"runner"}}}},
-		"then": wrapped(old, "runner"),
-		"else": ref("tree-2019", marked),
 		"type": "object",
+		// As at the top, both forms are offered.
+		"properties": object{"runner": runner, "pipeline": object{"type": []string{"object", "null"}, "description": treeOfBuild}},
+		"if":         object{"anyOf": []any{object{"required": []string{"pipeline"}}, object{"required": []string{"runner"}}}},
+		"then":       wrapped(described(treeOfBuild, "tree-2019", true), "runner"),
+		"else":       ref("tree-2019", marked),
 	})
-	define("build-v1", wrapped(tree("v1"), "pipeline", "runner"))
+	define("build-v1", wrapped(described(treeOfBuild, "tree-v1", false), "pipeline", "runner"))
 }
 
 // module defines the stages or the assemblers: a schema for one that chooses
@@ -232,6 +238,8 @@ func (b *builder) options(h *catalog.Help) (options object, empty bool, err erro
 
 // withMarkers returns the schema of options in which each value may be a
 // marker. All options together may not, so the outermost schema stays.
+//
+// A condition ("if", "not") stays as well: a marker is not what it asks for.
 func withMarkers(v any) any {
 	s, ok := v.(object)
 	if !ok {
@@ -240,7 +248,7 @@ func withMarkers(v any) any {
 	out := object{}
 	for key, value := range s {
 		switch key {
-		case "properties":
+		case "properties", "patternProperties":
 			inner := object{}
 			for k, p := range value.(object) {
 				inner[k] = orMarker(p)
@@ -248,10 +256,17 @@ func withMarkers(v any) any {
 			value = inner
 		case "items", "additionalProperties":
 			value = orMarker(value)
+		case "then", "else":
+			value = withMarkers(value)
 		case "oneOf", "anyOf", "allOf":
 			var list []any
 			for _, one := range value.([]any) {
 				list = append(list, withMarkers(one))
+			}
+			// What a marker stands for decides between forms that differ in
+			// values, so with it more than one may fit.
+			if key == "oneOf" && slices.ContainsFunc(value.([]any), aboutValues) {
+				key = "anyOf"
 			}
 			value = list
 		}
@@ -260,8 +275,18 @@ func withMarkers(v any) any {
 	return out
 }
 
+// aboutValues says whether a schema says more than which keys there are.
+func aboutValues(v any) bool {
+	s, ok := v.(object)
+	for key := range s {
+		ok = ok && slices.Contains([]string{"required", "title", "description"}, key)
+	}
+	return !ok
+}
+
 // orMarker returns a schema that takes a marker as well. What people read about
-// a value stays on the outside, where editors look for it.
+// a value stays on the outside, where editors look for it, and so do the types:
+// the first is what they write behind a new key.
 func orMarker(v any) any {
 	s, ok := v.(object)
 	if !ok {
@@ -274,6 +299,19 @@ func orMarker(v any) any {
 			out[key] = value
 			delete(s, key)
 		}
+	}
+	var types []any
+	switch t := s["type"].(type) {
+	case string:
+		types = []any{t}
+	case []any:
+		types = slices.Clone(t)
+	}
+	if len(types) > 0 {
+		if !slices.Contains(types, any("object")) {
+			types = append(types, "object")
+		}
+		out["type"] = types
 	}
 	out["anyOf"] = []any{s, object{"$ref": "#/$defs/marker"}}
 	return out

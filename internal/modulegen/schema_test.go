@@ -355,3 +355,63 @@ func TestEveryModuleIsInTheSchema(t *testing.T) {
 		}
 	}
 }
+
+// Forms of schemas that modules may come to have.
+func TestWithMarkers(t *testing.T) {
+	t.Parallel()
+	const options = `{"type": "object", "additionalProperties": false, "properties": {
+		"a": {"type": "integer", "minimum": 2, "default": 3},
+		"l": {"type": "array", "items": {"type": "string"}},
+		"p": {"type": "object", "patternProperties": {"^x": {"type": "string"}}, "additionalProperties": false},
+		"u": {"oneOf": [
+			{"type": "object", "required": ["t"], "properties": {"t": {"const": "a"}}},
+			{"type": "object", "required": ["t"], "properties": {"t": {"const": "b"}}}]},
+		"x": {"type": "string"}, "y": {"type": "string"}},
+		"oneOf": [{"required": ["x"]}, {"required": ["y"]}],
+		"if": {"properties": {"x": {"const": "big"}}}, "then": {"properties": {"a": {"type": "integer", "minimum": 9}}}}`
+	var plain object
+	if err := json.Unmarshal([]byte(options), &plain); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(object{"allOf": []any{withMarkers(plain)}, "$defs": object{"marker": marker()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("s.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("s.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for options, ok := range map[string]bool{
+		`{"x": "1", "a": 2}`:                             true,
+		`{"x": "1", "a": 1}`:                             false,
+		`{"x": "1", "a": {"$arg": "n"}}`:                 true,
+		`{"x": "1", "a": {"$arg": "n", "b": 1}}`:         false,
+		`{"x": "1", "a": {}}`:                            false,
+		`{"x": {"$arg": "n"}}`:                           true,
+		`{"x": {"$arg": "n"}, "y": {"$arg": "n"}}`:       false,
+		`{"$arg": "n"}`:                                  false,
+		`{"x": "1", "l": {"$literal": ["a"]}}`:           true,
+		`{"x": "1", "l": ["a", {"$format": "${n}"}]}`:    true,
+		`{"x": "1", "l": ["a", 1]}`:                      false,
+		`{"x": "1", "p": {"x1": {"$arg": "n"}}}`:         true,
+		`{"x": "1", "p": {"x1": 1}}`:                     false,
+		`{"x": "1", "u": {"t": "a"}}`:                    true,
+		`{"x": "1", "u": {"t": "c"}}`:                    false,
+		`{"x": "1", "u": {"t": {"$arg": "n"}}}`:          true,
+		`{"x": "big", "a": 3}`:                           false,
+		`{"x": "big", "a": {"$arg": "n"}}`:               true,
+		`{"x": "big", "a": {"$arg": "n"}, "more": true}`: false,
+	} {
+		if err := validate(t, s, options); (err == nil) != ok {
+			t.Errorf("%v, want valid: %t\n%s", err, ok, options)
+		}
+	}
+}
