@@ -8,6 +8,16 @@ import (
 func Modules() []module.Module {
 	return []module.Module{
 		{
+			Name:    "org.osbuild.error",
+			Kind:    module.Assembler,
+			Sandbox: module.Edit,
+			Group:   module.GroupAssemblers,
+			Summary: "Fails with an exit code, to test what happens then",
+			Options: func() any { return new(ErrorOptions) },
+			Check:   checkError,
+			Run:     runError,
+		},
+		{
 			Name:    "org.osbuild.noop",
 			Kind:    module.Assembler,
 			Sandbox: module.Edit,
@@ -26,6 +36,17 @@ func Modules() []module.Module {
 			Options: func() any { return new(QemuOptions) },
 			Check:   checkQemu,
 			Run:     runQemu,
+		},
+		{
+			Name:    "org.osbuild.tar",
+			Kind:    module.Assembler,
+			Sandbox: module.Edit,
+			Group:   module.GroupAssemblers,
+			Ledger:  module.LedgerRead,
+			Summary: "Makes a tar archive of the tree",
+			Options: func() any { return new(TarOptions) },
+			Check:   checkTar,
+			Run:     runTar,
 		},
 	}
 }

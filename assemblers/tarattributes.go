@@ -1,0 +1,108 @@
+package assemblers
+
+import (
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Tags of the entries of an access control list, from linux/posix_acl.h.
+const (
+	aclUserObj  = 0x01
+	aclUser     = 0x02
+	aclGroupObj = 0x04
+	aclGroup    = 0x08
+	aclMask     = 0x10
+	aclOther    = 0x20
+)
+
+var errACL = errors.New("not a valid access control list")
+
+// tarACL reads a list in the form of the system calls and returns it in that
+// form and as text. What an access list says of owner, group class and others
+// follows the file's mode; one that says no more than the mode, and a default
+// list of what is no directory, come back empty.
+func tarACL(value []byte, mode uint32, access bool) ([]byte, string, error) {
+	const version, entrySize = 2, 8
+	le := binary.LittleEndian
+	if len(value) < 4 || (len(value)-4)%entrySize != 0 || le.Uint32(value) != version {
+		return nil, "", errACL
+	}
+	kind := mode & unix.S_IFMT
+	if kind == unix.S_IFLNK || access && len(value) == 4+3*entrySize || !access && kind != unix.S_IFDIR {
+		return nil, "", nil
+	}
+	hasMask := false
+	for e := value[4:]; len(e) > 0; e = e[entrySize:] {
+		hasMask = hasMask || le.Uint16(e) == aclMask
+	}
+	out := le.AppendUint32(nil, version)
+	var text []string
+	for e := value[4:]; len(e) > 0; e = e[entrySize:] {
+		tag, perm, id := le.Uint16(e), le.Uint16(e[2:]), le.Uint32(e[4:])
+		if perm > 7 {
+			return nil, "", errACL
+		}
+		if access {
+			switch {
+			case tag == aclUserObj:
+				perm = uint16(mode >> 6 & 7)
+			case tag == aclMask, tag == aclGroupObj && !hasMask:
+				perm = uint16(mode >> 3 & 7)
+			case tag == aclOther:
+				perm = uint16(mode & 7)
+			}
+		}
+		who, ok := aclWho(tag, id)
+		if !ok {
+			return nil, "", errACL
+		}
+		text = append(text, who+aclPerm(perm))
+		out = le.AppendUint32(le.AppendUint16(le.AppendUint16(out, tag), perm), id)
+	}
+	return out, strings.Join(text, ","), nil
+}
+
+func aclWho(tag uint16, id uint32) (string, bool) {
+	switch tag {
+	case aclUserObj:
+		return "user::", true
+	case aclUser:
+		return "user:" + strconv.FormatUint(uint64(id), 10) + ":", true
+	case aclGroupObj:
+		return "group::", true
+	case aclGroup:
+		return "group:" + strconv.FormatUint(uint64(id), 10) + ":", true
+	case aclMask:
+		return "mask::", true
+	case aclOther:
+		return "other::", true
+	}
+	return "", false
+}
+
+func aclPerm(perm uint16) string {
+	b := []byte("rwx")
+	for i := range b {
+		if perm&(4>>i) == 0 {
+			b[i] = '-'
+		}
+	}
+	return string(b)
+}
+
+// plainCapability turns capabilities that hold only for one user namespace,
+// that of the builder, into those that hold wherever the file is unpacked.
+func plainCapability(value []byte) []byte {
+	const revisionMask, revision2, revision3 = 0xff000000, 0x02000000, 0x03000000
+	le := binary.LittleEndian
+	if len(value) != 24 || le.Uint32(value)&revisionMask != revision3 {
+		return value
+	}
+	out := append([]byte(nil), value[:20]...)
+	le.PutUint32(out, le.Uint32(value)&^uint32(revisionMask)|revision2)
+	return out
+}

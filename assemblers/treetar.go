@@ -1,0 +1,233 @@
+package assemblers
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/osbuildkit/osbuildkit/disk/ext4"
+	"github.com/osbuildkit/osbuildkit/ledger"
+	"github.com/osbuildkit/osbuildkit/module"
+)
+
+// attributeForms says what of a tree an archive holds, and how.
+type attributeForms struct {
+	// label and lists give labels and access control lists the records that
+	// tar --selinux and tar --acls read.
+	label, lists bool
+	// xattrs says for each attribute whether it gets the record that
+	// tar --xattrs and container engines read. Labels and lists get it only
+	// together with their own.
+	xattrs func(name string) bool
+	// rootNode makes the root of the tree the first entry, and the names
+	// begin with "./".
+	rootNode bool
+	// layer refuses names that mean something else in a layer.
+	layer bool
+}
+
+// treeTar writes a tree as an archive in the format of POSIX.
+type treeTar struct {
+	in    *module.Input
+	tw    *tar.Writer
+	attrs map[string][]ext4.Attribute
+	forms attributeForms
+
+	// names holds the first name of each file with several.
+	names map[inode]string
+	// linked holds the attributes of such files.
+	linked map[inode][]ext4.Attribute
+	buf    []byte
+
+	files, bytes, used int64
+}
+
+func newTreeTar(in *module.Input, w io.Writer, attrs map[string][]ext4.Attribute, forms attributeForms) *treeTar {
+	return &treeTar{
+		in: in, tw: tar.NewWriter(w), attrs: attrs, forms: forms,
+		names: map[inode]string{}, linked: map[inode][]ext4.Attribute{}, buf: make([]byte, 256<<10),
+	}
+}
+
+// write writes the archive, with its end.
+func (t *treeTar) write(ctx context.Context) error {
+	if t.in.Epoch == 0 {
+		t.in.Logf("warning: no epoch is given, so that times in the archive are the builder's")
+	}
+	if len(t.attrs) > 0 {
+		if err := walkTree(ctx, t.in.Tree, t.collect); err != nil {
+			return err
+		}
+		if n := int64(len(t.attrs)) - t.used; n > 0 {
+			t.in.Logf("warning: there are extended attributes for %d files that do not exist", n)
+		}
+	}
+	if err := walkTree(ctx, t.in.Tree, t.add); err != nil {
+		return err
+	}
+	return t.tw.Close()
+}
+
+// collect brings together the attributes of files with several names: one name
+// may have been given attributes and another not. Of different values of one
+// attribute that of the last name holds, as in the image of a file system.
+func (t *treeTar) collect(e *entry) error {
+	attrs, ok := t.attrs[e.ledgerPath()]
+	if !ok {
+		return nil
+	}
+	t.used++
+	if !e.shared() {
+		return nil
+	}
+	all := t.linked[e.inode()]
+	for _, a := range attrs {
+		i := slices.IndexFunc(all, func(b ext4.Attribute) bool { return b.Name == a.Name })
+		if i < 0 {
+			all = append(all, a)
+			continue
+		}
+		if string(all[i].Value) != string(a.Value) {
+			t.in.Logf("warning: %q and another name of it have different attributes %s: that of the former holds", e.ledgerPath(), a.Name)
+		}
+		all[i] = a
+	}
+	t.linked[e.inode()] = all
+	return nil
+}
+
+// add writes one file.
+func (t *treeTar) add(e *entry) error {
+	if e.path == "." && !t.forms.rootNode {
+		return nil
+	}
+	if t.forms.layer && strings.HasPrefix(e.name, ".wh.") && e.path != "." {
+		return fmt.Errorf("%q cannot be put into a layer, where a name that begins with .wh. says that a file is removed", e.path)
+	}
+	h := &tar.Header{
+		Format:  tar.FormatPAX,
+		Name:    t.name(e),
+		Mode:    int64(e.stat.Mode & 0o7777),
+		Uid:     int(e.stat.Uid),
+		Gid:     int(e.stat.Gid),
+		ModTime: t.time(e),
+	}
+	switch e.kind() {
+	case unix.S_IFSOCK:
+		t.in.Logf("warning: %q is a socket, which an archive cannot hold: left out", e.path)
+		return nil
+	case unix.S_IFREG:
+		h.Typeflag, h.Size = tar.TypeReg, e.stat.Size
+	case unix.S_IFDIR:
+		h.Typeflag = tar.TypeDir
+	case unix.S_IFIFO:
+		h.Typeflag = tar.TypeFifo
+	case unix.S_IFLNK:
+		h.Typeflag = tar.TypeSymlink
+		var err error
+		if h.Linkname, err = e.readlink(); err != nil {
+			return err
+		}
+	case unix.S_IFCHR, unix.S_IFBLK:
+		h.Typeflag = tar.TypeChar
+		if e.kind() == unix.S_IFBLK {
+			h.Typeflag = tar.TypeBlock
+		}
+		h.Devmajor, h.Devminor = int64(unix.Major(e.stat.Rdev)), int64(unix.Minor(e.stat.Rdev))
+	default:
+		return fmt.Errorf("%q is of a kind that is not known: mode %#o", e.path, e.stat.Mode)
+	}
+	if e.shared() {
+		if first, ok := t.names[e.inode()]; ok {
+			h.Typeflag, h.Linkname, h.Size, h.Devmajor, h.Devminor = tar.TypeLink, first, 0, 0, 0
+		} else {
+			t.names[e.inode()] = h.Name
+		}
+	}
+	if h.Typeflag != tar.TypeLink {
+		var err error
+		if h.PAXRecords, err = t.records(e); err != nil {
+			return err
+		}
+	}
+	if err := t.tw.WriteHeader(h); err != nil {
+		return fmt.Errorf("%q: %w", e.path, err)
+	}
+	t.files++
+	if h.Typeflag != tar.TypeReg {
+		return nil
+	}
+	t.bytes += h.Size
+	return e.copyTo(t.tw, t.buf)
+}
+
+func (t *treeTar) name(e *entry) string {
+	name := e.path
+	if t.forms.rootNode {
+		name = "./" + strings.TrimPrefix(path.Join("/", name), "/")
+	}
+	if e.kind() == unix.S_IFDIR && !strings.HasSuffix(name, "/") {
+		name += "/"
+	}
+	return name
+}
+
+// time returns the time of a file: whole seconds, not later than the epoch. A
+// directory's is the epoch, as a layer does not keep another one reliably.
+func (t *treeTar) time(e *entry) time.Time {
+	sec := int64(e.stat.Mtim.Sec)
+	if t.in.Epoch != 0 && (sec > t.in.Epoch || e.kind() == unix.S_IFDIR) {
+		sec = t.in.Epoch
+	}
+	return time.Unix(sec, 0)
+}
+
+// records returns the attributes of a file as records of the PAX format.
+func (t *treeTar) records(e *entry) (map[string]string, error) {
+	attrs := t.attrs[e.ledgerPath()]
+	if e.shared() {
+		attrs = t.linked[e.inode()]
+	}
+	records := map[string]string{}
+	for _, a := range attrs {
+		value, short, text := a.Value, "", ""
+		switch a.Name {
+		case ledger.Label:
+			if !t.forms.label {
+				continue
+			}
+			short, text = "RHT.security.selinux", strings.TrimRight(string(value), "\x00")
+		case ledger.AccessACL, ledger.DefaultACL:
+			if !t.forms.lists {
+				continue
+			}
+			var err error
+			if value, text, err = tarACL(value, e.stat.Mode, a.Name == ledger.AccessACL); err != nil {
+				return nil, fmt.Errorf("attribute %s of %q: %w", a.Name, e.path, err)
+			}
+			if len(value) == 0 {
+				continue
+			}
+			short = "SCHILY.acl." + strings.TrimPrefix(a.Name, "system.posix_acl_")
+		case ledger.Capability:
+			value = plainCapability(value)
+		}
+		if short != "" {
+			records[short] = text
+		}
+		if t.forms.xattrs(a.Name) {
+			records["SCHILY.xattr."+escapeKeyword.Replace(a.Name)] = string(value)
+		}
+	}
+	return records, nil
+}
+
+// escapeKeyword writes the name of an attribute as tar does, as a "=" ends it.
+var escapeKeyword = strings.NewReplacer("%", "%25", "=", "%3D")
