@@ -27,6 +27,17 @@ func Modules() []module.Module {
 			Run:     runNoop,
 		},
 		{
+			Name:    "org.osbuild.oci-archive",
+			Kind:    module.Assembler,
+			Sandbox: module.Edit,
+			Group:   module.GroupAssemblers,
+			Ledger:  module.LedgerRead,
+			Summary: "Makes a container image of the tree, as an archive of an OCI layout",
+			Options: func() any { return new(OCIArchiveOptions) },
+			Check:   checkOCIArchive,
+			Run:     runOCIArchive,
+		},
+		{
 			Name:    "org.osbuild.qemu",
 			Kind:    module.Assembler,
 			Sandbox: module.Tools,
