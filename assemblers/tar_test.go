@@ -178,7 +178,7 @@ func wholeTree(t *testing.T) string {
 }
 
 func wholeLedger(t *testing.T) string {
-	list := string(accessList([3]int{aclUserObj, 7, nobody}, [3]int{aclUser, 4, 1000}, [3]int{aclGroupObj, 5, nobody}, [3]int{aclMask, 7, nobody}, [3]int{aclOther, 7, nobody}))
+	list := string(accessList([3]int{ledger.ACLUserObj, 7, nobody}, [3]int{ledger.ACLUser, 4, 1000}, [3]int{ledger.ACLGroupObj, 5, nobody}, [3]int{ledger.ACLMask, 7, nobody}, [3]int{ledger.ACLOther, 7, nobody}))
 	return book(t,
 		noted{"/", ledger.Label, "u:r:root_t:s0\x00"},
 		noted{"/a", "user.k=v%", "1\x00\n2"},
@@ -187,7 +187,7 @@ func wholeLedger(t *testing.T) string {
 		noted{"/etc/shadow", ledger.AccessACL, list},
 		noted{"/etc/shadow", "trusted.t", ""},
 		noted{"/gone", "user.x", "1"},
-		noted{"/tmp", ledger.AccessACL, string(accessList([3]int{aclUserObj, 7, nobody}, [3]int{aclGroupObj, 5, nobody}, [3]int{aclOther, 5, nobody}))},
+		noted{"/tmp", ledger.AccessACL, string(accessList([3]int{ledger.ACLUserObj, 7, nobody}, [3]int{ledger.ACLGroupObj, 5, nobody}, [3]int{ledger.ACLOther, 5, nobody}))},
 		noted{"/usr/lib/b", "user.b", "only this name"},
 		noted{"/usr/lib/z", ledger.Label, "u:r:lib_t:s0"},
 	)

@@ -7,16 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-)
 
-// Tags of the entries of an access control list, from linux/posix_acl.h.
-const (
-	aclUserObj  = 0x01
-	aclUser     = 0x02
-	aclGroupObj = 0x04
-	aclGroup    = 0x08
-	aclMask     = 0x10
-	aclOther    = 0x20
+	"github.com/osbuildkit/osbuildkit/ledger"
 )
 
 var errACL = errors.New("not a valid access control list")
@@ -37,7 +29,7 @@ func tarACL(value []byte, mode uint32, access bool) ([]byte, string, error) {
 	}
 	hasMask := false
 	for e := value[4:]; len(e) > 0; e = e[entrySize:] {
-		hasMask = hasMask || le.Uint16(e) == aclMask
+		hasMask = hasMask || le.Uint16(e) == ledger.ACLMask
 	}
 	out := le.AppendUint32(nil, version)
 	var text []string
@@ -48,11 +40,11 @@ func tarACL(value []byte, mode uint32, access bool) ([]byte, string, error) {
 		}
 		if access {
 			switch {
-			case tag == aclUserObj:
+			case tag == ledger.ACLUserObj:
 				perm = uint16(mode >> 6 & 7)
-			case tag == aclMask, tag == aclGroupObj && !hasMask:
+			case tag == ledger.ACLMask, tag == ledger.ACLGroupObj && !hasMask:
 				perm = uint16(mode >> 3 & 7)
-			case tag == aclOther:
+			case tag == ledger.ACLOther:
 				perm = uint16(mode & 7)
 			}
 		}
@@ -68,17 +60,17 @@ func tarACL(value []byte, mode uint32, access bool) ([]byte, string, error) {
 
 func aclWho(tag uint16, id uint32) (string, bool) {
 	switch tag {
-	case aclUserObj:
+	case ledger.ACLUserObj:
 		return "user::", true
-	case aclUser:
+	case ledger.ACLUser:
 		return "user:" + strconv.FormatUint(uint64(id), 10) + ":", true
-	case aclGroupObj:
+	case ledger.ACLGroupObj:
 		return "group::", true
-	case aclGroup:
+	case ledger.ACLGroup:
 		return "group:" + strconv.FormatUint(uint64(id), 10) + ":", true
-	case aclMask:
+	case ledger.ACLMask:
 		return "mask::", true
-	case aclOther:
+	case ledger.ACLOther:
 		return "other::", true
 	}
 	return "", false

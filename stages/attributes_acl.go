@@ -10,15 +10,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/ledger"
 )
 
-// Tags of the entries of an access control list, from linux/posix_acl.h.
 const (
-	aclUserObj  = 0x01
-	aclUser     = 0x02
-	aclGroupObj = 0x04
-	aclGroup    = 0x08
-	aclMask     = 0x10
-	aclOther    = 0x20
-
 	aclNoID    = 0xffffffff
 	aclVersion = 2
 )
@@ -34,10 +26,10 @@ type aclEntry struct {
 
 // aclKinds are the first fields of an entry: the tag without a name and with.
 var aclKinds = map[string][2]uint16{
-	"u": {aclUserObj, aclUser}, "user": {aclUserObj, aclUser},
-	"g": {aclGroupObj, aclGroup}, "group": {aclGroupObj, aclGroup},
-	"m": {aclMask, 0}, "mask": {aclMask, 0},
-	"o": {aclOther, 0}, "other": {aclOther, 0},
+	"u": {ledger.ACLUserObj, ledger.ACLUser}, "user": {ledger.ACLUserObj, ledger.ACLUser},
+	"g": {ledger.ACLGroupObj, ledger.ACLGroup}, "group": {ledger.ACLGroupObj, ledger.ACLGroup},
+	"m": {ledger.ACLMask, 0}, "mask": {ledger.ACLMask, 0},
+	"o": {ledger.ACLOther, 0}, "other": {ledger.ACLOther, 0},
 }
 
 // parseACL reads entries that are separated by commas or white space.
@@ -105,9 +97,9 @@ func (ids *idTables) acl(text string) ([]aclEntry, error) {
 		e := &entries[i]
 		id := 0
 		switch e.tag {
-		case aclUser:
+		case ledger.ACLUser:
 			id, err = ids.user(e.name)
-		case aclGroup:
+		case ledger.ACLGroup:
 			id, err = ids.group(e.name)
 		default:
 			continue
@@ -148,18 +140,18 @@ func completeACL(entries []aclEntry, mode uint32) []aclEntry {
 	for _, base := range []struct {
 		tag  uint16
 		perm uint32
-	}{{aclUserObj, mode >> 6}, {aclGroupObj, mode >> 3}, {aclOther, mode}} {
+	}{{ledger.ACLUserObj, mode >> 6}, {ledger.ACLGroupObj, mode >> 3}, {ledger.ACLOther, mode}} {
 		if !has[base.tag] {
 			out = append(out, aclEntry{tag: base.tag, perm: uint16(base.perm & 7), id: aclNoID})
 		}
 	}
 	for _, e := range out {
-		if e.tag == aclUser || e.tag == aclGroup || e.tag == aclGroupObj {
+		if e.tag == ledger.ACLUser || e.tag == ledger.ACLGroup || e.tag == ledger.ACLGroupObj {
 			mask |= e.perm
 		}
 	}
-	if (has[aclUser] || has[aclGroup]) && !has[aclMask] {
-		out = append(out, aclEntry{tag: aclMask, perm: mask, id: aclNoID})
+	if (has[ledger.ACLUser] || has[ledger.ACLGroup]) && !has[ledger.ACLMask] {
+		out = append(out, aclEntry{tag: ledger.ACLMask, perm: mask, id: aclNoID})
 	}
 	sortACL(out)
 	return out
@@ -169,7 +161,7 @@ func completeACL(entries []aclEntry, mode uint32) []aclEntry {
 // that it has in the ledger, if any.
 func groupPerm(mode uint32, old []byte) uint32 {
 	for i := 4; i+8 <= len(old); i += 8 {
-		if binary.LittleEndian.Uint16(old[i:]) == aclGroupObj {
+		if binary.LittleEndian.Uint16(old[i:]) == ledger.ACLGroupObj {
 			return uint32(binary.LittleEndian.Uint16(old[i+2:]))
 		}
 	}
@@ -182,11 +174,11 @@ func aclMode(entries []aclEntry, mode uint32) uint32 {
 	set := func(shift uint32, perm uint16) { mode = mode&^(7<<shift) | uint32(perm)<<shift }
 	for _, e := range entries {
 		switch e.tag {
-		case aclUserObj:
+		case ledger.ACLUserObj:
 			set(6, e.perm)
-		case aclGroupObj, aclMask: // in this order
+		case ledger.ACLGroupObj, ledger.ACLMask: // in this order
 			set(3, e.perm)
-		case aclOther:
+		case ledger.ACLOther:
 			set(0, e.perm)
 		}
 	}
