@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/snapshots/storage"
+	"github.com/containerd/errdefs"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +45,44 @@ func cleanLeftovers(ctx context.Context, root string, rt ociRuntime) error {
 		}
 	}
 	return removeTemp(filepath.Join(root, "tmp"))
+}
+
+// removeOrphans removes the directories of dir/snapshots that the snapshotter's
+// database does not know. A process that is killed after a snapshot's directory
+// has got its final name, and before the database is written, leaves such a one:
+// the next snapshot gets the same number and could not be made. The database
+// must not be open yet.
+func removeOrphans(ctx context.Context, dir string) (err error) {
+	database := filepath.Join(dir, "metadata.db")
+	if !exists(database) {
+		return nil
+	}
+	store, err := storage.NewMetaStore(database)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	known := map[string]string{}
+	err = store.WithTransaction(ctx, false, func(ctx context.Context) (err error) {
+		known, err = storage.IDMap(ctx)
+		return err
+	})
+	if err != nil && !errdefs.IsNotFound(err) { // a database without any snapshot
+		return err
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := known[e.Name()]; ok {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "snapshots", e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ownContainer tells whether runc knows the container, and knows it with this

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -212,6 +213,43 @@ func TestKilledProcess(t *testing.T) {
 	assertClean(t, store)
 	if got, err := solveFile(t.Context(), e.Client(), step, "again"); err != nil || got != "again" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A process killed between the rename of a new snapshot's directory and the
+// commit of the database leaves a directory under the number that the next
+// snapshot gets.
+func TestUnfinishedSnapshot(t *testing.T) {
+	step := needEmbedded(t)
+	for _, snapshotter := range []string{"overlayfs", "native"} {
+		t.Run(snapshotter, func(t *testing.T) {
+			o := Options{Builder: EmbeddedName, Store: t.TempDir(), Snapshotter: snapshotter}
+			e := openWith(t, o)
+			if _, err := solveFile(t.Context(), e.Client(), step, "first"); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(o.Store, "buildkit", "runc-"+snapshotter, "snapshots", "snapshots")
+			entries, err := os.ReadDir(dir)
+			if err != nil || len(entries) == 0 {
+				t.Fatalf("%d snapshots, %v", len(entries), err)
+			}
+			for n := range 100 {
+				left := filepath.Join(dir, strconv.Itoa(n+1))
+				if exists(left) {
+					continue
+				}
+				if err := os.MkdirAll(filepath.Join(left, "fs", "left"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e = openWith(t, o)
+			if got, err := solveFile(t.Context(), e.Client(), step, "second"); err != nil || got != "second" {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
 	}
 }
 

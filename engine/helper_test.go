@@ -186,7 +186,12 @@ func (s *sharedEngine) close() error {
 // open opens an embedded engine on a store of its own.
 func open(t *testing.T, store string) *Engine {
 	t.Helper()
-	e, err := Open(t.Context(), Options{Builder: EmbeddedName, Store: store})
+	return openWith(t, Options{Builder: EmbeddedName, Store: store})
+}
+
+func openWith(t *testing.T, o Options) *Engine {
+	t.Helper()
+	e, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,6 +157,9 @@ func (d *daemon) newWorker(o Options) (*base.Worker, error) {
 	// locked for as long as this process lives.
 	create := factory.New
 	factory.New = func(dir string) (snapshots.Snapshotter, error) {
+		if err := removeOrphans(context.Background(), dir); err != nil {
+			return nil, fmt.Errorf("removing unfinished snapshots: %w", err)
+		}
 		s, err := create(dir)
 		if err == nil {
 			d.undo = append(d.undo, s.Close)
