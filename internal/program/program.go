@@ -55,16 +55,26 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
 		return exitUsage
 	}
+	inside := *step != "" && in.Tree == InsideTree
 	if *step != "" {
 		syscall.Umask(0o022)
-		if in.Tree == InsideTree {
-			if err := stub.Restore(in.Tree); err != nil {
-				fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
-				return exitFailed
-			}
+	}
+	// Names are looked up with the builder's own resolv.conf. Where there is no
+	// network, the program finds the tree's files in their place.
+	if inside && !in.Network {
+		if err := stub.Restore(in.Tree); err != nil {
+			fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
+			return exitFailed
 		}
 	}
 	code := run(file, in, stdout, stderr)
+	if code == 0 && inside && in.Network {
+		err = stub.Restore(in.Tree)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
+		return exitFailed
+	}
 	if code != 0 || in.OutputDir == "" {
 		return code
 	}
