@@ -131,6 +131,8 @@ type Input struct {
 	// and writes. It is given to modules that say so in Module.Ledger; empty
 	// means that there is none, as before the first entry.
 	Ledger string `json:"ledger,omitempty"`
+	// ID is osbuild's id of the stage, for the user's own modules.
+	ID string `json:"id,omitempty"`
 	// Network says that the step has access to the network.
 	Network bool `json:"network,omitempty"`
 	// Epoch is the build's time in seconds since 1970; files that a module
