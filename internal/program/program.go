@@ -149,11 +149,16 @@ func (p *program) start(text []byte) int {
 		// What the program has left behind may hold its output open.
 		WaitDelay: 5 * time.Second,
 	}
+	// Asked for before the program runs, or one that comes early would end this
+	// process alone.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintf(stderr, "%s: %s\n", name, explain(file, in, err))
 		return exitNoProgram
 	}
-	stop := passSignals(cmd.Process.Pid)
+	stop := passSignals(signals, cmd.Process.Pid)
 	err := cmd.Wait()
 	stop()
 	if cmd.ProcessState == nil {
@@ -202,9 +207,7 @@ func killed(s syscall.Signal) string {
 
 // passSignals hands the signals that end a step to the program and what it has
 // started.
-func passSignals(pid int) (stop func()) {
-	ch := make(chan os.Signal, 4)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+func passSignals(ch <-chan os.Signal, pid int) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -218,10 +221,7 @@ func passSignals(pid int) (stop func()) {
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(ch)
-		close(done)
-	}
+	return func() { close(done) }
 }
 
 // rootName is what the root of the step is called.

@@ -111,6 +111,9 @@ func (s *server) serve() {
 	for {
 		fds := make([]unix.PollFd, 0, maxClients+3)
 		for _, fd := range append([]int{s.wake[0], s.osbuild, s.loop}, s.clients...) {
+			if fd == s.osbuild && len(s.clients) == maxClients {
+				fd = -1 // nobody is let in until one has left
+			}
 			fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 		}
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
