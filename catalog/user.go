@@ -197,7 +197,7 @@ func userModule(dir Dir, title string, kind module.Kind, e fs.DirEntry, entries 
 	if d.Summary != "" {
 		m.Summary = d.Summary
 	}
-	m.Description, m.Sandbox, m.schema = d.Description, d.Sandbox, d.Schema
+	m.Description, m.Sandbox, m.Network, m.schema = d.Description, d.Sandbox, d.Network, d.Schema
 	return m, nil
 }
 
@@ -274,5 +274,9 @@ func (m *UserModule) paragraphs() []string {
 	if m.Sandbox == module.Inside {
 		root = "the tree"
 	}
-	return append(out, "A module of your own: "+m.Program+", run in "+root+".")
+	network := ""
+	if m.Network {
+		network = ", with access to the network"
+	}
+	return append(out, "A module of your own: "+m.Program+", run in "+root+network+".")
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -31,7 +32,14 @@ func (c lenient) Check(module.Kind, string, json.RawMessage) []module.Problem { 
 
 func load(t testing.TB, text string) (*manifest.Manifest, lint.Modules) {
 	t.Helper()
-	c := lenient{catalog.Builtin()}
+	fetch, err := catalog.ReadUser(fstest.MapFS{
+		"stages/org.example.fetch":      {Data: []byte("#!/bin/sh\n"), Mode: 0o755},
+		"stages/org.example.fetch.json": {Data: []byte(`{"network": true}`), Mode: 0o644},
+	}, "libdir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := lenient{catalog.Builtin().With(fetch)}
 	m, err := manifest.Load("image.json", []byte(text), c)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)

@@ -76,6 +76,7 @@ type contract struct {
 	Inputs    map[string]string `json:"inputs,omitempty"`
 	BuildRoot string            `json:"build_root,omitempty"`
 	Ledger    string            `json:"ledger,omitempty"`
+	Network   bool              `json:"network,omitempty"`
 	Epoch     int64             `json:"epoch"`
 }
 
@@ -90,8 +91,12 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 		return outputs{}, err
 	}
 	program := binDir + "/" + runnerName
+	network := llb.NetModeNone
+	if s.module.Network {
+		network = llb.NetModeSandbox
+	}
 	opts := []llb.RunOption{
-		llb.Network(llb.NetModeNone),
+		llb.Network(network),
 		llb.Security(llb.SecurityModeSandbox),
 		llb.Hostname("localhost"),
 		llb.WithCustomName(at.name(s.part)),
@@ -171,7 +176,7 @@ func (s step) file(t Tree) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options: %w", err)
 	}
-	c := contract{Tree: treeDir, Options: options, Epoch: t.Epoch}
+	c := contract{Tree: treeDir, Options: options, Network: s.module.Network, Epoch: t.Epoch}
 	switch s.module.Sandbox {
 	case module.Inside:
 		c.Tree = "/"

@@ -82,6 +82,9 @@ type Module struct {
 	Group Group
 	// Ledger says whether it reads or writes the ledger of the tree.
 	Ledger LedgerUse
+	// Network says that its steps have access to the network. No built-in
+	// module wants that.
+	Network bool
 	// Summary says in one line, without a full stop, what the module does.
 	Summary string
 	// Options returns a pointer to a zero value of the module's options. The
@@ -128,6 +131,10 @@ type Input struct {
 	// and writes. It is given to modules that say so in Module.Ledger; empty
 	// means that there is none, as before the first entry.
 	Ledger string `json:"ledger,omitempty"`
+	// ID is osbuild's id of the stage, for the user's own modules.
+	ID string `json:"id,omitempty"`
+	// Network says that the step has access to the network.
+	Network bool `json:"network,omitempty"`
 	// Epoch is the build's time in seconds since 1970; files that a module
 	// makes get it as their time where the format does not keep another one.
 	Epoch int64 `json:"epoch,omitempty"`
