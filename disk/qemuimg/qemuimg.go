@@ -31,3 +31,14 @@ func Convert(ctx context.Context, raw, image, format string) error {
 	_, err = tool.Run(ctx, nil, program, args...)
 	return err
 }
+
+// Raw writes the disk in the file image, which is in the given format of qemu's,
+// to the file raw, with holes.
+func Raw(ctx context.Context, image, format, raw string) error {
+	program, err := tool.Find("qemu-utils", "qemu-img")
+	if err != nil {
+		return err
+	}
+	_, err = tool.Run(ctx, nil, program, "convert", "-f", format, "-O", "raw", image, raw)
+	return err
+}
