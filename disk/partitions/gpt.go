@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"slices"
 	"unicode/utf16"
 
 	"github.com/osbuildkit/osbuildkit/disk"
@@ -99,14 +98,7 @@ func (t *Table) gptEntry(e []byte, number int) (p Partition, ok bool) {
 }
 
 // guid reads the mixed byte order of the UEFI specification.
-func guid(b []byte) disk.UUID {
-	var u disk.UUID
-	copy(u[:], b)
-	slices.Reverse(u[0:4])
-	slices.Reverse(u[4:6])
-	slices.Reverse(u[6:8])
-	return u
-}
+func guid(b []byte) disk.UUID { return disk.UUID(disk.UUID(b[:16]).Mixed()) }
 
 // name reads UTF-16 up to the first zero.
 func name(b []byte) string {
