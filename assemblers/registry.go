@@ -43,7 +43,7 @@ func Modules() []module.Module {
 			Sandbox: module.Tools,
 			Group:   module.GroupAssemblers,
 			Ledger:  module.LedgerRead,
-			Summary: "Makes a bootable disk image of the tree: raw, qcow2, vdi or vmdk",
+			Summary: "Makes a bootable disk image of the tree: raw, qcow2, vdi, vmdk, vpc, vhdx or Google's archive",
 			Options: func() any { return new(QemuOptions) },
 			Check:   checkQemu,
 			Run:     runQemu,

@@ -11,6 +11,8 @@ need runc runc
 need qemu-system-x86_64 qemu-system-x86
 need qemu-img qemu-utils
 need mke2fs e2fsprogs
+need sfdisk fdisk
+[ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || missing="$missing ovmf"
 need rootlesskit rootlesskit
 need newuidmap uidmap
 need curl curl

@@ -20,6 +20,8 @@ import (
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/tonistiigi/fsutil/types"
 	"golang.org/x/sys/unix"
+
+	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
 
 // checksumsFile is where an assembler lists the SHA-256 of its files.
@@ -186,7 +188,7 @@ func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, 
 			return outputFile{}, p.err
 		}
 		sum.add(p.data)
-		if err := f.writeSparse(p.data); err != nil {
+		if _, err := f.Write(p.data); err != nil {
 			return outputFile{}, err
 		}
 	}
@@ -305,9 +307,10 @@ func parseChecksums(data []byte) map[string]string {
 
 // partial is a file that has not got its name yet.
 type partial struct {
+	// Writer leaves out what is zero.
+	*sparse.Writer
 	f      *os.File
 	target string
-	at     int64
 }
 
 // newPartial makes a file beside target.
@@ -322,7 +325,7 @@ func newPartial(target string) (*partial, error) {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	removeStale(filepath.Join(filepath.Dir(target), "."+escapeGlob(filepath.Base(target))+".*.part"))
-	return &partial{f: f, target: target}, nil
+	return &partial{Writer: sparse.NewWriter(f), f: f, target: target}, nil
 }
 
 // removeStale removes what matches the pattern and no process has locked.
@@ -344,46 +347,6 @@ func removeStale(pattern string) {
 // escapeGlob keeps a name from being taken for a pattern.
 func escapeGlob(name string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
-}
-
-// block is the unit in which holes are looked for: a page, which is what file
-// systems allocate.
-const block = 4096
-
-var zeros [block]byte
-
-// writeSparse appends data and leaves out what is zero.
-func (p *partial) writeSparse(data []byte) error {
-	for len(data) > 0 {
-		n := 0
-		for n < len(data) && isZero(data[n:min(n+block, len(data))]) {
-			n += min(block, len(data)-n)
-		}
-		p.at += int64(n)
-		data = data[n:]
-		n = 0
-		for n < len(data) && !isZero(data[n:min(n+block, len(data))]) {
-			n += min(block, len(data)-n)
-		}
-		if n > 0 {
-			if _, err := p.f.WriteAt(data[:n], p.at); err != nil {
-				return err
-			}
-		}
-		p.at += int64(n)
-		data = data[n:]
-	}
-	return nil
-}
-
-func isZero(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
-
-// Write appends data; it makes partial an io.Writer.
-func (p *partial) Write(data []byte) (int, error) {
-	if err := p.writeSparse(data); err != nil {
-		return 0, err
-	}
-	return len(data), nil
 }
 
 // commit gives the file its size, mode and name.
