@@ -11,11 +11,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"path"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/internal/runner"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/stages/packages/stub"
@@ -91,7 +91,7 @@ func run(file string, in *module.Input, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	cmd := &exec.Cmd{
-		Path: file, Args: []string{file}, Dir: "/", Env: environment(in.Epoch),
+		Path: file, Args: []string{file}, Dir: "/", Env: command.List(in.Epoch),
 		Stdin: bytes.NewReader(append(text, '\n')),
 		// One descriptor for both, so that the log keeps their order.
 		Stdout: stdout, Stderr: stdout,
@@ -124,16 +124,6 @@ func run(file string, in *module.Input, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "%s: exit code %d\n", name, status.ExitStatus())
 	}
 	return status.ExitStatus()
-}
-
-// environment is what a built-in module sees, as a list.
-func environment(epoch int64) []string {
-	var out []string
-	for k, v := range runner.Environment(epoch) {
-		out = append(out, k+"="+v)
-	}
-	slices.Sort(out)
-	return out
 }
 
 func killed(s syscall.Signal) string {
