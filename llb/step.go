@@ -90,8 +90,12 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 		return outputs{}, err
 	}
 	program := binDir + "/" + runnerName
+	network := llb.NetModeNone
+	if s.module.Network != nil && s.module.Network(s.options) {
+		network = llb.NetModeSandbox
+	}
 	opts := []llb.RunOption{
-		llb.Network(llb.NetModeNone),
+		llb.Network(network),
 		llb.Security(llb.SecurityModeSandbox),
 		llb.Hostname("localhost"),
 		llb.WithCustomName(at.name(s.part)),

@@ -91,6 +91,9 @@ type Module struct {
 	// Check looks at options that already satisfy the schema and reports what
 	// a schema cannot say. It must not touch any file system. It may be nil.
 	Check func(options json.RawMessage) []Problem
+	// Network says whether the options of a stage ask for the network. Nil is
+	// that of nearly all modules: never.
+	Network func(options json.RawMessage) bool
 	// Run does the work. It is nil for a module that the graph makes out of
 	// several parts.
 	Run func(ctx context.Context, in *Input) error

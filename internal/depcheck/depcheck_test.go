@@ -40,7 +40,7 @@ var arrows = map[string][]string{
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "internal/editdistance"},
 	"disk/...":              {"disk/..."},
-	"stages":                {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "stages/selabel"},
+	"stages":                {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "stages/selabel", "stages/packages/stub"},
 	"stages/selabel":        {},
 	"stages/packages":       {"internal/command", "module", "ledger", "internal/editdistance", "tree", "debian", "internal/pgp", "stages/packages/..."},
 	"stages/packages/stub":  {"tree"},
