@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -197,7 +198,10 @@ func userModule(dir Dir, title string, kind module.Kind, e fs.DirEntry, entries 
 	if d.Summary != "" {
 		m.Summary = d.Summary
 	}
-	m.Description, m.Sandbox, m.Network, m.schema = d.Description, d.Sandbox, d.Network, d.Schema
+	m.Description, m.Sandbox, m.schema = d.Description, d.Sandbox, d.Schema
+	if d.Network {
+		m.Network = func(json.RawMessage) bool { return true }
+	}
 	return m, nil
 }
 
@@ -275,7 +279,7 @@ func (m *UserModule) paragraphs() []string {
 		root = "the tree"
 	}
 	network := ""
-	if m.Network {
+	if m.Network != nil {
 		network = ", with access to the network"
 	}
 	return append(out, "A module of your own: "+m.Program+", run in "+root+network+".")

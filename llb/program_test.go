@@ -1,6 +1,7 @@
 package llb
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,10 +34,14 @@ func programs(source llb.State) func(module.Kind, string) *Program {
 		default:
 			return nil
 		}
-		return &Program{
-			Module: module.Module{Name: name, Kind: kind, Sandbox: sandbox, Group: module.GroupPrograms, Network: network},
+		p := &Program{
+			Module: module.Module{Name: name, Kind: kind, Sandbox: sandbox, Group: module.GroupPrograms},
 			Source: source, Path: dir + name, Files: files,
 		}
+		if network {
+			p.Module.Network = func(json.RawMessage) bool { return true }
+		}
+		return p
 	}
 }
 

@@ -88,9 +88,6 @@ type Module struct {
 	ScratchTree bool
 	// Ledger says whether it reads or writes the ledger of the tree.
 	Ledger LedgerUse
-	// Network says that its steps have access to the network. No built-in
-	// module wants that.
-	Network bool
 	// Summary says in one line, without a full stop, what the module does.
 	Summary string
 	// Options returns a pointer to a zero value of the module's options. The
@@ -100,6 +97,9 @@ type Module struct {
 	// Check looks at options that already satisfy the schema and reports what
 	// a schema cannot say. It must not touch any file system. It may be nil.
 	Check func(options json.RawMessage) []Problem
+	// Network says whether the options of a stage ask for the network. Nil is
+	// that of nearly all modules: never.
+	Network func(options json.RawMessage) bool
 	// Run does the work. It is nil for a module that the graph makes out of
 	// several parts.
 	Run func(ctx context.Context, in *Input) error

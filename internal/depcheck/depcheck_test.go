@@ -33,28 +33,29 @@ var arrows = map[string][]string{
 	"ledger":                {},
 	"debian":                {"internal/editdistance", "internal/pgp"},
 	"internal/pgp":          {},
+	"internal/command":      {},
 	"rpmmd":                 {"internal/editdistance", "internal/pgp"},
 	"examples":              {},
 	"sbom":                  {"debian", "internal/pgp", "internal/editdistance"},
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "internal/editdistance"},
 	"disk/...":              {"disk/..."},
-	"stages":                {"module", "ledger", "internal/editdistance", "tree", "disk/...", "stages/selabel"},
+	"stages":                {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "stages/selabel", "stages/packages/stub"},
 	"stages/selabel":        {},
-	"stages/packages":       {"module", "ledger", "internal/editdistance", "tree", "debian", "rpmmd", "internal/pgp", "stages/packages/..."},
+	"stages/packages":       {"internal/command", "module", "ledger", "internal/editdistance", "tree", "debian", "rpmmd", "internal/pgp", "stages/packages/..."},
 	"stages/packages/stub":  {"tree"},
 	"assemblers":            {"module", "ledger", "tree", "disk/..."},
-	"catalog":               {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "rpmmd", "internal/pgp", "manifest", "stages/...", "stages", "assemblers", "stages/packages"},
-	"internal/runner":       {"module", "tree", "stages/packages/stub"},
-	"internal/program":      {"module", "tree", "internal/runner", "stages/packages/stub"},
-	"cmd/osbuildkit-runner": {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "rpmmd", "internal/pgp", "stages", "stages/...", "assemblers", "internal/runner"},
-	"llb":                   {"module", "ledger", "internal/editdistance", "tree", "debian", "rpmmd", "internal/pgp", "manifest", "stages/packages", "stages/packages/..."},
-	"frontend":              {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "rpmmd", "internal/pgp", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
+	"catalog":               {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "rpmmd", "internal/pgp", "manifest", "stages/...", "stages", "assemblers", "stages/packages"},
+	"internal/runner":       {"internal/command", "module", "tree", "stages/packages/stub"},
+	"internal/program":      {"internal/command", "module", "tree", "internal/runner", "stages/packages/stub"},
+	"cmd/osbuildkit-runner": {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "rpmmd", "internal/pgp", "stages", "stages/...", "assemblers", "internal/runner"},
+	"llb":                   {"internal/command", "module", "ledger", "internal/editdistance", "tree", "debian", "rpmmd", "internal/pgp", "manifest", "stages/packages", "stages/packages/..."},
+	"frontend":              {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "rpmmd", "internal/pgp", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
 	"engine":                {},
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

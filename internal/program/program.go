@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/internal/runner"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/stages/packages/stub"
@@ -183,13 +184,13 @@ func (p *program) start(text []byte) int {
 // environment is what a built-in module sees, as a list, and what osbuild
 // gives to Python.
 func (p *program) environment() []string {
-	vars := runner.Environment(p.in.Epoch)
+	vars := command.Environment(p.in.Epoch)
 	if p.python {
 		vars["PYTHONPATH"] = path.Join(p.dir, libDir)
 		vars["PYTHONUNBUFFERED"] = "1"
 		vars["container"] = "bwrap-osbuild"
 	}
-	var out []string
+	out := make([]string, 0, len(vars))
 	for k, v := range vars {
 		out = append(out, k+"="+v)
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -96,9 +97,9 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 	}
 	argv = append(argv, filepath.Join(d.work, "dnf_job.py"), filepath.Join(d.work, "job.json"))
 	_, err = run(ctx, in, program{argv: argv, env: append(env, more...)})
-	var failed *runError
+	var failed *command.Error
 	if errors.As(err, &failed) {
-		failed.argv = append([]string{"dnf"}, job.Args...)
+		failed.Argv = append([]string{"dnf"}, job.Args...)
 	}
 	return err
 }

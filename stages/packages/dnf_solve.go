@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -284,9 +285,9 @@ func (r *rpmRepository) open(d rpmmd.Data) (io.ReadCloser, error) {
 // explainDnf adds the nearest names to dnf's words about a package or group
 // that it does not know.
 func explainDnf(err error, job DnfJob, repos []*rpmRepository) error {
-	var failed *runError
+	var failed *command.Error
 	if !errors.As(err, &failed) || !slices.ContainsFunc([]string{"No match for argument", "Unable to find a match", "does not exist"},
-		func(s string) bool { return strings.Contains(failed.output, s) }) {
+		func(s string) bool { return strings.Contains(failed.Output, s) }) {
 		return err
 	}
 	names := rpmmd.NewNames()
@@ -312,7 +313,7 @@ func explainDnf(err error, job DnfJob, repos []*rpmRepository) error {
 	var hints []string
 	for _, p := range job.Packages {
 		// Others are capabilities, files, modules and patterns.
-		if validSpecName.MatchString(p) && strings.Contains(failed.output, strings.TrimPrefix(p, "@")) && !names.Has(p) {
+		if validSpecName.MatchString(p) && strings.Contains(failed.Output, strings.TrimPrefix(p, "@")) && !names.Has(p) {
 			hints = append(hints, names.NotFound(p).Error())
 		}
 	}
