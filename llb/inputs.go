@@ -9,6 +9,7 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 
+	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -39,38 +40,52 @@ func (g *Graph) sourceItem(kind, id string) (json.RawMessage, error) {
 			return item, nil
 		}
 	}
-	return nil, fmt.Errorf("the manifest's sources have no %s %s", kind, id)
+	if g.m.Format == manifest.Format2019 {
+		return nil, fmt.Errorf("nothing says where %s is: this form of manifest has no sources; put it into \"pipeline\" and add \"sources\"", id)
+	}
+	return nil, fmt.Errorf("no source of kind %s has %s", kind, id)
 }
 
-// sourceFile returns a directory that holds one file of the manifest's sources.
-func (g *Graph) sourceFile(ctx context.Context, at place, checksum string) (llb.State, error) {
-	data, err := g.sourceItem("org.osbuild.curl", checksum)
+// sourceFile returns how the file with a checksum is fetched, as the sources of
+// the manifest say it.
+func (g *Graph) sourceFile(checksum string) (download, error) {
+	item, err := g.sourceItem("org.osbuild.curl", checksum)
 	if err != nil {
-		return llb.State{}, err
+		return download{}, err
 	}
-	var item struct {
-		URL      string          `json:"url"`
-		Insecure bool            `json:"insecure"`
-		Secrets  json.RawMessage `json:"secrets"`
+	d := download{}
+	if d.url, err = curlURL(item); err != nil {
+		return download{}, fmt.Errorf("the source %s: %w", checksum, err)
 	}
-	if err := json.Unmarshal(data, &item.URL); err != nil {
-		if err := json.Unmarshal(data, &item); err != nil {
-			return llb.State{}, fmt.Errorf("the source of %s: %w", checksum, err)
-		}
-	}
-	if item.Insecure || len(item.Secrets) > 0 {
-		return llb.State{}, fmt.Errorf("the source of %s asks for \"insecure\" or \"secrets\", which is not supported: use an address that does without", checksum)
-	}
-	if !strings.HasPrefix(item.URL, "http://") && !strings.HasPrefix(item.URL, "https://") {
-		return llb.State{}, fmt.Errorf("the source of %s has the address %q: give an http or https URL", checksum, item.URL)
-	}
-	algorithm, hex, _ := strings.Cut(checksum, ":")
-	d := download{url: item.URL, name: hex}
-	// The step verifies the others.
-	if algorithm == "sha256" {
+	// BuildKit knows this kind of checksum only; steps verify the others.
+	if hex, ok := strings.CutPrefix(checksum, "sha256:"); ok {
 		d.sha256 = hex
 	}
-	return g.fetch(ctx, at.name("fetch"), []download{d}, g.constraints(at)...)
+	return d, nil
+}
+
+// curlURL reads an item of the source org.osbuild.curl: a URL, or an object
+// around it.
+func curlURL(item json.RawMessage) (string, error) {
+	var u string
+	if err := json.Unmarshal(item, &u); err != nil {
+		var o struct {
+			URL      string          `json:"url"`
+			Insecure bool            `json:"insecure"`
+			Secrets  json.RawMessage `json:"secrets"`
+		}
+		if err := json.Unmarshal(item, &o); err != nil {
+			return "", err
+		}
+		if o.Insecure || len(o.Secrets) > 0 {
+			return "", errors.New("\"insecure\" and \"secrets\" are not supported yet: use an address that needs neither")
+		}
+		u = o.URL
+	}
+	if _, err := joinURL(u, "."); err != nil {
+		return "", err
+	}
+	return u, nil
 }
 
 // copyInputs are those of org.osbuild.copy: the archive.
@@ -83,7 +98,12 @@ func (g *Graph) copyInputs(ctx context.Context, at place) (map[string]llb.State,
 	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
 		return nil, err
 	}
-	st, err := g.sourceFile(ctx, at, o.Source.Checksum)
+	d, err := g.sourceFile(o.Source.Checksum)
+	if err != nil {
+		return nil, err
+	}
+	_, d.name, _ = strings.Cut(o.Source.Checksum, ":")
+	st, err := g.fetch(ctx, at.name("fetch"), []download{d}, g.constraints(at)...)
 	return map[string]llb.State{"source": st}, err
 }
 
