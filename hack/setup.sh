@@ -14,6 +14,7 @@ need mke2fs e2fsprogs
 need rootlesskit rootlesskit
 need newuidmap uidmap
 need curl curl
+need ostree ostree
 
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -34,8 +34,9 @@ const (
 	pieceAhead = 3
 )
 
-// maxArtifacts bounds the number of files in a result.
-const maxArtifacts = 10000
+// maxArtifacts bounds the number of files in a result. Repositories of OSTree
+// have as many as the system has.
+const maxArtifacts = 500000
 
 // downloadAll brings the files of a result into the output directory: of each
 // platform into a directory of its own, named as BuildKit's exporters name it,

@@ -44,13 +44,14 @@ var arrows = map[string][]string{
 	"stages/selabel":        {},
 	"stages/packages":       {"internal/command", "module", "ledger", "internal/editdistance", "tree", "debian", "internal/pgp", "stages/packages/..."},
 	"stages/packages/stub":  {"tree"},
-	"assemblers":            {"module", "ledger", "tree", "disk/..."},
-	"catalog":               {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "internal/pgp", "manifest", "stages/...", "stages", "assemblers", "stages/packages"},
+	"assemblers":            {"module", "ledger", "tree", "disk/...", "assemblers/ostree"},
+	"assemblers/ostree":     {},
+	"catalog":               {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "internal/pgp", "manifest", "stages/...", "stages", "assemblers", "assemblers/ostree", "stages/packages"},
 	"internal/runner":       {"internal/command", "module", "tree", "stages/packages/stub"},
 	"internal/program":      {"internal/command", "module", "tree", "internal/runner", "stages/packages/stub"},
-	"cmd/osbuildkit-runner": {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "internal/pgp", "stages", "stages/...", "assemblers", "internal/runner"},
+	"cmd/osbuildkit-runner": {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "internal/pgp", "stages", "stages/...", "assemblers", "assemblers/ostree", "internal/runner"},
 	"llb":                   {"internal/command", "module", "ledger", "internal/editdistance", "tree", "debian", "internal/pgp", "manifest", "stages/packages", "stages/packages/..."},
-	"frontend":              {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "internal/pgp", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
+	"frontend":              {"internal/command", "module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "internal/pgp", "manifest", "stages", "stages/...", "assemblers", "assemblers/ostree", "catalog", "lint", "llb", "examples", "sbom"},
 	"engine":                {},
 }
 
