@@ -114,6 +114,12 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 	var out []outputFile
 	for _, e := range entries {
 		target := filepath.Join(dir, filepath.FromSlash(e.name))
+		if e.mode.IsDir() {
+			if err := os.MkdirAll(target, 0o755); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if sum := sums[e.name]; sum != "" && known.matches(target, e.size, sum) {
 			out = append(out, outputFile{Path: target, Size: e.size, SHA256: sum, Unchanged: true})
 			continue
@@ -128,14 +134,15 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 	return out, nil
 }
 
-// artifact is one file of a result.
+// artifact is one file of a result, or a directory that is empty.
 type artifact struct {
 	name string
 	size int64
 	mode fs.FileMode
 }
 
-// listFiles lists the regular files of a result below dir, sorted. Anything
+// listFiles lists the regular files of a result below dir, sorted, and the
+// directories in which there is nothing: a repository may need them. Anything
 // else than files and directories is an error: an output directory is not the
 // place for links and devices.
 func listFiles(ctx context.Context, ref gwclient.Reference, dir string, out []artifact) ([]artifact, error) {
@@ -148,8 +155,12 @@ func listFiles(ctx context.Context, ref gwclient.Reference, dir string, out []ar
 		mode := fs.FileMode(st.Mode)
 		switch {
 		case mode.IsDir():
+			before := len(out)
 			if out, err = listFiles(ctx, ref, name, out); err != nil {
 				return nil, err
+			}
+			if len(out) == before {
+				out = append(out, artifact{name: strings.TrimPrefix(name, "/"), mode: fs.ModeDir})
 			}
 		case mode.IsRegular():
 			out = append(out, artifact{name: strings.TrimPrefix(name, "/"), size: st.Size, mode: mode.Perm()})
