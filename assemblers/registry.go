@@ -38,6 +38,17 @@ func Modules() []module.Module {
 			Run:     runOCIArchive,
 		},
 		{
+			Name:    "org.osbuild.ostree.commit",
+			Kind:    module.Assembler,
+			Sandbox: module.Edit,
+			Group:   module.GroupAssemblers,
+			Ledger:  module.LedgerRead,
+			Summary: "Commits the tree to a repository of OSTree",
+			Options: func() any { return new(OSTreeCommitOptions) },
+			Check:   checkOSTreeCommit,
+			Run:     runOSTreeCommit,
+		},
+		{
 			Name:    "org.osbuild.qemu",
 			Kind:    module.Assembler,
 			Sandbox: module.Tools,

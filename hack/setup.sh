@@ -16,6 +16,7 @@ need sfdisk fdisk
 need rootlesskit rootlesskit
 need newuidmap uidmap
 need curl curl
+need ostree ostree
 
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then

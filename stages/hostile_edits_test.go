@@ -55,7 +55,7 @@ func init() {
 		"org.osbuild.debug-shell": {"etc/systemd/system/osbuild-debug-shell.service": treetest.File("")},
 		"org.osbuild.zipl":        {"etc/zipl.conf": treetest.File("")},
 		"org.osbuild.script": {
-			"etc/resolv.conf": treetest.File("own"), "run/osbuild/stub/resolv.conf": treetest.File("builder's"),
+			"etc/resolv.conf": treetest.File("own"), "dev/osbuildkit/resolv.conf": treetest.File("builder's"),
 		},
 		"org.osbuild.firewall":   {"etc/firewalld": treetest.Dir(0o755), "var/log": treetest.Dir(0o755)},
 		"org.osbuild.rpm-ostree": {"etc/machine-id": treetest.File("")},

@@ -29,10 +29,10 @@ func TestScript(t *testing.T) {
 		{name: "is killed", script: "kill", before: treetest.Tree{"etc": treetest.Dir(0o755)}, code: 128 + 9},
 		{name: "removes itself", script: "rm /run/osbuild-script", before: treetest.Tree{"etc": treetest.Dir(0o755)}},
 		{name: "has its own resolv.conf", script: "cat /etc/resolv.conf", more: `, "network": false`, log: "own\n", before: treetest.Tree{
-			"etc/resolv.conf": treetest.File("own"), "run/osbuild/stub/resolv.conf": treetest.File("builder's")}},
+			"etc/resolv.conf": treetest.File("own"), "dev/osbuildkit/resolv.conf": treetest.File("builder's")}},
 		{name: "has the builder's with the network", script: "cat /etc/resolv.conf\\nwrite /etc/hosts x", more: `, "network": true`, log: "builder's\n", before: treetest.Tree{
-			"etc/resolv.conf": treetest.File("own"), "run/osbuild/stub/resolv.conf": treetest.File("builder's"), "run/osbuild/stub/hosts": treetest.File("h")},
-			after: treetest.Tree{"run/osbuild/stub/hosts": treetest.File("x")}},
+			"etc/resolv.conf": treetest.File("own"), "dev/osbuildkit/resolv.conf": treetest.File("builder's"), "dev/osbuildkit/hosts": treetest.File("h")},
+			after: treetest.Tree{"dev/osbuildkit/hosts": treetest.File("x")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -36,8 +36,9 @@ const (
 	pieceAhead = 3
 )
 
-// maxArtifacts bounds the number of files in a result.
-const maxArtifacts = 10000
+// maxArtifacts bounds the number of files in a result. Repositories of OSTree
+// have as many as the system has.
+const maxArtifacts = 500000
 
 // downloadAll brings the files of a result into the output directory: of each
 // platform into a directory of its own, named as BuildKit's exporters name it,
@@ -115,6 +116,12 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 	var out []outputFile
 	for _, e := range entries {
 		target := filepath.Join(dir, filepath.FromSlash(e.name))
+		if e.mode.IsDir() {
+			if err := os.MkdirAll(target, 0o755); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if sum := sums[e.name]; sum != "" && known.matches(target, e.size, sum) {
 			out = append(out, outputFile{Path: target, Size: e.size, SHA256: sum, Unchanged: true})
 			continue
@@ -129,14 +136,15 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 	return out, nil
 }
 
-// artifact is one file of a result.
+// artifact is one file of a result, or a directory that is empty.
 type artifact struct {
 	name string
 	size int64
 	mode fs.FileMode
 }
 
-// listFiles lists the regular files of a result below dir, sorted. Anything
+// listFiles lists the regular files of a result below dir, sorted, and the
+// directories in which there is nothing: a repository may need them. Anything
 // else than files and directories is an error: an output directory is not the
 // place for links and devices.
 func listFiles(ctx context.Context, ref gwclient.Reference, dir string, out []artifact) ([]artifact, error) {
@@ -149,8 +157,12 @@ func listFiles(ctx context.Context, ref gwclient.Reference, dir string, out []ar
 		mode := fs.FileMode(st.Mode)
 		switch {
 		case mode.IsDir():
+			before := len(out)
 			if out, err = listFiles(ctx, ref, name, out); err != nil {
 				return nil, err
+			}
+			if len(out) == before {
+				out = append(out, artifact{name: strings.TrimPrefix(name, "/"), mode: fs.ModeDir})
 			}
 		case mode.IsRegular():
 			out = append(out, artifact{name: strings.TrimPrefix(name, "/"), size: st.Size, mode: mode.Perm()})

@@ -12,8 +12,9 @@ import (
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// Dir is where the links lead.
-const Dir = "/run/osbuild/stub"
+// Dir is where the links lead. A builder mounts its /dev before these files, and
+// everything else after them: below /run they would be hidden by the step's own.
+const Dir = "/dev/osbuildkit"
 
 // names are the files in /etc that a builder binds its own over.
 var names = []string{"resolv.conf", "hosts"}
