@@ -15,6 +15,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/disk/mbr"
 	"github.com/osbuildkit/osbuildkit/disk/swap"
 	"github.com/osbuildkit/osbuildkit/disk/vfat"
+	"github.com/osbuildkit/osbuildkit/disk/xfs"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -36,6 +37,7 @@ type filesystemKind struct {
 var filesystemKinds = map[string]filesystemKind{
 	"ext4": {minSize: ext4.MinSize, maxLabel: 16, needed: ext4.Needed, make: makeExt4, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"vfat": {minSize: vfat.MinSize, maxLabel: 11, needed: neededData, make: native(vfat.Make), gpt: gpt.TypeLinux, mbr: 0x0c},
+	"xfs":  {minSize: xfs.MinSize, maxLabel: xfs.MaxLabel, needed: xfs.Needed, make: native(xfs.Make), gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"swap": {minSize: swap.MinSize, maxLabel: 15, make: native(swap.Make), gpt: gpt.TypeSwap, mbr: mbr.TypeSwap},
 }
 

@@ -58,17 +58,12 @@ var errACL = errors.New("not a valid access control list")
 // the mode, as it does when the kernel changes a mode; one that says no more
 // than the mode comes back empty. A default list is for a directory.
 func ParseACL(value []byte, mode uint32, access bool) ([]ACLEntry, error) {
-	const version, size = 2, 8
-	le := binary.LittleEndian
-	if len(value) < 4 || (len(value)-4)%size != 0 || le.Uint32(value) != version {
-		return nil, errACL
+	list, err := DecodeACL(value)
+	if err != nil {
+		return nil, err
 	}
 	if !access && mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil, errors.New("only a directory has a default access control list")
-	}
-	var list []ACLEntry
-	for e := value[4:]; len(e) > 0; e = e[size:] {
-		list = append(list, ACLEntry{le.Uint16(e), le.Uint16(e[2:]), le.Uint32(e[4:])})
 	}
 	hasMask, err := checkACL(list)
 	if err != nil {
@@ -89,6 +84,20 @@ func ParseACL(value []byte, mode uint32, access bool) ([]ACLEntry, error) {
 		case e.Tag == aclOther:
 			list[i].Perm = uint16(mode & 7)
 		}
+	}
+	return list, nil
+}
+
+// DecodeACL reads a list in the form of the system calls as it is.
+func DecodeACL(value []byte) ([]ACLEntry, error) {
+	const version, size = 2, 8
+	le := binary.LittleEndian
+	if len(value) < 4 || (len(value)-4)%size != 0 || le.Uint32(value) != version {
+		return nil, errACL
+	}
+	list := []ACLEntry{}
+	for e := value[4:]; len(e) > 0; e = e[size:] {
+		list = append(list, ACLEntry{le.Uint16(e), le.Uint16(e[2:]), le.Uint32(e[4:])})
 	}
 	return list, nil
 }
