@@ -20,6 +20,8 @@ import (
 const (
 	coreStart = 1    // GRUB's core image follows the partition table
 	alignment = 2048 // partitions start at whole MiB, as everybody's do
+
+	maxDisk = 1 << 46 // in bytes
 )
 
 // table is a partition table.
@@ -138,7 +140,7 @@ func (p *qemuPlan) checkSize() error {
 		return fmt.Errorf("a disk of %d bytes is too small: it must have at least %d", size, smallest)
 	case !p.gpt && size/disk.SectorSize > mbr.MaxSectors:
 		return fmt.Errorf("a disk of %d bytes is out of the reach of a DOS partition table, which is %d: set pttype to gpt", size, int64(mbr.MaxSectors)*disk.SectorSize)
-	case size > 1<<46:
+	case size > maxDisk:
 		return fmt.Errorf("a disk of %d bytes is larger than 64 TiB", size)
 	}
 	return nil
