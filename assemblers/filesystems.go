@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk"
+	"github.com/osbuildkit/osbuildkit/disk/btrfs"
 	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/disk/ext4"
 	"github.com/osbuildkit/osbuildkit/disk/gpt"
@@ -35,10 +36,11 @@ type filesystemKind struct {
 }
 
 var filesystemKinds = map[string]filesystemKind{
-	"ext4": {minSize: ext4.MinSize, maxLabel: 16, needed: ext4.Needed, make: makeExt4, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
-	"vfat": {minSize: vfat.MinSize, maxLabel: 11, needed: neededData, make: native(vfat.Make), gpt: gpt.TypeLinux, mbr: 0x0c},
-	"xfs":  {minSize: xfs.MinSize, maxLabel: xfs.MaxLabel, needed: xfs.Needed, make: native(xfs.Make), gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
-	"swap": {minSize: swap.MinSize, maxLabel: 15, make: native(swap.Make), gpt: gpt.TypeSwap, mbr: mbr.TypeSwap},
+	"btrfs": {minSize: btrfs.MinSize, maxLabel: btrfs.MaxLabel, needed: btrfs.Needed, make: native(btrfs.Make), gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
+	"ext4":  {minSize: ext4.MinSize, maxLabel: 16, needed: ext4.Needed, make: makeExt4, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
+	"vfat":  {minSize: vfat.MinSize, maxLabel: 11, needed: neededData, make: native(vfat.Make), gpt: gpt.TypeLinux, mbr: 0x0c},
+	"xfs":   {minSize: xfs.MinSize, maxLabel: xfs.MaxLabel, needed: xfs.Needed, make: native(xfs.Make), gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
+	"swap":  {minSize: swap.MinSize, maxLabel: 15, make: native(swap.Make), gpt: gpt.TypeSwap, mbr: mbr.TypeSwap},
 }
 
 func filesystemNames() string {

@@ -80,7 +80,7 @@ func TestCheckQemu(t *testing.T) {
 		{"size", int64(4096) << 30, "DOS partition table"},
 		{"size", 1.5, "is not a number of bytes"},
 		{"root_fs_type", "ext4", ""},
-		{"root_fs_type", "xfs", `"xfs" is not supported: use`},
+		{"root_fs_type", "zfs", `"zfs" is not supported: use btrfs, ext4, swap, vfat, xfs`},
 		{"compression", "none", ""},
 		{"compression", "zlib", ""},
 		{"compression", "lzma", "use none, zlib or zstd"},
@@ -106,7 +106,11 @@ func TestCheckQemu(t *testing.T) {
 			t.Errorf("%v: %v", tc.changes, p)
 		}
 	}
-	p := checkQemu(with(t, map[string]any{"format": "raw", "compression": "zstd"}))
+	p := checkQemu(with(t, map[string]any{"root_fs_type": "xfs"}))
+	if len(p) != 1 || p[0].Pointer != "/size" || !strings.Contains(p[0].Message, "has 66060288 bytes, and xfs needs at least 134217728") {
+		t.Errorf("a small xfs: %v", p)
+	}
+	p = checkQemu(with(t, map[string]any{"format": "raw", "compression": "zstd"}))
 	if len(p) != 1 || p[0].Pointer != "/compression" || !strings.Contains(p[0].Message, "the format is raw") {
 		t.Errorf("compression of raw: %v", p)
 	}
