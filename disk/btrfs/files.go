@@ -86,7 +86,7 @@ func (w *writer) files(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		if err := w.file(ctx, f, numbers, references[f]); err != nil {
-			return fmt.Errorf("%q: %w", f.Path, err)
+			return content.At(f, err)
 		}
 	}
 	return nil

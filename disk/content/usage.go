@@ -1,6 +1,7 @@
 package content
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -50,4 +51,13 @@ type TooSmallError struct {
 func (e *TooSmallError) Error() string {
 	return fmt.Sprintf("the tree does not fit: it needs a file system of about %d bytes (%d MiB), and there are %d bytes (%d MiB)",
 		e.Needed, (e.Needed+1<<20-1)>>20, e.Available, e.Available>>20)
+}
+
+// At says which file an error is about, unless it is about all of them.
+func At(f *File, err error) error {
+	var small *TooSmallError
+	if errors.As(err, &small) {
+		return err
+	}
+	return fmt.Errorf("%q: %w", f.Path, err)
 }

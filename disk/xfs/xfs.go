@@ -63,7 +63,7 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) (warnings []s
 			return nil, context.Cause(ctx)
 		}
 		if err := w.file(ctx, f, parents[f]); err != nil {
-			return nil, fmt.Errorf("%q: %w", f.Path, err)
+			return nil, content.At(f, err)
 		}
 	}
 	return nil, w.finish()
