@@ -255,7 +255,7 @@ func showReport(out io.Writer, r *inspect.Report) error {
 	if r.Detail != "" {
 		format += " (" + r.Detail + ")"
 	}
-	fmt.Fprintf(out, "format      %s\nfile        %s\ndisk        %s\n", format, bytesText(r.FileSize), bytesText(r.Size))
+	fmt.Fprintf(out, "format      %s\nfile        %s\ndisk        %s\n", format, formatSize(r.FileSize), formatSize(r.Size))
 	if r.System != "" {
 		fmt.Fprintf(out, "system      %s\n", r.System)
 	}
@@ -279,7 +279,7 @@ func showReport(out io.Writer, r *inspect.Report) error {
 		if v.Bootable {
 			kind += " *"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", v.Number, bytesText(v.Start), bytesText(v.Size), dash(kind), dash(escape(v.Name)), filesystemColumns(v.Filesystem))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", v.Number, formatSize(v.Start), formatSize(v.Size), dash(kind), dash(escape(v.Name)), filesystemColumns(v.Filesystem))
 	}
 	err := w.Flush()
 	for _, p := range r.Problems {
@@ -295,7 +295,7 @@ func filesystemColumns(f *inspect.Filesystem) string {
 	}
 	free, files, labelled := "-", "-", "-"
 	if f.Free != nil {
-		free = bytesText(*f.Free)
+		free = formatSize(*f.Free)
 	}
 	if f.Files != nil {
 		files = strconv.Itoa(*f.Files)
@@ -311,14 +311,4 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// bytesText is a number of bytes for a person.
-func bytesText(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	v, i := float64(n), 0
-	for v >= 1024 && i < len(units)-1 {
-		v, i = v/1024, i+1
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") + " " + units[i]
 }
