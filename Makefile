@@ -15,7 +15,7 @@ GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_te
 export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: all build demo test test-unit test-e2e test-frontend image-here bench bench-cache lint generate setup tools clean
+.PHONY: all build demo test test-unit test-e2e test-frontend image-here bench bench-cache bench-disk lint generate setup tools clean
 
 all: build
 
@@ -93,6 +93,11 @@ bench: setup build
 # What exporting and importing caches costs, with daemons as they are released.
 bench-cache: setup build tools
 	$(GO) run ./test/bench -program bin/osbuildkit -cache bin/buildkitd
+
+# Assembly of a disk beside the privileged way, in one run. Both work in memory,
+# as an assembler's step does where there is enough of it. Needs root.
+bench-disk: setup
+	TMPDIR=$${TMPDIR:-/dev/shm} $(GO) test -run '^$$' -bench 'BenchmarkDisk$$' -benchtime $${OSBUILDKIT_BENCH_ROUNDS:-5}x ./assemblers
 
 generate:
 	$(GO) generate ./...

@@ -169,10 +169,14 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 		}
 	}
 	raw := filepath.Join(disks, "disk.raw")
-	if err := p.writeDisk(ctx, in, loaders, raw, scratch); err != nil {
+	c := conversion{in: in, options: o.FormatOptions, raw: raw, size: o.Size, dir: scratch, name: o.Filename, id: p.imageID()}
+	if err := c.start(ctx); err != nil {
 		return err
 	}
-	c := conversion{in: in, options: o.FormatOptions, raw: raw, size: o.Size, dir: scratch, name: o.Filename, id: p.imageID()}
+	err = p.writeDisk(ctx, in, loaders, raw, scratch)
+	if c.stop(); err != nil {
+		return err
+	}
 	names, err := c.convert(ctx)
 	if err != nil {
 		return err

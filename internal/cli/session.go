@@ -93,6 +93,11 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err := r.run(ctx, e); err != nil {
 		return err
 	}
+	if f.reproducible != "" {
+		if err := r.buildAgain(ctx, e); err != nil {
+			return err
+		}
+	}
 	return a.report(r)
 }
 
