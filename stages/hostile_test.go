@@ -21,7 +21,10 @@ var hostileOptions = map[string][]string{
 		`{"paths": {"/etc/shadow": {"mode": "0640", "group": "shadow", "acl": "u:www:r--", "xattrs": {"user.a": "x", "user.b": null}},
 			"/srv": {"user": "www", "default_acl": "g:shadow:rx", "recursive": true, "xattrs": {"security.selinux": "l"}}, "/usr/bin/ping": {"mode": "0755"}}}`,
 	},
-	"org.osbuild.fstab":    {`{"filesystems": [{"uuid": "u", "path": "/"}]}`},
+	"org.osbuild.fstab": {
+		`{"filesystems": [{"uuid": "u", "path": "/"}]}`,
+		`{"filesystems": [{"uuid": "u", "path": "/"}], "ostree": {"deployment": {"osname": "x", "ref": "a/b"}}}`,
+	},
 	"org.osbuild.groups":   {`{"groups": {"new": {}, "other": {"gid": 77}, "wheel": {}}, "force": true}`},
 	"org.osbuild.hostname": {`{"hostname": "evil"}`},
 	"org.osbuild.noop":     {`{}`},
@@ -54,7 +57,9 @@ var hostileBase = map[string]treetest.Tree{
 		"srv/www/link": treetest.Link("page"),
 		"usr/bin/ping": treetest.File("ping"),
 	},
-	"org.osbuild.fstab": {"etc/fstab": treetest.File("")},
+	"org.osbuild.fstab": {
+		"etc/fstab": treetest.File(""), "ostree/repo/refs/heads/a/b": treetest.File(testCommit + "\n"), "ostree/deploy/x/deploy/" + testCommit + ".0/etc": treetest.Dir(0o755),
+	},
 	"org.osbuild.groups": {
 		"etc/group":      treetest.File("root:x:0:\nwheel:x:10:\n"),
 		"etc/gshadow":    treetest.File("wheel:::\n"),
