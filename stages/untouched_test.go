@@ -21,7 +21,7 @@ func bystanders() treetest.Tree {
 	file, link := treetest.File, treetest.Link
 	return treetest.Tree{
 		"etc/hostname~": file("x"), "etc/hostname.d/a": file("a").Perm(0o600), "etc/fstab.bak": file("b").Owner(1, 2), "etc/passwd.rpmnew": file("p"),
-		"etc/shadow.old": file("s").Perm(0), "etc/default/grub.d/x.cfg": file("x"), "etc/systemd/system/x.service.d/y.conf": file("y"),
+		"etc/shadow.old": file("s").Perm(0o400), "etc/default/grub.d/x.cfg": file("x"), "etc/systemd/system/x.service.d/y.conf": file("y"),
 		"etc/systemd/system/x.target.wants/x.service": link("/usr/lib/systemd/system/x.service"), "etc/sysconfig/network-scripts/ifcfg-lo": file("lo"),
 		"boot/grub2/user.cfg": file("u"), "boot/efi/EFI/other/x.efi": file("e"), "boot/loader/loader.conf": file("l"),
 		"usr/bin/setuid": file("u").Perm(0o755 | os.ModeSetuid), "usr/bin/hard": file("h"), "usr/share/empty": treetest.Dir(0o711).Owner(3, 4),
