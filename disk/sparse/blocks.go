@@ -135,6 +135,10 @@ func (p *pipeline) scan(ctx context.Context, src Source, size, block int64) erro
 			return errSource(errors.New("the source gives ranges out of order"))
 		}
 		for i := max(next, start/block); i*block < min(end, size); i++ {
+			// A select takes either where both are ready.
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			var j *job
 			select {
 			case j = <-p.free:
