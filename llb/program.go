@@ -2,6 +2,7 @@ package llb
 
 import (
 	"context"
+	"fmt"
 	"path"
 
 	"github.com/moby/buildkit/client/llb"
@@ -13,6 +14,12 @@ import (
 // programDir is where the file of a user's module is, inside a step.
 const programDir = runDir + "/module"
 
+// Places of osbuild's Python package, as osbuild has them.
+const (
+	libDir      = runDir + "/lib"
+	packageName = "osbuild"
+)
+
 // Program is a module of the user: a program that is run as it is.
 type Program struct {
 	// Module says what it is called and in which sandbox it runs.
@@ -22,7 +29,15 @@ type Program struct {
 	// Path is the program in Source; Files is the directory with files of its
 	// own, or empty.
 	Path, Files string
+	// Python says that the program imports osbuild's Python package, and
+	// Package is its directory in Source, or empty.
+	Python  bool
+	Package string
 }
+
+// PythonCaches match what Python leaves beside the files that it has read; it
+// differs from one machine to the next.
+var PythonCaches = []string{"**/__pycache__", "**/*.pyc"}
 
 // state returns the file system that holds the program and nothing else. Its
 // key is the content of what is copied, wherever that comes from: a change to
@@ -39,9 +54,24 @@ func (p *Program) state() llb.State {
 	return llb.Scratch().File(action, llb.WithCustomNamef("[internal] module %s", name))
 }
 
+// library returns the file system that holds osbuild's Python package.
+func (p *Program) library() llb.State {
+	return llb.Scratch().File(llb.Copy(p.Source, "/"+p.Package, "/"+packageName, &llb.CopyInfo{
+		CopyDirContentsOnly: true, CreateDestPath: true, CreatedTime: epochTime(), ExcludePatterns: PythonCaches,
+	}), llb.WithCustomName("[internal] Python package "+packageName))
+}
+
 // program adds a stage or the assembler that is a module of the user.
 func (g *Graph) program(ctx context.Context, at place, t Tree, p *Program) (Tree, error) {
+	for _, in := range at.stage.Inputs {
+		if in.Origin == "org.osbuild.source" {
+			return Tree{}, fmt.Errorf("it reads the input %q from the manifest's sources, which modules of your own are not given yet", in.Name)
+		}
+	}
 	s := step{module: &p.Module, options: at.stage.Options, program: p}
+	if p.Python {
+		s.id = at.stage.ID
+	}
 	if p.Module.Kind == module.Assembler {
 		in, err := g.Pipeline(ctx, manifest.TreePipeline)
 		if err != nil {
@@ -66,7 +96,11 @@ func (g *Graph) program(ctx context.Context, at place, t Tree, p *Program) (Tree
 // args is the command that a step runs: the runner is at the given place.
 func (s step) args(runner string) llb.RunOption {
 	if s.program != nil {
-		return llb.Args([]string{runner, "program", programDir + "/" + path.Base(s.program.Path), "--step", stepFile})
+		args := []string{runner, "program", programDir + "/" + path.Base(s.program.Path), "--step", stepFile}
+		if s.program.Python {
+			args = append(args, "--python")
+		}
+		return llb.Args(args)
 	}
 	return llb.Args([]string{runner, "module", s.module.Name, "--kind", string(s.module.Kind), "--step", stepFile})
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ import (
 // the name of a built-in stage that the toolbox uses.
 func programs(source llb.State) func(module.Kind, string) *Program {
 	return func(kind module.Kind, name string) *Program {
-		dir, sandbox, files, network := "stages/", module.Tools, "", false
+		dir, sandbox, files, network, python := "stages/", module.Tools, "", false, false
 		switch {
 		case kind == module.Assembler && name == "org.example.zip":
 			dir = "assemblers/"
@@ -30,13 +31,15 @@ func programs(source llb.State) func(module.Kind, string) *Program {
 			sandbox = module.Inside
 		case kind == module.Stage && name == "org.example.fetch":
 			network = true
+		case name == "org.example.python":
+			python = true
 		case kind == module.Stage && name == "org.osbuildkit.debootstrap":
 		default:
 			return nil
 		}
 		p := &Program{
 			Module: module.Module{Name: name, Kind: kind, Sandbox: sandbox, Group: module.GroupPrograms},
-			Source: source, Path: dir + name, Files: files,
+			Source: source, Path: dir + name, Files: files, Python: python, Package: "osbuild",
 		}
 		if network {
 			p.Module.Network = func(json.RawMessage) bool { return true }
@@ -157,5 +160,59 @@ func TestUserProgramWithNetwork(t *testing.T) {
 	want := map[string]pb.NetMode{"[tree 1/2] org.example.fetch": pb.NetMode_UNSET, "[tree 2/2] org.example.motd": pb.NetMode_NONE}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// A module that imports osbuild's package has it, with an id and a root that
+// it may write to. It is in the key of no other module.
+func TestPythonProgram(t *testing.T) {
+	t.Parallel()
+	m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "org.example.python"}, {"name": "org.example.motd"}]}`), anyOptions{&catalog.Catalog{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := options(t)
+	opt.Program = programs(llb.Local("libdir"))
+	toolbox := llb.Image("example.com/toolbox")
+	opt.Toolbox = &toolbox
+	def := define(t, m, opt, "tree")
+	text := printDefinition(t, def)
+	for _, op := range parse(t, def) {
+		e := op.op.GetExec()
+		if e == nil {
+			continue
+		}
+		python := op.name == "[tree 1/2] org.example.python"
+		readonly, lib := false, false
+		for _, mount := range e.Mounts {
+			readonly = readonly || mount.Dest == "/" && mount.Readonly
+			lib = lib || mount.Dest == "/run/osbuild/lib" && mount.Readonly
+		}
+		if readonly == python || lib != python || slices.Contains(e.Meta.Args, "--python") != python {
+			t.Errorf("%s: read-only root %t, package %t, %q", op.name, readonly, lib, e.Meta.Args)
+		}
+	}
+	if n := strings.Count(text, `"id":"`+m.Pipeline("tree").Stages[0].ID+`"`); n != 1 {
+		t.Errorf("the id is given %d times:\n%s", n, text)
+	}
+}
+
+// What a module would not be given is an error and not left out.
+func TestProgramWithSources(t *testing.T) {
+	t.Parallel()
+	m, err := manifest.Load("image.json", []byte(`{"pipeline": {"stages": [{"name": "org.osbuild.rpm", "options": {"packages": ["sha256:`+
+		strings.Repeat("a", 64)+`"]}}]}, "sources": {"org.osbuild.files": {"urls": {"sha256:`+strings.Repeat("a", 64)+`": "https://example.com/a.rpm"}}}}`),
+		anyOptions{&catalog.Catalog{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := options(t)
+	opt.Program = func(kind module.Kind, name string) *Program {
+		return &Program{Module: module.Module{Name: name, Kind: kind, Sandbox: module.Tools, Group: module.GroupPrograms}, Source: llb.Scratch(), Path: "stages/" + name}
+	}
+	_, err = New(m, opt).Pipeline(t.Context(), "tree")
+	const want = `org.osbuild.rpm in pipeline "tree": it reads the input "packages" from the manifest's sources, which modules of your own are not given yet`
+	if err == nil || err.Error() != want {
+		t.Error(err)
 	}
 }

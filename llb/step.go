@@ -51,6 +51,8 @@ type step struct {
 	module *module.Module
 	// program is set if the module is one of the user's.
 	program *Program
+	// id is osbuild's id of the stage, for modules that osbuild gives it to.
+	id string
 	// part names the step among several of one stage, for the display.
 	part string
 	// options are the module's options as JSON.
@@ -78,6 +80,7 @@ type contract struct {
 	BuildRoot string            `json:"build_root,omitempty"`
 	Ledger    string            `json:"ledger,omitempty"`
 	Network   bool              `json:"network,omitempty"`
+	ID        string            `json:"id,omitempty"`
 	Epoch     int64             `json:"epoch"`
 }
 
@@ -156,7 +159,7 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 }
 
 // root returns the file system that a step sees as its root. It may be written
-// to only if it is the tree.
+// to only if it is the tree, or by a module that is written for osbuild.
 func (g *Graph) root(ctx context.Context, at place, t Tree, s step, runner llb.State) (llb.State, []llb.RunOption, error) {
 	readonly := []llb.RunOption{llb.ReadonlyRootFS()}
 	switch s.module.Sandbox {
@@ -164,6 +167,11 @@ func (g *Graph) root(ctx context.Context, at place, t Tree, s step, runner llb.S
 		return runner, readonly, nil
 	case module.Tools:
 		root, err := g.buildRoot(ctx, at.pipeline)
+		if s.program != nil && s.program.Python {
+			// osbuild gives its modules a /var and an /etc that they may write
+			// to; here that is all of the build root, and it is dropped.
+			readonly = nil
+		}
 		return root, readonly, err
 	case module.Inside:
 		if g.opt.Runs != nil && !g.opt.Runs(g.opt.Platform) {
@@ -191,6 +199,9 @@ func (g *Graph) mounts(ctx context.Context, at place, s step, runner llb.State) 
 	var opts []llb.RunOption
 	if s.program != nil {
 		opts = append(opts, readonly(programDir, s.program.state()))
+		if s.program.Python && s.program.Package != "" {
+			opts = append(opts, readonly(libDir, s.program.library()))
+		}
 	}
 	if s.module.Sandbox != module.Edit {
 		opts = append(opts, readonly(binDir, runner))
@@ -214,7 +225,7 @@ func (s step) file(t Tree) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options: %w", err)
 	}
-	c := contract{Tree: treeDir, Options: options, Network: s.network(), Epoch: t.Epoch}
+	c := contract{Tree: treeDir, Options: options, Network: s.network(), ID: s.id, Epoch: t.Epoch}
 	switch s.module.Sandbox {
 	case module.Inside:
 		c.Tree = "/"

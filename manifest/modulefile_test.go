@@ -61,7 +61,7 @@ x.json:1:16: duplicated key "summary"; the first is at 1:2 (at /summary); remove
 		{`{"schema": {"properties": {"a": {"minLength": "1"}}}}`, `x.json:1:47: "minLength" must be an integer, found a string (at /schema/properties/a/minLength)`},
 		{`{"schema": {"properties": {"a": {"type": "text"}}}}`,
 			`x.json:1:42: "type" must be "array", "boolean", "integer", "null", "number", "object" or "string", found "text" (at /schema/properties/a/type)`},
-		{`{"schema": {"properties": {"a": {"pattern": "(?=x)"}}}}`, `x.json:1:45: "pattern" is "(?=x)", which is not of the format regex (at /schema/properties/a/pattern)`},
+		{`{"schema": {"properties": {"a": {"pattern": "(?=x"}}}}`, `x.json:1:45: "pattern" is "(?=x", which is not of the format regex (at /schema/properties/a/pattern)`},
 		{`{"schema": {"properties": {"a": {"$ref": "#/$defs/b"}}}}`, `x.json:1:12: the schema cannot be used: json-pointer in "mem:///options#/$defs/b" not found (at /schema)`},
 		{`{"schema": {"properties": {"a": {"$ref": "file:///etc/passwd"}}}}`,
 			`x.json:1:12: the schema cannot be used: failing loading "file:///etc/passwd": a schema may not refer to another file: file:///etc/passwd (at /schema)`},

@@ -56,6 +56,7 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	f.findLibdir(name)
 	if name != "-" && f.buildEnv != "-" {
 		// Checked before anything is started: what is wrong with a manifest
 		// does not depend on where it would be built.
