@@ -92,7 +92,7 @@ args = osbuild.api.arguments()
 shutil.copy(args["tree"] + "/etc/motd", args["output_dir"] + "/" + args["options"]["filename"])
 `
 	pythonBuild = `"build": {"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie"}},
-    {"name": "org.osbuildkit.apt", "options": {"packages": ["python3-minimal"]}}]}`
+    {"name": "org.osbuildkit.apt", "options": {"packages": ["python3"]}}]}`
 )
 
 // osbuildLibdir makes a directory like an installation of osbuild.
