@@ -96,7 +96,7 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 	}
 	out, err := b.run(ctx)
 	if err != nil {
-		return nil, b.locate(err)
+		return nil, b.locate(Explain(err))
 	}
 	return out, nil
 }

@@ -166,7 +166,7 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	case r.err != nil:
 		return r.app.failed(r.err, r.src, show)
 	case err != nil:
-		return r.app.failed(err, r.src, show)
+		return r.app.failed(frontend.Explain(err), r.src, show)
 	}
 	r.app.showWarnings(warnings)
 	if tree != nil {
