@@ -2,6 +2,7 @@ package llb
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path"
 
@@ -63,12 +64,11 @@ func (p *Program) library() llb.State {
 
 // program adds a stage or the assembler that is a module of the user.
 func (g *Graph) program(ctx context.Context, at place, t Tree, p *Program) (Tree, error) {
-	for _, in := range at.stage.Inputs {
-		if in.Origin == "org.osbuild.source" {
-			return Tree{}, fmt.Errorf("it reads the input %q from the manifest's sources, which modules of your own are not given yet", in.Name)
-		}
-	}
 	s := step{module: &p.Module, options: at.stage.Options, program: p}
+	var err error
+	if s.inputs, s.inputData, err = g.programInputs(ctx, at); err != nil {
+		return Tree{}, err
+	}
 	if p.Python {
 		s.id = at.stage.ID
 	}
@@ -83,7 +83,6 @@ func (g *Graph) program(ctx context.Context, at place, t Tree, p *Program) (Tree
 		return t, err
 	}
 	if p.Module.Sandbox == module.Inside {
-		var err error
 		if t, err = g.prepare(ctx, at, t); err != nil {
 			return Tree{}, err
 		}
@@ -91,6 +90,45 @@ func (g *Graph) program(ctx context.Context, at place, t Tree, p *Program) (Tree
 	out, err := g.run(ctx, at, t, s)
 	t.Root = out.tree
 	return t, err
+}
+
+// programInputs returns the inputs that the stage of a program has, and what
+// osbuild tells a module about each: of files, their names and options.
+func (g *Graph) programInputs(ctx context.Context, at place) (map[string]llb.State, map[string]json.RawMessage, error) {
+	inputs, data := map[string]llb.State{}, map[string]json.RawMessage{}
+	for _, in := range at.stage.Inputs {
+		if in.Origin != manifest.SourceOrigin {
+			continue
+		}
+		if in.Type != "org.osbuild.files" {
+			return nil, nil, fmt.Errorf("it reads the input %q of type %s, which modules of your own are not given yet", in.Name, in.Type)
+		}
+		var files []download
+		about := map[string]json.RawMessage{}
+		for _, r := range in.References {
+			d, err := g.sourceFile(r.ID)
+			if err != nil {
+				return nil, nil, err
+			}
+			if d.sha256 == "" {
+				return nil, nil, fmt.Errorf("the source %s: for modules of your own only SHA-256 is verified", r.ID)
+			}
+			d.name = r.ID
+			files = append(files, d)
+			if about[r.ID] = r.Options; len(r.Options) == 0 {
+				about[r.ID] = json.RawMessage("{}")
+			}
+		}
+		st, err := g.fetch(ctx, fmt.Sprintf("%s: download %d files", at.name(""), len(files)), files, g.constraints(at)...)
+		if err != nil {
+			return nil, nil, err
+		}
+		inputs[in.Name] = st
+		if data[in.Name], err = json.Marshal(map[string]any{"files": about}); err != nil {
+			return nil, nil, err
+		}
+	}
+	return inputs, data, nil
 }
 
 // args is the command that a step runs: the runner is at the given place.

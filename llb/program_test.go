@@ -197,22 +197,50 @@ func TestPythonProgram(t *testing.T) {
 	}
 }
 
-// What a module would not be given is an error and not left out.
+// A module is given the files of the manifest's sources that its stage names.
 func TestProgramWithSources(t *testing.T) {
 	t.Parallel()
-	m, err := manifest.Load("image.json", []byte(`{"pipeline": {"stages": [{"name": "org.osbuild.rpm", "options": {"packages": ["sha256:`+
-		strings.Repeat("a", 64)+`"]}}]}, "sources": {"org.osbuild.files": {"urls": {"sha256:`+strings.Repeat("a", 64)+`": "https://example.com/a.rpm"}}}}`),
-		anyOptions{&catalog.Catalog{}})
+	pipeline := func(sum, sources string) (*Graph, error) {
+		m, err := manifest.Load("image.json", []byte(`{"pipeline": {"stages": [{"name": "org.osbuild.rpm", "options": {"packages": [{"checksum": "`+sum+
+			`", "check_gpg": true}]}}]}, "sources": {`+sources+`}}`), anyOptions{&catalog.Catalog{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt := options(t)
+		opt.Program = func(kind module.Kind, name string) *Program {
+			return &Program{Module: module.Module{Name: name, Kind: kind, Sandbox: module.Tools, Group: module.GroupPrograms}, Source: llb.Local("libdir"), Path: "stages/" + name}
+		}
+		toolbox := llb.Image("example.com/toolbox")
+		opt.Toolbox = &toolbox
+		g := New(m, opt)
+		_, err = g.Pipeline(t.Context(), "tree")
+		return g, err
+	}
+	sum := "sha256:" + strings.Repeat("a", 64)
+	g, err := pipeline(sum, `"org.osbuild.files": {"urls": {"`+sum+`": "https://example.com/a.rpm"}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := options(t)
-	opt.Program = func(kind module.Kind, name string) *Program {
-		return &Program{Module: module.Module{Name: name, Kind: kind, Sandbox: module.Tools, Group: module.GroupPrograms}, Source: llb.Scratch(), Path: "stages/" + name}
+	tree, err := g.Pipeline(t.Context(), "tree")
+	if err != nil {
+		t.Fatal(err)
 	}
-	_, err = New(m, opt).Pipeline(t.Context(), "tree")
-	const want = `org.osbuild.rpm in pipeline "tree": it reads the input "packages" from the manifest's sources, which modules of your own are not given yet`
-	if err == nil || err.Error() != want {
+	def, err := tree.Root.Marshal(t.Context(), llb.Platform(amd64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := printDefinition(t, def)
+	for _, want := range []string{
+		"https://example.com/a.rpm", "/run/osbuild/inputs/packages", "/" + sum,
+		`"input_data":{"packages":{"files":{"` + sum + `":{"metadata":{"rpm.check_gpg":true}}}}}`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the graph has no %s\n%s", want, text)
+		}
+	}
+	weak := "sha1:" + strings.Repeat("a", 40)
+	_, err = pipeline(weak, `"org.osbuild.files": {"urls": {"`+weak+`": "https://example.com/a.rpm"}}`)
+	if err == nil || !strings.Contains(err.Error(), "only SHA-256 is verified") {
 		t.Error(err)
 	}
 }

@@ -59,6 +59,8 @@ type step struct {
 	options json.RawMessage
 	// inputs are mounted read-only below /run/osbuild/inputs.
 	inputs map[string]llb.State
+	// inputData is what a program of the user is told about its inputs.
+	inputData map[string]json.RawMessage
 	// readonly mounts the tree read-only.
 	readonly bool
 	// output gives the module an empty directory to write to.
@@ -73,15 +75,16 @@ type outputs struct {
 // contract is the step description that the runner reads: the module
 // contract, in a form whose bytes depend on nothing but what matters.
 type contract struct {
-	Tree      string            `json:"tree"`
-	Options   json.RawMessage   `json:"options"`
-	OutputDir string            `json:"output_dir,omitempty"`
-	Inputs    map[string]string `json:"inputs,omitempty"`
-	BuildRoot string            `json:"build_root,omitempty"`
-	Ledger    string            `json:"ledger,omitempty"`
-	Network   bool              `json:"network,omitempty"`
-	ID        string            `json:"id,omitempty"`
-	Epoch     int64             `json:"epoch"`
+	Tree      string                     `json:"tree"`
+	Options   json.RawMessage            `json:"options"`
+	OutputDir string                     `json:"output_dir,omitempty"`
+	Inputs    map[string]string          `json:"inputs,omitempty"`
+	BuildRoot string                     `json:"build_root,omitempty"`
+	Ledger    string                     `json:"ledger,omitempty"`
+	Network   bool                       `json:"network,omitempty"`
+	ID        string                     `json:"id,omitempty"`
+	InputData map[string]json.RawMessage `json:"input_data,omitempty"`
+	Epoch     int64                      `json:"epoch"`
 }
 
 // run makes the exec of one step on the tree.
@@ -225,7 +228,7 @@ func (s step) file(t Tree) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options: %w", err)
 	}
-	c := contract{Tree: treeDir, Options: options, Network: s.network(), ID: s.id, Epoch: t.Epoch}
+	c := contract{Tree: treeDir, Options: options, Network: s.network(), ID: s.id, InputData: s.inputData, Epoch: t.Epoch}
 	switch s.module.Sandbox {
 	case module.Inside:
 		c.Tree = "/"

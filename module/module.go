@@ -138,6 +138,8 @@ type Input struct {
 	// and writes. It is given to modules that say so in Module.Ledger; empty
 	// means that there is none, as before the first entry.
 	Ledger string `json:"ledger,omitempty"`
+	// InputData is what osbuild tells about each input, for the user's modules.
+	InputData map[string]json.RawMessage `json:"input_data,omitempty"`
 	// ID is osbuild's id of the stage, for modules that are written for osbuild.
 	ID string `json:"id,omitempty"`
 	// Network says that the step has access to the network.
