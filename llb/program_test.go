@@ -140,10 +140,10 @@ func TestUserProgramsDoNotReachTheToolbox(t *testing.T) {
 	}
 }
 
-// Only the steps of a module that asks for it have access to the network.
-func TestUserProgramWithNetwork(t *testing.T) {
-	t.Parallel()
-	m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "org.example.fetch"}, {"name": "org.example.motd"}]}`), anyOptions{&catalog.Catalog{}})
+// programTree defines the tree of a manifest with two stages.
+func programTree(t *testing.T, first, second string) (*manifest.Manifest, *llb.Definition) {
+	t.Helper()
+	m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "`+first+`"}, {"name": "`+second+`"}]}`), anyOptions{&catalog.Catalog{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,8 +151,15 @@ func TestUserProgramWithNetwork(t *testing.T) {
 	opt.Program = programs(llb.Local("libdir"))
 	toolbox := llb.Image("example.com/toolbox")
 	opt.Toolbox = &toolbox
+	return m, define(t, m, opt, "tree")
+}
+
+// Only the steps of a module that asks for it have access to the network.
+func TestUserProgramWithNetwork(t *testing.T) {
+	t.Parallel()
+	_, def := programTree(t, "org.example.fetch", "org.example.motd")
 	got := map[string]pb.NetMode{}
-	for _, op := range parse(t, define(t, m, opt, "tree")) {
+	for _, op := range parse(t, def) {
 		if e := op.op.GetExec(); e != nil {
 			got[op.name] = e.Network
 		}
@@ -167,15 +174,7 @@ func TestUserProgramWithNetwork(t *testing.T) {
 // it may write to. It is in the key of no other module.
 func TestPythonProgram(t *testing.T) {
 	t.Parallel()
-	m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "org.example.python"}, {"name": "org.example.motd"}]}`), anyOptions{&catalog.Catalog{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	opt := options(t)
-	opt.Program = programs(llb.Local("libdir"))
-	toolbox := llb.Image("example.com/toolbox")
-	opt.Toolbox = &toolbox
-	def := define(t, m, opt, "tree")
+	m, def := programTree(t, "org.example.python", "org.example.motd")
 	text := printDefinition(t, def)
 	for _, op := range parse(t, def) {
 		e := op.op.GetExec()
