@@ -28,7 +28,7 @@ var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "gith
 
 // under is what the modules stand on, and all is that and the modules.
 var (
-	repositories = []string{"debian", "rpmmd", "internal/pgp"}
+	repositories = []string{"debian", "rpmmd", "internal/pgp", "internal/sqlite"}
 	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "disk/..."}, repositories)
 	all          = slices.Concat(under, []string{"stages/...", "assemblers/...", "manifest", "catalog"})
 )
