@@ -39,6 +39,7 @@ type DB struct {
 	usable   int // bytes of a page without those reserved for extensions
 	pages    uint32
 	seen     map[uint32]bool
+	left     int64 // bytes that rows may still have
 }
 
 // Open reads the header of a database of the given size in bytes.
@@ -72,7 +73,7 @@ func Open(r io.ReaderAt, size int64) (*DB, error) {
 // Rows calls fn for each row of a table, in the order of their numbers. It is
 // an error if there is no such table.
 func (db *DB) Rows(table string, fn func(row int64, values []Value) error) error {
-	db.seen = map[uint32]bool{}
+	db.seen, db.left = map[uint32]bool{}, int64(db.pages)*db.pageSize
 	root := int64(0)
 	err := db.walk(1, 0, func(_ int64, v []Value) error {
 		if len(v) >= 4 && string(v[0].Bytes) == "table" && string(v[1].Bytes) == table {
@@ -165,6 +166,10 @@ func (db *DB) leaf(cell []byte, fn func(int64, []Value) error) error {
 		return errors.New("a row is cut off")
 	}
 	cell = cell[n:]
+	// All rows together are no larger than the file, unless cells overlap.
+	if db.left -= size; db.left < 0 {
+		return errors.New("the rows are larger than the file")
+	}
 	payload, err := db.payload(cell, int(size))
 	if err != nil {
 		return fmt.Errorf("row %d: %w", row, err)

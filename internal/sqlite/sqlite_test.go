@@ -109,6 +109,28 @@ func TestLoop(t *testing.T) {
 	}
 }
 
+// Cells that are the same bytes do not multiply a small file.
+func TestOverlap(t *testing.T) {
+	t.Parallel()
+	data := make([]byte, 65536*2)
+	copy(data, rows(t)[:headerSize])
+	copy(data[16:], []byte{0, 1}) // pages of 65536 bytes
+	data[20] = 0
+	const cells, at = 20000, 60000
+	page := data[headerSize:]
+	page[0] = leafPage
+	page[3], page[4] = cells>>8, cells&0xff
+	for i := range cells {
+		page[8+2*i], page[9+2*i] = at>>8, at&0xff
+	}
+	// A row of 5000 bytes: its size, its number, and one blob of 4997 bytes.
+	copy(data[at:], []byte{0xa7, 0x08, 1, 3, 0xce, 0x16})
+	err := open(t, data).Rows("rows", nil)
+	if err == nil || !strings.Contains(err.Error(), "the rows are larger than the file") {
+		t.Error(err)
+	}
+}
+
 func FuzzRows(f *testing.F) {
 	f.Add(rows(f))
 	f.Add(rows(f)[:1024])
