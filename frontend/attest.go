@@ -1,8 +1,10 @@
 package frontend
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/debian"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/rpmmd"
 	spdx "github.com/osbuildkit/osbuildkit/sbom"
 )
 
@@ -67,14 +70,82 @@ func (b *build) spdx(ctx context.Context, t graph.Tree) ([]byte, error) {
 			return nil, err
 		}
 	}
-	// A tree without a database has no packages, and the document says so.
-	var status []byte
-	if _, err := ref.StatFile(ctx, gwclient.StatRequest{Path: spdx.DebianStatus}); err == nil {
-		if status, err = dockerui.ReadFile(ctx, ref, spdx.DebianStatus); err != nil {
+	status, err := b.stat(ctx, ref, spdx.DebianStatus)
+	if err != nil || status > 0 {
+		data, err := b.readDatabase(ctx, ref, spdx.DebianStatus, status, err)
+		if err != nil {
 			return nil, err
 		}
+		return spdx.Debian(s, data, debian.MergeLists(t.Lists))
 	}
-	return spdx.Debian(s, status, debian.MergeLists(t.Lists))
+	for _, name := range rpmmd.Databases {
+		size, err := b.stat(ctx, ref, name)
+		if err == nil && size == 0 {
+			continue
+		}
+		data, err := b.readDatabase(ctx, ref, name, size, err)
+		if err != nil {
+			return nil, err
+		}
+		installed, err := rpmmd.ReadInstalled(bytes.NewReader(data), size)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return spdx.RPM(s, installed)
+	}
+	for _, name := range rpmmd.OldDatabases {
+		if size, err := b.stat(ctx, ref, name); err != nil || size > 0 {
+			return nil, fmt.Errorf("%s: rpm's database is in a format that is not read (Berkeley DB or NDB): name a scanner, as in \"generator=\"", name)
+		}
+	}
+	// A tree without a database has no packages, and the document says so.
+	return spdx.Debian(s, nil, debian.MergeLists(t.Lists))
+}
+
+// maxDatabase bounds, in bytes, the database of a tree's packages; that of a
+// large Fedora system has a tenth of it.
+const maxDatabase = 512 << 20
+
+// stat returns the size of a file in bytes, 0 if there is none.
+func (b *build) stat(ctx context.Context, ref gwclient.Reference, name string) (int64, error) {
+	st, err := ref.StatFile(ctx, gwclient.StatRequest{Path: name})
+	if err != nil {
+		return 0, nil // the gateway's error does not say why
+	}
+	if !fs.FileMode(st.Mode).IsRegular() {
+		return 0, fmt.Errorf("%s is no file", name)
+	}
+	return st.Size, nil
+}
+
+// readDatabase reads a file of a tree in pieces, as a message of the gateway
+// is bounded. What SQLite has put aside is looked for: without it, a database
+// says what was installed some time ago.
+func (b *build) readDatabase(ctx context.Context, ref gwclient.Reference, name string, size int64, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	if size > maxDatabase {
+		return nil, fmt.Errorf("%s has %d bytes; the most is %d", name, size, maxDatabase)
+	}
+	if wal, err := b.stat(ctx, ref, name+"-wal"); err != nil || wal > 0 {
+		return nil, fmt.Errorf("%s-wal holds changes that are not in the database: run rpm --rebuilddb in the stage that has made them", name)
+	}
+	data := make([]byte, 0, size)
+	for int64(len(data)) < size {
+		piece, err := ref.ReadFile(ctx, gwclient.ReadRequest{
+			Filename: name,
+			Range:    &gwclient.FileRange{Offset: len(data), Length: int(min(hashPiece, size-int64(len(data))))},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if len(piece) == 0 {
+			return nil, fmt.Errorf("%s: ended after %d of %d bytes", name, len(data), size)
+		}
+		data = append(data, piece...)
+	}
+	return data, nil
 }
 
 // scan runs the scanner that the client asks for over a tree.
