@@ -216,7 +216,9 @@ data:
 ...
 `
 
-// comps is the document about groups: Core is what a system needs.
+// comps is the document about groups: Core is what a system needs. There is an
+// environment and a category too, as in those of the distributions: the
+// libcomps of Debian 13 crashes when it goes through an empty list of them.
 const comps = `<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE comps PUBLIC "-//Red Hat, Inc.//DTD Comps info//EN" "comps.dtd">
 <comps>
@@ -245,5 +247,20 @@ const comps = `<?xml version="1.0" encoding="UTF-8"?>
       <packagereq type="conditional" requires="httpd">httpd-welcome</packagereq>
     </packagelist>
   </group>
+  <category>
+    <id>base-system</id>
+    <name>Base System</name>
+    <description>The base of a system</description>
+    <display_order>1</display_order>
+    <grouplist><groupid>core</groupid></grouplist>
+  </category>
+  <environment>
+    <id>minimal-environment</id>
+    <name>Minimal Install</name>
+    <description>Basic functionality</description>
+    <display_order>1</display_order>
+    <grouplist><groupid>core</groupid></grouplist>
+    <optionlist><groupid>core</groupid></optionlist>
+  </environment>
 </comps>
 `
