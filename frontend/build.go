@@ -322,6 +322,12 @@ func (b *build) ReadFile(ctx context.Context, st llb.State, name string) ([]byte
 	return dockerui.ReadFile(ctx, ref, name)
 }
 
+// Evaluate solves a state.
+func (b *build) Evaluate(ctx context.Context, st llb.State) error {
+	_, err := b.solve(ctx, st, true)
+	return err
+}
+
 // solve returns a reference to the result of a state. Unless evaluate is set
 // its steps run when something is read of it.
 func (b *build) solve(ctx context.Context, st llb.State, evaluate bool) (gwclient.Reference, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/debian"
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
 
@@ -24,6 +25,8 @@ const DefaultEpoch = 1577836800
 type Resolver interface {
 	// ReadFile returns the content of the file name in the state.
 	ReadFile(ctx context.Context, st llb.State, name string) ([]byte, error)
+	// Evaluate solves the state, and reports what has gone wrong.
+	Evaluate(ctx context.Context, st llb.State) error
 }
 
 // Options say everything about a build that is not in the manifest.
@@ -84,6 +87,8 @@ type Tree struct {
 	Epoch int64
 	// Lists are the packages that were installed, one list per stage.
 	Lists []debian.PackageList
+	// RPMLists are the RPM packages that were installed, one list per stage.
+	RPMLists []rpmmd.PackageList
 	// repos are the repositories that later package stages use unless they
 	// name their own.
 	repos []packages.RepositoryOptions
@@ -117,6 +122,7 @@ type Graph struct {
 	toolbox *llb.State
 	native  *Graph
 	repos   map[string]*debian.Release
+	rpms    map[string]*rpmSource
 	runners map[module.Group]llb.State
 }
 
@@ -125,7 +131,7 @@ func New(m *manifest.Manifest, opt Options) *Graph {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, runners: map[module.Group]llb.State{}}
+	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, rpms: map[string]*rpmSource{}, runners: map[module.Group]llb.State{}}
 }
 
 // Platform returns what the image is for.
@@ -186,7 +192,7 @@ func (g *Graph) start(ctx context.Context, p *manifest.Pipeline) (Tree, error) {
 		if err != nil {
 			return Tree{}, err
 		}
-		t.Epoch, t.Lists = in.Epoch, in.Lists
+		t.Epoch, t.Lists, t.RPMLists = in.Epoch, in.Lists, in.RPMLists
 	}
 	if g.opt.Epoch != nil {
 		t.Epoch = *g.opt.Epoch
@@ -242,5 +248,7 @@ func init() {
 	expansions = map[string]func(*Graph, context.Context, place, Tree) (Tree, error){
 		"org.osbuildkit.debootstrap": (*Graph).debootstrap,
 		"org.osbuildkit.apt":         (*Graph).apt,
+		"org.osbuild.dnf":            (*Graph).dnf,
+		"org.osbuild.yum":            (*Graph).yum,
 	}
 }

@@ -23,6 +23,7 @@ const (
 	inputsDir  = runDir + "/inputs"
 	outputDir  = runDir + "/output"
 	ledgerDir  = runDir + "/ledger"
+	buildDir   = runDir + "/build"
 	binDir     = runDir + "/bin"
 	runnerName = "osbuildkit-runner"
 )
@@ -101,7 +102,10 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	}
 
 	treeOpts := []llb.MountOption{llb.ContentCache(llb.MountContentCacheOff)}
-	if s.readonly {
+	switch {
+	case s.module.ScratchTree && s.module.Sandbox == module.Tools:
+		treeOpts = append(treeOpts, llb.ForceNoOutput)
+	case s.readonly:
 		treeOpts = append(treeOpts, llb.Readonly)
 	}
 	var root llb.State
@@ -145,6 +149,13 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	if s.module.Sandbox != module.Edit {
 		opts = append(opts, llb.AddMount(binDir, runner, llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
 	}
+	if s.module.Sandbox == module.Inside && s.module.BuildRoot {
+		build, err := g.buildRoot(ctx, at.pipeline)
+		if err != nil {
+			return outputs{}, err
+		}
+		opts = append(opts, llb.AddMount(buildDir, build, llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
+	}
 	for _, name := range sortedKeys(s.inputs) {
 		opts = append(opts, llb.AddMount(inputsDir+"/"+name, s.inputs[name], llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
 	}
@@ -175,6 +186,9 @@ func (s step) file(t Tree) ([]byte, error) {
 	switch s.module.Sandbox {
 	case module.Inside:
 		c.Tree = "/"
+		if s.module.BuildRoot {
+			c.BuildRoot = buildDir
+		}
 	case module.Tools:
 		c.BuildRoot = "/"
 	}

@@ -80,6 +80,12 @@ type Module struct {
 	Sandbox Sandbox
 	// Group is the runner that carries it.
 	Group Group
+	// BuildRoot asks for the build root in a step of kind inside: read-only,
+	// below /run/osbuild.
+	BuildRoot bool
+	// ScratchTree lets a module that only looks at the tree write into it all
+	// the same: what it writes is thrown away.
+	ScratchTree bool
 	// Ledger says whether it reads or writes the ledger of the tree.
 	Ledger LedgerUse
 	// Summary says in one line, without a full stop, what the module does.
@@ -122,7 +128,8 @@ type Input struct {
 	// Inputs maps the name of an input to the directory that holds it.
 	Inputs map[string]string `json:"inputs,omitempty"`
 	// BuildRoot is the directory of the build root: "/" in a step of kind
-	// tools, empty where there is none.
+	// tools, one below /run/osbuild in a step of kind inside whose module asks
+	// for it, empty where there is none.
 	BuildRoot string `json:"build_root,omitempty"`
 	// Ledger is the directory of the tree's ledger, which package ledger reads
 	// and writes. It is given to modules that say so in Module.Ledger; empty

@@ -34,6 +34,9 @@ type PackageList struct {
 	// Repositories describes the repositories that the packages come from;
 	// Package.Repository counts in it.
 	Repositories []Repository `json:"repositories,omitempty"`
+	// Database is the directory, from the root of the system, in which the
+	// distribution's rpm has its database; empty where nobody knows yet.
+	Database string `json:"database,omitempty"`
 	// Packages is sorted by name, architecture, epoch, version and release.
 	Packages []Package `json:"packages"`
 }
@@ -181,6 +184,9 @@ func (l *PackageList) Check() error {
 			}
 		}
 	}
+	if l.Database != "" && (!strings.HasPrefix(l.Database, "/") || !validLocation(l.Database[1:])) {
+		return fmt.Errorf("%.200q is no directory of a database", l.Database)
+	}
 	files, orders := map[string]bool{}, map[int]bool{}
 	for i := range l.Packages {
 		p := &l.Packages[i]
@@ -216,6 +222,36 @@ func (l *PackageList) InOrder() []Package {
 		}
 		return a.Order - b.Order
 	})
+	return out
+}
+
+// MergeLists puts together what several stages have installed in one system.
+// Of a package that occurs twice the last one counts.
+func MergeLists(lists []PackageList) *PackageList {
+	out := &PackageList{}
+	places := map[Repository]int{}
+	packages := map[string]Package{}
+	for _, l := range lists {
+		if l.Database != "" {
+			out.Database = l.Database
+		}
+		for _, p := range l.Packages {
+			if p.Repository < len(l.Repositories) {
+				r := l.Repositories[p.Repository]
+				if _, ok := places[r]; !ok {
+					places[r] = len(out.Repositories)
+					out.Repositories = append(out.Repositories, r)
+				}
+				p.Repository = places[r]
+			}
+			p.Order = 0
+			packages[p.File] = p
+		}
+	}
+	for _, p := range packages {
+		out.Packages = append(out.Packages, p)
+	}
+	out.Sort()
 	return out
 }
 

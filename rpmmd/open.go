@@ -109,3 +109,11 @@ func (c *checkedReader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// CheckFile reports that what r holds, a file as it lies in the repository, is
+// not the one that repomd.xml lists.
+func (d *Data) CheckFile(r io.Reader) error {
+	in := &checkedReader{r: r, what: d.Location, hash: d.Checksum.new(), want: d.Checksum.Hex, size: d.Size, limit: MaxMetadata}
+	_, err := io.Copy(io.Discard, in)
+	return err
+}

@@ -85,3 +85,18 @@ func (v Variables) Expand(s string) (string, error) {
 	}
 	return out.String(), nil
 }
+
+// baseArches are the platforms whose architecture has another name here.
+var baseArches = map[string]string{"amd64": "x86_64", "arm64": "aarch64", "386": "i386", "arm/v7": "armhfp", "arm": "armhfp", "mips64le": "mips64el"}
+
+// BaseArch returns the name that RPM distributions have for the architecture of
+// a platform, such as "x86_64" for amd64.
+func BaseArch(architecture, variant string) string {
+	if name, ok := baseArches[architecture+"/"+variant]; ok {
+		return name
+	}
+	if name, ok := baseArches[architecture]; ok {
+		return name
+	}
+	return architecture
+}

@@ -12,6 +12,10 @@ const (
 	AptSolve             = "org.osbuildkit.apt.solve"
 	AptSolveInside       = "org.osbuildkit.apt.solve-inside"
 	AptApply             = "org.osbuildkit.apt.apply"
+	DnfStage             = "org.osbuild.dnf"
+	DnfSolve             = "org.osbuild.dnf.solve"
+	DnfApply             = "org.osbuild.dnf.apply"
+	YumStage             = "org.osbuild.yum"
 	NormalisePart        = "org.osbuildkit.normalise"
 	PreparePart          = "org.osbuildkit.prepare"
 )
@@ -60,6 +64,28 @@ func Modules() []module.Module {
 			Name: AptApply, Sandbox: module.Inside, Ledger: module.LedgerWrite,
 			Summary: "Install downloaded packages",
 			Run:     harvesting(applyApt),
+		},
+		{
+			Name: DnfStage, Sandbox: module.Inside,
+			Summary: "Install RPM packages with all that they need",
+			Options: func() any { return &DnfOptions{} },
+			Check:   checkDnf,
+		},
+		{
+			Name: YumStage, Sandbox: module.Inside,
+			Summary: "Install RPM packages as old manifests ask for it",
+			Options: func() any { return &YumOptions{} },
+			Check:   checkYum,
+		},
+		{
+			Name: DnfSolve, Sandbox: module.Tools, ScratchTree: true,
+			Summary: "Compute what dnf would install, with the build root's dnf",
+			Run:     solveDnf,
+		},
+		{
+			Name: DnfApply, Sandbox: module.Inside, Ledger: module.LedgerWrite, BuildRoot: true,
+			Summary: "Install downloaded RPM packages, with the build root's dnf",
+			Run:     harvesting(applyDnf),
 		},
 		{
 			Name: NormalisePart, Sandbox: module.Edit, Ledger: module.LedgerWrite,

@@ -1,0 +1,127 @@
+package llb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/osbuildkit/osbuildkit/rpmmd"
+	"github.com/osbuildkit/osbuildkit/stages/packages"
+)
+
+// dnf expands org.osbuild.dnf: it installs RPM packages.
+func (g *Graph) dnf(ctx context.Context, at place, t Tree) (Tree, error) {
+	var o packages.DnfOptions
+	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
+		return Tree{}, err
+	}
+	return g.installRPMs(ctx, at, t, o, "")
+}
+
+// yum expands org.osbuild.yum.
+func (g *Graph) yum(ctx context.Context, at place, t Tree) (Tree, error) {
+	var o packages.YumOptions
+	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
+		return Tree{}, err
+	}
+	return g.installRPMs(ctx, at, t, o.Dnf(), o.Verbosity)
+}
+
+func (g *Graph) installRPMs(ctx context.Context, at place, t Tree, o packages.DnfOptions, verbosity string) (Tree, error) {
+	o = o.WithDefaults(rpmmd.BaseArch(g.opt.Platform.Architecture, g.opt.Platform.Variant))
+	job, err := o.Job()
+	if err != nil {
+		return Tree{}, err
+	}
+	job.Verbosity = verbosity
+	var sources []*rpmSource
+	for i, r := range o.Repos {
+		s, err := g.rpmSource(ctx, at, i, o, r)
+		if err != nil {
+			return Tree{}, fmt.Errorf("repository %s: %w", r.ID, err)
+		}
+		sources = append(sources, s)
+	}
+	if g.opt.Epoch == nil && len(t.RPMLists) == 0 && at.pipeline.Base == "" {
+		t.Epoch = epochOf(sources, t.Epoch)
+	}
+	list, solved, err := g.solveRPMs(ctx, at, t, job, sources)
+	if err != nil {
+		return Tree{}, err
+	}
+	rpms, err := g.rpmPackages(ctx, at, o, list, sources)
+	if err != nil {
+		return Tree{}, err
+	}
+	t.RPMLists = append(t.RPMLists, *list)
+	// As in packages, the decision is copied so that its key is its content.
+	decision := llb.Scratch().File(llb.Copy(solved, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true, CreatedTime: epochTime()}),
+		llb.WithCustomName("[internal] list of "+at.name("")))
+	parts := []part{
+		{packages.PreparePart, "prepare", nil, nil},
+		{packages.DnfApply, "install", job, map[string]llb.State{"rpms": rpms, "list": decision}},
+	}
+	if o.Cleaned() {
+		parts = append(parts, part{packages.NormalisePart, "normalise", nil, nil})
+	}
+	return g.sequence(ctx, at, t, parts)
+}
+
+// epochOf returns the time of the newest file of the repositories: what was
+// made of them is as old as they are.
+func epochOf(sources []*rpmSource, otherwise int64) int64 {
+	var newest int64
+	for _, s := range sources {
+		for _, d := range s.repomd.Data {
+			newest = max(newest, d.Timestamp)
+		}
+	}
+	if newest == 0 {
+		return otherwise
+	}
+	return newest
+}
+
+// solveRPMs runs the step that decides which packages are needed, and reads
+// what it has decided.
+func (g *Graph) solveRPMs(ctx context.Context, at place, t Tree, job packages.DnfJob, sources []*rpmSource) (*rpmmd.PackageList, llb.State, error) {
+	m, err := g.part(packages.DnfSolve)
+	if err != nil {
+		return nil, llb.State{}, err
+	}
+	options, err := encodeOptions(job.ForSolve())
+	if err != nil {
+		return nil, llb.State{}, err
+	}
+	var files []download
+	for i, s := range sources {
+		files = append(files, s.files(i)...)
+	}
+	repos, err := g.fetch(ctx, at.name("repositories"), files, g.constraints(at)...)
+	if err != nil {
+		return nil, llb.State{}, err
+	}
+	out, err := g.run(ctx, at, t, step{
+		module: m, part: "solve", options: options, readonly: true, output: true,
+		inputs: map[string]llb.State{"repos": repos},
+	})
+	if err != nil {
+		return nil, llb.State{}, err
+	}
+	data, err := g.opt.Resolver.ReadFile(ctx, out.output, "/"+rpmmd.ListFile)
+	if err != nil {
+		return nil, llb.State{}, err
+	}
+	list, err := rpmmd.ParseList(data)
+	if err != nil {
+		return nil, llb.State{}, err
+	}
+	for _, p := range list.Packages {
+		if p.Repository >= len(sources) {
+			return nil, llb.State{}, fmt.Errorf("the package list names repository %d of %d", p.Repository, len(sources))
+		}
+	}
+	return list, out.output, nil
+}

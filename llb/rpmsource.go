@@ -1,0 +1,384 @@
+package llb
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/osbuildkit/osbuildkit/rpmmd"
+	"github.com/osbuildkit/osbuildkit/stages/packages"
+)
+
+// smallFileTimeout is how long the lists of mirrors and repomd.xml may take
+// where the manifest does not say it.
+const smallFileTimeout = 60 * time.Second
+
+// rpmSource is a repository whose metadata have been read and verified.
+type rpmSource struct {
+	// mirrors are the addresses of the repository, the best one first.
+	mirrors []string
+	// best is the first of them that has the metadata.
+	best     int
+	metalink *rpmmd.Metalink
+	repomd   *rpmmd.Repomd
+	// solve are the files that a solver needs.
+	solve []rpmmd.Data
+	sum   string
+}
+
+// files are the metadata files of repository number i.
+func (s *rpmSource) files(i int) []download {
+	dir := strconv.Itoa(i) + "/"
+	base := s.mirrors[s.best]
+	out := []download{{url: base + "/repodata/repomd.xml", name: dir + "repodata/repomd.xml", sha256: s.sum}}
+	for _, d := range s.solve {
+		f := download{url: base + "/" + d.Location, name: dir + d.Location}
+		// What has another kind of checksum is verified by the solve step.
+		if d.Checksum.Algorithm == "sha256" {
+			f.sha256 = d.Checksum.Hex
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// rpmSource finds a mirror of a repository that has its metadata.
+func (g *Graph) rpmSource(ctx context.Context, at place, number int, o packages.DnfOptions, r packages.DnfRepository) (*rpmSource, error) {
+	key, err := json.Marshal([]any{r, o.Variables(), o.Gpgkeys})
+	if err != nil {
+		return nil, err
+	}
+	if s := g.rpms[string(key)]; s != nil {
+		return s, nil
+	}
+	s := &rpmSource{}
+	if err := g.rpmMirrors(ctx, o, r, s); err != nil {
+		return nil, err
+	}
+	var failed []error
+	for i := range s.mirrors {
+		s.best = i
+		err := g.rpmMetadata(ctx, at, number, o, r, s)
+		if err == nil {
+			g.rpms[string(key)] = s
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		failed = append(failed, fmt.Errorf("%s: %w", s.mirrors[i], err))
+	}
+	return nil, mirrorsError("", failed)
+}
+
+// mirrorsError says what is wrong with each mirror that was asked.
+func mirrorsError(what string, failed []error) error {
+	if len(failed) == 1 {
+		if what != "" {
+			return fmt.Errorf("%s: %w", what, failed[0])
+		}
+		return failed[0]
+	}
+	const most = 6
+	text := make([]string, 0, most+1)
+	for i, err := range failed {
+		if i == most {
+			text = append(text, fmt.Sprintf("  and %d more", len(failed)-most))
+			break
+		}
+		text = append(text, "  "+err.Error())
+	}
+	if what == "" {
+		what = "the repository"
+	}
+	return fmt.Errorf("none of %d mirrors has %s:\n%s", len(failed), what, strings.Join(text, "\n"))
+}
+
+// rpmMirrors lists the mirrors: those in the manifest, then those that its
+// metalink or mirror list names.
+func (g *Graph) rpmMirrors(ctx context.Context, o packages.DnfOptions, r packages.DnfRepository, s *rpmSource) error {
+	v := o.Variables()
+	for _, u := range strings.Fields(r.Baseurl) {
+		u, err := v.Expand(u)
+		if err != nil {
+			return err
+		}
+		s.mirrors = append(s.mirrors, strings.TrimRight(u, "/"))
+	}
+	for _, l := range []struct {
+		what, url string
+		parse     func([]byte) ([]rpmmd.Mirror, error)
+	}{
+		{"metalink", r.Metalink, func(data []byte) (found []rpmmd.Mirror, err error) {
+			if s.metalink, err = rpmmd.ParseMetalink(data); err != nil {
+				return nil, err
+			}
+			return s.metalink.Mirrors, nil
+		}},
+		{"mirror list", r.Mirrorlist, rpmmd.ParseMirrorlist},
+	} {
+		if l.url == "" {
+			continue
+		}
+		u, err := v.Expand(l.url)
+		if err != nil {
+			return err
+		}
+		data, err := g.readSmall(ctx, download{url: u, name: strings.ReplaceAll(l.what, " ", "")}, o)
+		if err != nil {
+			return fmt.Errorf("the %s %s: %w", l.what, u, err)
+		}
+		mirrors, err := l.parse(data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", u, err)
+		}
+		for _, m := range mirrors {
+			s.mirrors = append(s.mirrors, m.URL)
+		}
+	}
+	if s.metalink != nil && r.Checksum != "" {
+		pin, err := rpmmd.ParseChecksum(r.Checksum)
+		if err != nil {
+			return err
+		}
+		if !s.metalink.Allows(pin) {
+			return fmt.Errorf("the metalink does not know the state of the repository that \"checksum\" names, %s, but %s: "+
+				"the repository has changed since, use a snapshot of it or the new checksum", pin, s.metalink.Expected[0].Checksums[0])
+		}
+	}
+	return nil
+}
+
+// readSmall reads one small file.
+func (g *Graph) readSmall(ctx context.Context, d download, o packages.DnfOptions) ([]byte, error) {
+	limit := smallFileTimeout
+	if o.Timeout > 0 {
+		limit = time.Duration(o.Timeout) * time.Second
+	}
+	var data []byte
+	err := within(ctx, limit, func(ctx context.Context) error {
+		st, name, err := g.download(ctx, d, llb.Platform(g.opt.BuildPlatform))
+		if err != nil {
+			return err
+		}
+		data, err = g.opt.Resolver.ReadFile(ctx, st, name)
+		return err
+	})
+	return data, err
+}
+
+// timeoutError says that a mirror has not answered in time.
+type timeoutError struct{ limit time.Duration }
+
+// Error says how long it was waited for.
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("no answer within %v; the option \"timeout\" sets how long one may take", e.limit)
+}
+
+// within bounds the time of what may never answer; zero is no bound.
+func within(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	if limit == 0 {
+		return do(ctx)
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := do(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return &timeoutError{limit}
+	}
+	return err
+}
+
+// rpmMetadata reads repomd.xml of the mirror s.best, verifies it, and makes sure
+// that the mirror has the files that it lists.
+func (g *Graph) rpmMetadata(ctx context.Context, at place, number int, o packages.DnfOptions, r packages.DnfRepository, s *rpmSource) error {
+	data, err := g.readRepomd(ctx, o, r, s)
+	if err != nil {
+		return err
+	}
+	if s.repomd, err = rpmmd.ParseRepomd(data); err != nil {
+		return err
+	}
+	if s.solve, err = s.repomd.SolveFiles(); err != nil {
+		return err
+	}
+	s.sum = strings.TrimPrefix(rpmmd.RepomdChecksum(data), "sha256:")
+	st, err := g.fetch(ctx, at.name("repository "+r.ID), s.files(number), g.constraints(at)...)
+	if err != nil {
+		return err
+	}
+	return explainFetch(within(ctx, time.Duration(o.Timeout)*time.Second, func(ctx context.Context) error {
+		return g.opt.Resolver.Evaluate(ctx, st)
+	}))
+}
+
+// readRepomd returns repomd.xml once it is found genuine.
+func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r packages.DnfRepository, s *rpmSource) ([]byte, error) {
+	u := s.mirrors[s.best] + "/repodata/repomd.xml"
+	d := download{url: u, name: "repomd.xml"}
+	if pin, ok := strings.CutPrefix(r.Checksum, "sha256:"); ok {
+		d.sha256 = pin
+	}
+	data, err := g.readSmall(ctx, d, o)
+	if err != nil && d.sha256 != "" && ctx.Err() == nil {
+		// What BuildKit says of a file with a wrong checksum does not tell
+		// whether there was any; look at what is there instead.
+		d.sha256 = ""
+		data, err = g.readSmall(ctx, d, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.Checksum != "" {
+		if err := rpmmd.CheckPin(data, r.Checksum); err != nil {
+			return nil, err
+		}
+	}
+	if s.metalink != nil {
+		if err := s.metalink.Check(data); err != nil {
+			return nil, err
+		}
+	}
+	if r.RepoGpgcheck {
+		keys, err := o.Keys(r)
+		if err != nil {
+			return nil, err
+		}
+		signature, err := g.readSmall(ctx, download{url: u + ".asc", name: "repomd.xml.asc"}, o)
+		if err != nil {
+			return nil, fmt.Errorf("the signature repomd.xml.asc: %w", err)
+		}
+		if _, err := rpmmd.VerifyRepomd(data, signature, keys); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// explainFetch adds to BuildKit's words what they can mean.
+func explainFetch(err error) error {
+	if err != nil && strings.Contains(err.Error(), "digest mismatch") {
+		return fmt.Errorf("%w: the mirror has another file there, or a page that says that there is none", err)
+	}
+	return err
+}
+
+// rpmPackages downloads the listed packages into one directory. What one mirror
+// does not give is asked of the next one.
+func (g *Graph) rpmPackages(ctx context.Context, at place, o packages.DnfOptions, list *rpmmd.PackageList, sources []*rpmSource) (llb.State, error) {
+	files := make([]*rpmDownload, len(list.Packages))
+	for i, p := range list.Packages {
+		files[i] = &rpmDownload{Package: p, source: sources[p.Repository], mirror: sources[p.Repository].best}
+	}
+	name := fmt.Sprintf("%s: download %d packages", at.name(""), len(files))
+	limit := time.Duration(o.Timeout) * time.Second
+	for {
+		var downloads []download
+		for _, f := range files {
+			d, err := f.download()
+			if err != nil {
+				return llb.State{}, err
+			}
+			downloads = append(downloads, d)
+		}
+		st, err := g.fetch(ctx, name, downloads, g.constraints(at)...)
+		if err != nil || len(downloads) == 0 {
+			return st, err
+		}
+		if limit == 0 {
+			err = g.opt.Resolver.Evaluate(ctx, st)
+			if err == nil || ctx.Err() != nil {
+				return st, err
+			}
+		}
+		// Find out which of them are the ones: what is there already costs
+		// nothing.
+		progress, err := g.eachDownload(ctx, at, files, downloads, limit)
+		if err != nil || !progress {
+			return st, err
+		}
+	}
+}
+
+// rpmDownload is one package and the mirror that it is asked of.
+type rpmDownload struct {
+	rpmmd.Package
+	source *rpmSource
+	mirror int
+	tried  []error
+}
+
+func (f *rpmDownload) download() (download, error) {
+	u, err := rpmmd.JoinURL(f.source.mirrors[f.mirror], f.Location)
+	return download{url: u, name: f.File, sha256: f.SHA256}, err
+}
+
+// parallelDownloads is how many files are looked at at once.
+const parallelDownloads = 8
+
+// eachDownload fetches each file by itself, and turns those that fail to their
+// next mirrors. It reports whether any did; that a file has no mirror left is
+// an error.
+func (g *Graph) eachDownload(ctx context.Context, at place, files []*rpmDownload, downloads []download, limit time.Duration) (bool, error) {
+	errs := make([]error, len(files))
+	slots := make(chan struct{}, parallelDownloads)
+	var wg sync.WaitGroup
+	// Mirrors that hang once are not waited for again.
+	var hanging sync.Map
+	for i := range files {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			mirror := files[i].mirror
+			if err, ok := hanging.Load(files[i].source.mirrors[mirror]); ok {
+				errs[i] = err.(error) //nolint:errcheck,forcetypeassert // nothing else is stored
+				return
+			}
+			errs[i] = within(ctx, limit, func(ctx context.Context) error {
+				st, _, err := g.download(ctx, downloads[i], g.constraints(at)...)
+				if err != nil {
+					return err
+				}
+				return g.opt.Resolver.Evaluate(ctx, st)
+			})
+			var late *timeoutError
+			if errors.As(errs[i], &late) {
+				hanging.Store(files[i].source.mirrors[mirror], errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	again := false
+	var lost []error
+	for i, f := range files {
+		if errs[i] == nil {
+			continue
+		}
+		f.tried = append(f.tried, fmt.Errorf("%s: %w", downloads[i].url, explainFetch(errs[i])))
+		if len(f.tried) >= len(f.source.mirrors) {
+			lost = append(lost, mirrorsError(path.Base(f.Location), f.tried))
+			continue
+		}
+		again = true
+		f.mirror = (f.mirror + 1) % len(f.source.mirrors)
+	}
+	if len(lost) > 0 {
+		const most = 4
+		if len(lost) > most {
+			lost = append(lost[:most], fmt.Errorf("and %d packages more", len(lost)-most))
+		}
+		return false, errors.Join(lost...)
+	}
+	return again, nil
+}

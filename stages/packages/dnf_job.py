@@ -1,0 +1,201 @@
+"""Runs dnf's command line for the parts org.osbuild.dnf.solve and .apply.
+
+The one argument is a JSON file, the job:
+
+  args     the command line that dnf is given
+  path     directories of Python modules that come before all others
+  repos    ids of the repositories, in the order of the options
+  result   a file; with it dnf only decides, and what it decides goes there
+  expect   the packages that have been downloaded; dnf must want just these
+  keys     armored public keys to be known to the system's rpm
+  forget   variables of the environment that scriptlets must not see
+  home     what they see as HOME
+  words    the command as the system's history is to have it
+  epoch    the time, in seconds, at which it says that it happened
+  databases  SQLite files whose journals are to be emptied at the end
+"""
+import base64
+import json
+import os
+import sys
+import time
+
+with open(sys.argv[1], encoding="utf-8") as f:
+    job = json.load(f)
+sys.path[:0] = job.get("path") or []
+
+import rpm  # noqa: E402  # pylint: disable=wrong-import-position
+
+# librpm reads its configuration now, while the environment leads to it.
+rpm.reloadConfig()
+
+import dnf  # noqa: E402
+import dnf.cli.cli  # noqa: E402
+import dnf.cli.main  # noqa: E402
+import dnf.comps  # noqa: E402
+import dnf.db.history  # noqa: E402
+import dnf.exceptions  # noqa: E402
+import libdnf.transaction  # noqa: E402
+
+for name in job.get("forget") or []:
+    os.environ.pop(name, None)
+if job.get("home"):
+    os.environ["HOME"] = job["home"]
+
+DATABASES = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
+
+
+def nevra(pkg):
+    return "%s-%s:%s-%s.%s" % (pkg.name, pkg.epoch, pkg.version, pkg.release, pkg.arch)
+
+
+def reason(item):
+    name = libdnf.transaction.TransactionItemReasonToString(item.reason)
+    return name if name in ("user", "group", "dependency", "weak-dependency") else ""
+
+
+def describe(base, item):
+    pkg = item.pkg
+    if pkg.repoid not in job["repos"]:
+        raise dnf.exceptions.Error("%s is in none of the repositories" % pkg)
+    kind, digest = pkg.returnIdSum() or ("", "")
+    if kind != "sha256":
+        raise dnf.exceptions.Error(
+            "%s: repository %s lists the package with a checksum of kind %s, and sha256 is needed" % (pkg, pkg.repoid, kind or "none"))
+    if pkg.baseurl:
+        raise dnf.exceptions.Error(
+            "%s: repository %s says that the package lies elsewhere (xml:base %s), which is not supported" % (pkg, pkg.repoid, pkg.baseurl))
+    return {
+        "name": pkg.name, "epoch": int(pkg.epoch), "version": pkg.version, "release": pkg.release, "arch": pkg.arch,
+        "repository": job["repos"].index(pkg.repoid), "location": pkg.location, "size": pkg.downloadsize,
+        "sha256": digest, "reason": reason(item),
+    }
+
+
+def database(base, chosen):
+    """Returns where the distribution's own rpm has its database.
+
+    The package "rpm" owns the directory; of the chosen ones, if it is there.
+    """
+    rpms = base.sack.query().available().filter(name="rpm")
+    for query in (rpms.filter(pkg=chosen), rpms):
+        for path in DATABASES:
+            if query.filter(file=path):
+                return path
+    return ""
+
+
+class Job:
+    """What has become of the job."""
+
+    met = False
+
+
+def decide(base, packages, *_args, **_kwargs):
+    """Stands for the download of packages: notes what would be downloaded."""
+    wanted = {id(p): p for p in packages}
+    items = [i for i in base.transaction if id(i.pkg) in wanted or i.pkg in packages]
+    out = {
+        "packages": [describe(base, i) for i in items],
+        "database": database(base, [i.pkg for i in items]),
+    }
+    with open(job["result"], "w", encoding="utf-8") as f:
+        json.dump(out, f)
+
+
+original_download = dnf.cli.cli.BaseCli.download_packages
+
+
+def compare(base, packages, *args, **kwargs):
+    """Makes sure that what is installed is what was decided and verified."""
+    want, have = set(job["expect"]), {nevra(p) for p in packages}
+    if want != have:
+        raise dnf.exceptions.Error(
+            "with the downloaded packages alone dnf decides differently: it leaves out [%s] and wants [%s]"
+            % (" ".join(sorted(want - have)), " ".join(sorted(have - want))))
+    Job.met = True
+    base.args = job["words"]
+    return original_download(base, packages, *args, **kwargs)
+
+
+def dearmor(text):
+    """Returns the bytes of an armored block."""
+    lines = text.strip().splitlines()
+    body = lines[lines.index("") + 1:-1]
+    return base64.b64decode("".join(l for l in body if not l.startswith("=")))
+
+
+def import_keys(base, _packages):
+    """Takes the place of dnf's check of signatures, which is done already.
+
+    Like it, it makes the keys known to the rpm of the system.
+    """
+    for text in job.get("keys") or []:
+        if base._ts.pgpImportPubkey(dearmor(text)) != 0:
+            raise dnf.exceptions.Error("rpm does not take a public key that signs packages")
+
+
+def close(path):
+    """Brings what stands in the journal of a database into the database.
+
+    One that is in use by nobody is left without its journal by that.
+    """
+    if not os.path.exists(path + "-wal"):
+        return
+    import sqlite3
+
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.close()
+
+
+def mend_groups():
+    """Makes groups work with a libcomps whose iterators end in a crash.
+
+    Where an expression iterates over its lists (Python 3.13, libcomps 0.1.21),
+    the process dies; list() of them is fine.
+    """
+    comps, forwarder = dnf.comps.Comps, dnf.comps.Forwarder
+    comps.categories_iter = lambda self: (self._build_category(c) for c in list(self._i.categories))
+    comps.environments_iter = lambda self: (self._build_environment(e) for e in list(self._i.environments))
+    comps.groups_iter = lambda self: (self._build_group(g) for g in list(self._i.groups))
+    get = forwarder.__getattr__
+
+    def copied(self, name):
+        value = get(self, name)
+        return list(value) if name in ("packages", "group_ids", "option_ids") else value
+
+    forwarder.__getattr__ = copied
+
+
+class Clock:
+    """Stands for the module time where dnf writes its history."""
+
+    def __getattr__(self, name):
+        return getattr(time, name)
+
+    def time(self):
+        return job["epoch"]
+
+    def gmtime(self):
+        return time.gmtime(job["epoch"])
+
+
+dnf.db.history.time = Clock()
+mend_groups()
+cli = dnf.cli.cli.BaseCli
+if job.get("result"):
+    cli.download_packages = decide
+    cli.gpgsigcheck = lambda base, packages: None
+else:
+    cli.download_packages = compare
+    cli.gpgsigcheck = import_keys
+
+code = dnf.cli.main.user_main(job["args"])
+if not job.get("result"):
+    for each in job.get("databases") or []:
+        close(each)
+    if code == 0 and job["expect"] and not Job.met:
+        print("Error: with the downloaded packages alone dnf finds nothing to do", file=sys.stderr)
+        code = 1
+sys.exit(code)

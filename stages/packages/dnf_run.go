@@ -1,0 +1,209 @@
+package packages
+
+import (
+	"context"
+	_ "embed" // for dnf_job.py
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/tree"
+)
+
+// dnfProgram is the program around dnf that the build root's Python runs.
+//
+//go:embed dnf_job.py
+var dnfProgram []byte
+
+// Directories of the databases of rpm, the newer one first. Where both names
+// exist, one is a link to the other.
+var rpmDatabases = []string{"/usr/lib/sysimage/rpm", "/var/lib/rpm"}
+
+// dnfHistory is where dnf keeps its records, from the root of a tree.
+const dnfHistory = "/var/lib/dnf/history.sqlite"
+
+// dnfJobFile is what dnf_job.py reads; see there.
+type dnfJobFile struct {
+	Args      []string `json:"args"`
+	Path      []string `json:"path,omitempty"`
+	Repos     []string `json:"repos"`
+	Result    string   `json:"result,omitempty"`
+	Expect    []string `json:"expect"`
+	Keys      []string `json:"keys,omitempty"`
+	Forget    []string `json:"forget,omitempty"`
+	Home      string   `json:"home,omitempty"`
+	Words     []string `json:"words"`
+	Epoch     int64    `json:"epoch"`
+	Databases []string `json:"databases,omitempty"`
+}
+
+// dnfRun is one run of the build root's dnf on a tree.
+type dnfRun struct {
+	root *rpmRoot
+	job  DnfJob
+	// installroot is the tree.
+	installroot string
+	// work is a directory outside of the tree: configuration and repositories.
+	work string
+	// database is where rpm has its database in the tree; empty leaves that to
+	// the build root's rpm.
+	database string
+}
+
+// run runs dnf; the job file has its result or its keys and expectations, and
+// the rest is filled in here.
+func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) error {
+	for _, r := range d.job.Repos {
+		job.Repos = append(job.Repos, r.ID)
+	}
+	job.Args = d.args(job.Result != "")
+	job.Forget = forgotten
+	job.Home, job.Epoch = "/root", in.Epoch
+	job.Words = append([]string{d.job.Operation}, d.job.Packages...)
+	if job.Expect == nil {
+		job.Expect = []string{}
+	}
+	python, err := d.root.python()
+	if err != nil {
+		return err
+	}
+	argv, err := d.root.command(python)
+	if err != nil {
+		return err
+	}
+	env := []string{"HOME=" + d.work, "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"}
+	if d.root.outside() {
+		job.Path = d.root.modules()
+		env = append(env, "PYTHONHOME="+filepath.Join(d.root.dir, "usr"))
+	}
+	more, err := d.root.rpmConfig(d.work, d.database)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(job)
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{"job.json": data, "dnf.conf": []byte(d.config()), "dnf_job.py": dnfProgram} {
+		if err := os.WriteFile(filepath.Join(d.work, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	argv = append(argv, filepath.Join(d.work, "dnf_job.py"), filepath.Join(d.work, "job.json"))
+	_, err = run(ctx, in, program{argv: argv, env: append(env, more...)})
+	var failed *runError
+	if errors.As(err, &failed) {
+		failed.argv = append([]string{"dnf"}, job.Args...)
+	}
+	return err
+}
+
+// forgotten are variables that are of use to dnf itself, or to Debian's
+// scripts, and not to the scriptlets of RPM packages.
+var forgotten = []string{
+	"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "MAGIC",
+	"DEBIAN_FRONTEND", "DEBIAN_PRIORITY", "DEBCONF_NONINTERACTIVE_SEEN", "DEBCONF_NOWARNINGS", "UCF_FORCE_CONFFOLD", "NEEDRESTART_SUSPEND",
+}
+
+// rpmConfig makes the build root's rpm work on a tree: it writes the macros
+// that rpm reads from its home, and returns what the environment needs.
+func (r *rpmRoot) rpmConfig(home, database string) ([]string, error) {
+	var macros strings.Builder
+	if database != "" {
+		fmt.Fprintf(&macros, "%%_dbpath %s\n", database)
+	}
+	// No plugin of the build root has a say in another system, and none of the
+	// tree is loaded into this rpm. What is mounted over the tree is not
+	// written to. Signatures and checksums have been verified before.
+	macros.WriteString("%__plugindir /nonexistent\n%_netsharedpath /proc:/sys:/dev:/run\n%_pkgverify_level none\n%_tmppath /tmp\n")
+	if err := os.WriteFile(filepath.Join(home, ".rpmmacros"), []byte(macros.String()), 0o644); err != nil {
+		return nil, err
+	}
+	if !r.outside() {
+		return nil, nil
+	}
+	config, err := r.path("/usr/lib/rpm")
+	if err != nil {
+		return nil, err
+	}
+	return []string{"RPM_CONFIGDIR=" + config}, nil
+}
+
+// args is the command line of dnf.
+func (d *dnfRun) args(solve bool) []string {
+	args := []string{
+		"-y", "--installroot", d.installroot, "--releasever", d.job.Releasever, "--forcearch", d.job.Basearch,
+		"--config", filepath.Join(d.work, "dnf.conf"), "--setopt=reposdir=",
+		"--setopt=install_weak_deps=" + pythonBool(d.job.WeakDeps),
+	}
+	if d.job.Verbosity != "" {
+		args = append(args, "--rpmverbosity", d.job.Verbosity)
+	}
+	if solve {
+		args = append(args, "--downloadonly")
+	}
+	for _, e := range d.job.Exclude {
+		args = append(args, "--exclude", e)
+	}
+	return append(append(args, d.job.Operation), d.job.Packages...)
+}
+
+func pythonBool(b bool) string {
+	if b {
+		return "True"
+	}
+	return "False"
+}
+
+// config is dnf's whole configuration. What dnf keeps of the run goes to /run
+// of the tree, which is no part of it.
+func (d *dnfRun) config() string {
+	var b strings.Builder
+	b.WriteString(`[main]
+cachedir=/run/osbuild-dnf/cache
+logdir=/run/osbuild-dnf/log
+plugins=0
+gpgcheck=0
+localpkg_gpgcheck=0
+skip_if_unavailable=0
+metadata_expire=-1
+zchunk=0
+protected_packages=
+optional_metadata_types=filelists
+`)
+	if d.job.ModulePlatformID != "" {
+		fmt.Fprintf(&b, "module_platform_id=%s\n", d.job.ModulePlatformID)
+	}
+	for i, r := range d.job.Repos {
+		fmt.Fprintf(&b, "\n[%s]\nname=%[1]s\nbaseurl=file://%s\n", r.ID, d.repository(i))
+		if r.Priority != 0 {
+			fmt.Fprintf(&b, "priority=%d\n", r.Priority)
+		}
+		if r.ModuleHotfixes {
+			b.WriteString("module_hotfixes=1\n")
+		}
+	}
+	return b.String()
+}
+
+// repository is the directory of a repository, as dnf is to see it.
+func (d *dnfRun) repository(i int) string {
+	return filepath.Join(d.work, "repos", strconv.Itoa(i))
+}
+
+// rpmDatabase returns where a tree has rpm's database, or "" if it has none.
+func rpmDatabase(t *tree.Root) string {
+	for _, dir := range rpmDatabases {
+		for _, name := range []string{"rpmdb.sqlite", "Packages.db", "Packages"} {
+			if ok, err := t.Exists(dir + "/" + name); err == nil && ok {
+				return dir
+			}
+		}
+	}
+	return ""
+}
