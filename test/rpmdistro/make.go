@@ -106,7 +106,8 @@ func (t *tools) run(name string, args ...string) error {
 		text := out.Bytes()
 		return fmt.Errorf("%s: %w\n%s", name, err, text[max(0, len(text)-4000):])
 	}
-	fmt.Fprintf(t.log, "%s: %.1f s\n", name, time.Since(start).Seconds())
+	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	fmt.Fprintf(t.log, "%s: %.1f s, %.1f s of processors\n", name, time.Since(start).Seconds(), cpu.Seconds())
 	return nil
 }
 

@@ -73,7 +73,12 @@ func writeOverlay(tree, overlay string) error {
 			}
 		}
 	}
-	return os.MkdirAll(filepath.Join(overlay, "var/lib/httpd"), 0o755)
+	for _, dir := range []string{"var/lib/httpd", "usr/lib/sysimage/rpm"} {
+		if err := os.MkdirAll(filepath.Join(overlay, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func writeFile(file, text string) error {

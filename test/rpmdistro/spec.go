@@ -239,6 +239,7 @@ const comps = `<?xml version="1.0" encoding="UTF-8"?>
       <packagereq type="mandatory">network-defaults</packagereq>
       <packagereq type="mandatory">openssh-server</packagereq>
       <packagereq type="mandatory">resolver</packagereq>
+      <packagereq type="mandatory">rpm</packagereq>
       <packagereq type="mandatory">systemd-sysv</packagereq>
       <packagereq type="mandatory">udev</packagereq>
       <packagereq type="mandatory">util-linux</packagereq>

@@ -137,6 +137,9 @@ mv -f /etc/resolv.conf.new /etc/resolv.conf
 		{Name: "network-defaults", Summary: "DHCP on every Ethernet card", Tags: []string{"Requires(post): systemd"}, Sections: []string{`%post %N
 if [ $1 = 1 ]; then systemctl --no-reload preset systemd-networkd.service; fi
 `}},
+		// The package rpm says where the database is by owning the directory.
+		{Name: "rpm", Summary: "The directory of the database of packages", Files: []File{
+			{Path: "/usr/lib/sysimage/rpm", Dir: true, Mode: "0755", User: "root", Group: "root"}}},
 		{Name: "grub2-pc", Summary: "Boot loader for BIOS", Tags: []string{"Requires: grub2-common"}},
 		{Name: "grub2-common", Summary: "Directories of the boot loader", NoArch: true},
 		{Name: "httpd-welcome", Summary: "A page that is only recommended", NoArch: true},
