@@ -65,7 +65,7 @@ func Make(tree, output string, when time.Time, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return t.repositories(output, key)
+	return t.repositories(output, key, comps(packages))
 }
 
 // split turns the tree into packages.
@@ -149,7 +149,7 @@ func (t *tools) signAll(output string) (*Key, error) {
 }
 
 // repositories makes the metadata of each repository, and signs it.
-func (t *tools) repositories(output string, key *Key) error {
+func (t *tools) repositories(output string, key *Key, comps string) error {
 	files, err := os.ReadDir(filepath.Join(output, Pool))
 	if err != nil {
 		return err

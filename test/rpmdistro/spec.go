@@ -89,7 +89,8 @@ func distribute(s *system, packages []*Package, unowned []File) ([]*Package, err
 	for _, f := range unowned {
 		home := filesystem
 		if directive, ok := setupFiles[f.Path]; ok {
-			home, f.Directive = setup, directive
+			// The first package finds no names of groups yet.
+			home, f.Directive, f.Group = setup, directive, "root"
 		}
 		for _, h := range unownedHomes {
 			if (f.Path == h[0] || strings.HasPrefix(f.Path, h[0]+"/")) && homes[h[1]] != nil {
@@ -164,104 +165,3 @@ func smallSpecs() []string {
 		smallSpec("example-tool", "2.0", []string{"ModularityLabel: example:2:20260101000000:abcdef02"}, map[string]string{"/usr/share/example/tool": "two\n"}),
 	}
 }
-
-// modules is the document about the streams; the default is the older one.
-const modules = `---
-document: modulemd
-version: 2
-data:
-  name: example
-  stream: "1"
-  version: 20260101000000
-  context: abcdef01
-  arch: noarch
-  summary: Example tool
-  description: The first stream.
-  license:
-    module: [MIT]
-  profiles:
-    common:
-      rpms: [example-tool]
-  artifacts:
-    rpms: ["example-tool-0:1.0-1.noarch"]
-...
----
-document: modulemd
-version: 2
-data:
-  name: example
-  stream: "2"
-  version: 20260101000000
-  context: abcdef02
-  arch: noarch
-  summary: Example tool
-  description: The second stream.
-  license:
-    module: [MIT]
-  profiles:
-    common:
-      rpms: [example-tool]
-  artifacts:
-    rpms: ["example-tool-0:2.0-1.noarch"]
-...
----
-document: modulemd-defaults
-version: 1
-data:
-  module: example
-  stream: "1"
-  profiles:
-    "1": [common]
-    "2": [common]
-...
-`
-
-// comps is the document about groups: Core is what a system needs. There is an
-// environment and a category too, as in those of the distributions: the
-// libcomps of Debian 13 crashes when it goes through an empty list of them.
-const comps = `<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE comps PUBLIC "-//Red Hat, Inc.//DTD Comps info//EN" "comps.dtd">
-<comps>
-  <group>
-    <id>core</id>
-    <name>Core</name>
-    <description>Smallest possible installation</description>
-    <default>true</default>
-    <uservisible>false</uservisible>
-    <packagelist>
-      <packagereq type="mandatory">base-files</packagereq>
-      <packagereq type="mandatory">base-passwd</packagereq>
-      <packagereq type="mandatory">bash</packagereq>
-      <packagereq type="mandatory">coreutils</packagereq>
-      <packagereq type="mandatory">kernel</packagereq>
-      <packagereq type="mandatory">login</packagereq>
-      <packagereq type="mandatory">mount</packagereq>
-      <packagereq type="mandatory">network-defaults</packagereq>
-      <packagereq type="mandatory">openssh-server</packagereq>
-      <packagereq type="mandatory">resolver</packagereq>
-      <packagereq type="mandatory">rpm</packagereq>
-      <packagereq type="mandatory">systemd-sysv</packagereq>
-      <packagereq type="mandatory">udev</packagereq>
-      <packagereq type="mandatory">util-linux</packagereq>
-      <packagereq type="default">example-data</packagereq>
-      <packagereq type="optional">example-optional</packagereq>
-      <packagereq type="conditional" requires="httpd">httpd-welcome</packagereq>
-    </packagelist>
-  </group>
-  <category>
-    <id>base-system</id>
-    <name>Base System</name>
-    <description>The base of a system</description>
-    <display_order>1</display_order>
-    <grouplist><groupid>core</groupid></grouplist>
-  </category>
-  <environment>
-    <id>minimal-environment</id>
-    <name>Minimal Install</name>
-    <description>Basic functionality</description>
-    <display_order>1</display_order>
-    <grouplist><groupid>core</groupid></grouplist>
-    <optionlist><groupid>core</groupid></optionlist>
-  </environment>
-</comps>
-`

@@ -90,7 +90,9 @@ getent passwd apache >/dev/null || useradd --uid 48 --gid apache --system --no-c
 /sbin/ldconfig
 `},
 		},
-		"iproute2": {directives: map[string]string{"/usr/bin/nstat": "%caps(cap_net_raw=ep)"}},
+		// Essential packages are no dependencies of Debian's packages.
+		"initramfs-tools-core": {tags: []string{"Requires: diffutils", "Requires: findutils", "Requires: grep", "Requires: gzip", "Requires: sed", "Requires: tar", "Requires: util-linux"}},
+		"iproute2":             {directives: map[string]string{"/usr/bin/nstat": "%caps(cap_net_raw=ep)"}},
 		"systemd": {
 			files: []File{{Path: "/etc/machine-id", Directive: "%ghost", Mode: "0444", User: "root", Group: "root"}},
 			sections: []string{`%post %N
@@ -152,7 +154,7 @@ if [ $1 = 1 ]; then systemctl --no-reload preset systemd-networkd.service; fi
 		// Dependencies that are not names: a file that is only in the file
 		// lists, a condition.
 		{Name: "example-data", Summary: "Data that depends on a file", NoArch: true, Tags: []string{"Requires: /usr/share/zoneinfo/UTC", "Requires: (example-triggers if base-files)"}},
-		{Name: "example-optional", Summary: "An optional package of the group Core", NoArch: true},
+		{Name: "example-optional", Summary: "An optional package of the group Core", NoArch: true, Tags: []string{"Recommends: example-tool"}},
 	}
 }
 

@@ -27,6 +27,8 @@ type Package struct {
 	Epoch, Version, Release string
 	Summary                 string
 	NoArch                  bool
+	// Essential packages are needed by all others without saying so.
+	Essential bool
 	// Tags are further lines of the preamble, such as "Requires: bash".
 	Tags []string
 	// Files are sorted by path.
@@ -239,7 +241,7 @@ func configFiles(stanzas []debian.Stanza) map[string]bool {
 func fromStanza(st debian.Stanza, present map[string]string) (*Package, error) {
 	summary, _, _ := strings.Cut(st.Get("Description"), "\n")
 	source := st.Get("Package")
-	p := &Package{Name: source, Source: source, Summary: strings.TrimSpace(summary), NoArch: st.Get("Architecture") == "all"}
+	p := &Package{Name: source, Source: source, Summary: strings.TrimSpace(summary), NoArch: st.Get("Architecture") == "all", Essential: st.Get("Essential") == "yes"}
 	if n := renamed(source); n != source {
 		p.Name = n
 	}
