@@ -250,5 +250,6 @@ func init() {
 		"org.osbuildkit.apt":         (*Graph).apt,
 		"org.osbuild.dnf":            (*Graph).dnf,
 		"org.osbuild.yum":            (*Graph).yum,
+		"org.osbuild.rpm":            (*Graph).rpmFiles,
 	}
 }

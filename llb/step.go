@@ -143,22 +143,11 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 		), llb.SourcePath("/step.json"), llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)),
 		s.args(program),
 	)
-	if s.program != nil {
-		opts = append(opts, llb.AddMount(programDir, s.program.state(), llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
+	more, err := g.mounts(ctx, at, s, runner)
+	if err != nil {
+		return outputs{}, err
 	}
-	if s.module.Sandbox != module.Edit {
-		opts = append(opts, llb.AddMount(binDir, runner, llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
-	}
-	if s.module.Sandbox == module.Inside && s.module.BuildRoot {
-		build, err := g.buildRoot(ctx, at.pipeline)
-		if err != nil {
-			return outputs{}, err
-		}
-		opts = append(opts, llb.AddMount(buildDir, build, llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
-	}
-	for _, name := range sortedKeys(s.inputs) {
-		opts = append(opts, llb.AddMount(inputsDir+"/"+name, s.inputs[name], llb.Readonly, llb.ContentCache(llb.MountContentCacheOff)))
-	}
+	opts = append(opts, more...)
 	exec := root.Run(opts...)
 
 	out := outputs{ledger: t.mountLedger(exec, s.module.Ledger)}
@@ -174,6 +163,31 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 		out.output = exec.AddMount(outputDir, llb.Scratch(), llb.ContentCache(llb.MountContentCacheOff))
 	}
 	return out, nil
+}
+
+// mounts are what a step sees besides its root and its tree.
+func (g *Graph) mounts(ctx context.Context, at place, s step, runner llb.State) ([]llb.RunOption, error) {
+	readonly := func(target string, st llb.State) llb.RunOption {
+		return llb.AddMount(target, st, llb.Readonly, llb.ContentCache(llb.MountContentCacheOff))
+	}
+	var opts []llb.RunOption
+	if s.program != nil {
+		opts = append(opts, readonly(programDir, s.program.state()))
+	}
+	if s.module.Sandbox != module.Edit {
+		opts = append(opts, readonly(binDir, runner))
+	}
+	if s.module.Sandbox == module.Inside && s.module.BuildRoot {
+		build, err := g.buildRoot(ctx, at.pipeline)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, readonly(buildDir, build))
+	}
+	for _, name := range sortedKeys(s.inputs) {
+		opts = append(opts, readonly(inputsDir+"/"+name, s.inputs[name]))
+	}
+	return opts, nil
 }
 
 // file returns the step description as canonical JSON.

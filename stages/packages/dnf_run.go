@@ -106,7 +106,7 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 // forgotten are variables that are of use to dnf itself, or to Debian's
 // scripts, and not to the scriptlets of RPM packages.
 var forgotten = []string{
-	"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "MAGIC",
+	"PYTHONHOME", "LOCPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "MAGIC",
 	"DEBIAN_FRONTEND", "DEBIAN_PRIORITY", "DEBCONF_NONINTERACTIVE_SEEN", "DEBCONF_NOWARNINGS", "UCF_FORCE_CONFFOLD", "NEEDRESTART_SUSPEND",
 }
 
@@ -121,6 +121,12 @@ func (r *rpmRoot) rpmConfig(home, database string) ([]string, error) {
 	// tree is loaded into this rpm. What is mounted over the tree is not
 	// written to. Signatures and checksums have been verified before.
 	macros.WriteString("%__plugindir /nonexistent\n%_netsharedpath /proc:/sys:/dev:/run\n%_pkgverify_level none\n%_tmppath /tmp\n")
+	if r.outside() {
+		// rpm expands the path of scriptlets in the process that becomes one.
+		// This is where it can be rid of what is meant for rpm alone.
+		macros.WriteString(`%_install_script_path %{lua:posix.unsetenv("RPM_CONFIGDIR") posix.unsetenv("LOCPATH") posix.setenv("HOME", "/root", true)}` +
+			"/sbin:/bin:/usr/sbin:/usr/bin\n")
+	}
 	if err := os.WriteFile(filepath.Join(home, ".rpmmacros"), []byte(macros.String()), 0o644); err != nil {
 		return nil, err
 	}
@@ -131,7 +137,11 @@ func (r *rpmRoot) rpmConfig(home, database string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{"RPM_CONFIGDIR=" + config}, nil
+	env := []string{"RPM_CONFIGDIR=" + config}
+	if locales, err := r.path("/usr/lib/locale"); err == nil {
+		env = append(env, "LOCPATH="+locales)
+	}
+	return env, nil
 }
 
 // args is the command line of dnf.

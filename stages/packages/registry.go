@@ -16,13 +16,36 @@ const (
 	DnfSolve             = "org.osbuild.dnf.solve"
 	DnfApply             = "org.osbuild.dnf.apply"
 	YumStage             = "org.osbuild.yum"
+	RPMStage             = "org.osbuild.rpm"
+	RPMApply             = "org.osbuild.rpm.apply"
 	NormalisePart        = "org.osbuildkit.normalise"
 	PreparePart          = "org.osbuildkit.prepare"
 )
 
 // Modules returns the package modules and their parts.
 func Modules() []module.Module {
-	mods := []module.Module{
+	mods := append(debianModules(), rpmModules()...)
+	mods = append(mods, []module.Module{
+		{
+			Name: NormalisePart, Sandbox: module.Edit, Ledger: module.LedgerWrite,
+			Summary: "Remove what differs between two builds or belongs to one machine",
+			Run:     normalise,
+		},
+		{
+			Name: PreparePart, Sandbox: module.Edit,
+			Summary: "Make a tree ready to be the root of a step",
+			Run:     prepare,
+		},
+	}...)
+	for i := range mods {
+		mods[i].Kind = module.Stage
+		mods[i].Group = module.GroupPackages
+	}
+	return mods
+}
+
+func debianModules() []module.Module {
+	return []module.Module{
 		{
 			Name: DebootstrapStage, Sandbox: module.Inside,
 			Summary: "Make a Debian system in an empty tree",
@@ -65,6 +88,11 @@ func Modules() []module.Module {
 			Summary: "Install downloaded packages",
 			Run:     harvesting(applyApt),
 		},
+	}
+}
+
+func rpmModules() []module.Module {
+	return []module.Module{
 		{
 			Name: DnfStage, Sandbox: module.Inside,
 			Summary: "Install RPM packages with all that they need",
@@ -88,19 +116,15 @@ func Modules() []module.Module {
 			Run:     harvesting(applyDnf),
 		},
 		{
-			Name: NormalisePart, Sandbox: module.Edit, Ledger: module.LedgerWrite,
-			Summary: "Remove what differs between two builds or belongs to one machine",
-			Run:     normalise,
+			Name: RPMStage, Sandbox: module.Inside,
+			Summary: "Install RPM package files",
+			Options: func() any { return &RPMOptions{} },
+			Check:   checkRPM,
 		},
 		{
-			Name: PreparePart, Sandbox: module.Edit,
-			Summary: "Make a tree ready to be the root of a step",
-			Run:     prepare,
+			Name: RPMApply, Sandbox: module.Inside, Ledger: module.LedgerWrite, BuildRoot: true,
+			Summary: "Install downloaded RPM package files, with the build root's rpm",
+			Run:     harvesting(applyRPM),
 		},
 	}
-	for i := range mods {
-		mods[i].Kind = module.Stage
-		mods[i].Group = module.GroupPackages
-	}
-	return mods
 }

@@ -132,11 +132,11 @@ func Mountpoints(t *tree.Root, epoch int64) error {
 	for _, d := range []struct {
 		name string
 		mode os.FileMode
-	}{{"proc", 0o555}, {"sys", 0o555}, {"dev", 0o755}, {"run", 0o755}} {
+	}{{"proc", 0o555}, {"sys", 0o555}, {"dev", 0o755}, {"run", 0o755}, {"tmp", 0o777 | os.ModeSticky}} {
 		st, err := t.Lstat(d.name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			if err := t.Mkdir(d.name, d.mode); err != nil {
+			if err := errors.Join(t.Mkdir(d.name, d.mode.Perm()), t.Chmod(d.name, d.mode)); err != nil {
 				return err
 			}
 			if err := t.Chtimes(d.name, when); err != nil {
