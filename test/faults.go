@@ -69,16 +69,20 @@ func (s *faulty) Inject(kind FaultKind, pattern string) *Fault {
 
 // Requests returns the number of requests so far whose path matches the
 // pattern, as for Inject.
-func (s *faulty) Requests(pattern string) int {
+func (s *faulty) Requests(pattern string) int { return len(s.Requested(pattern)) }
+
+// Requested lists the paths that were asked for and match the pattern, as for
+// Inject, in the order of the requests.
+func (s *faulty) Requested(pattern string) []string {
 	s.faultsMu.Lock()
 	defer s.faultsMu.Unlock()
-	n := 0
+	var out []string
 	for _, r := range s.requests {
 		if matches(pattern, r) {
-			n++
+			out = append(out, r)
 		}
 	}
-	return n
+	return out
 }
 
 func matches(pattern, name string) bool {

@@ -37,23 +37,15 @@ func needDistribution(t testing.TB) *RPMServer {
 	distribution.once.Do(func() {
 		dir := filepath.Join(shared.store, "rpm-distribution")
 		lib := t.TempDir()
-		program := filepath.Join(lib, "assemblers", "org.example.rpmdistro")
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, "./rpmdistro/module")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+		if err := DistributionModule(t.Context(), lib); err != nil {
+			t.Fatal(err)
 		}
 		_, text := demo(t)
 		var m struct{ Stages []any }
 		if err := json.Unmarshal(text, &m); err != nil {
 			t.Fatal(err)
 		}
-		tools := []any{bootstrap(), stage("org.osbuildkit.apt", object{"packages": []string{"createrepo-c", "rpm"}})}
-		p := build(t, "--libdir", lib, "-o", dir, manifestFile(t, "distribution.json", object{"pipeline": object{
-			"build":     object{"runner": "org.osbuild.linux", "pipeline": object{"stages": tools}},
-			"stages":    m.Stages[:2],
-			"assembler": object{"name": "org.example.rpmdistro"},
-		}}))
+		p := build(t, "--libdir", lib, "-o", dir, manifestFile(t, "distribution.json", DistributionManifest(m.Stages[:2], nil)))
 		t.Logf("the distribution was made in %.1f s", p.took.Seconds())
 		server, err := StartRPMServer(dir)
 		if err != nil {
@@ -190,14 +182,10 @@ func TestRPMTree(t *testing.T) {
 
 	box := toolbox(t)
 	extract(t, archive, filepath.Join(box, "trees/example"))
-	if got, err := exec.CommandContext(t.Context(), "chroot", box, "rpm", "--root", "/trees/example", "--dbpath", rpmDatabasePath, "-Va").CombinedOutput(); err != nil || len(got) > 0 {
+	if got, err := exec.CommandContext(t.Context(), "chroot", box, "rpm", "--root", "/trees/example", "--dbpath", RPMDatabase, "-Va").CombinedOutput(); err != nil || len(got) > 0 {
 		t.Errorf("rpm -Va: %v\n%s", err, got)
 	}
 }
-
-// rpmDatabasePath is where the distribution has its database, because its
-// package rpm owns the directory.
-const rpmDatabasePath = "/usr/lib/sysimage/rpm"
 
 func checkScriptlets(t *testing.T, tree map[string]entry) {
 	t.Helper()
@@ -241,8 +229,8 @@ func checkScriptlets(t *testing.T, tree map[string]entry) {
 	if len(initrds) != 1 || len(entries) != 1 {
 		t.Errorf("initrds %q and entries of the boot menu %q; want one each", initrds, entries)
 	}
-	if _, ok := tree[strings.TrimPrefix(rpmDatabasePath, "/")+"/rpmdb.sqlite"]; !ok {
-		t.Errorf("no database of packages in %s", rpmDatabasePath)
+	if _, ok := tree[strings.TrimPrefix(RPMDatabase, "/")+"/rpmdb.sqlite"]; !ok {
+		t.Errorf("no database of packages in %s", RPMDatabase)
 	}
 	for _, name := range []string{"usr/share/httpd/noindex/index.html", "etc/ld.so.cache", "usr/share/example/data"} {
 		if _, ok := tree[name]; !ok {

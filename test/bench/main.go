@@ -42,6 +42,7 @@ func run() (err error) {
 	flag.StringVar(&b.store, "store", "", "an existing store; without it a new one, so that the first build is cold")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each build is measured; the median is shown")
 	caches := flag.String("cache", "", "measure exported caches instead, with this buildkitd")
+	rpm := flag.Bool("rpm", false, "measure the installation of RPM packages instead")
 	flag.Parse()
 	if os.Getuid() != 0 {
 		return errors.New("the embedded engine needs root")
@@ -65,6 +66,9 @@ func run() (err error) {
 	ctx := context.Background()
 	if *caches != "" {
 		return b.caches(ctx, *caches)
+	}
+	if *rpm {
+		return b.rpm(ctx)
 	}
 	fmt.Printf("machine: %d processors, %s/%s; median of %d rounds\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.rounds)
 	if err := b.demo(ctx); err != nil {

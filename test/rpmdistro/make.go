@@ -32,11 +32,21 @@ const (
 	OtherKey = "other.asc"
 )
 
+// Options say what else the distribution has.
+type Options struct {
+	// Filler is the number of packages with FillerSize bytes of random data
+	// each; the package "filler" needs them all. They make a transaction large.
+	Filler int `json:"filler,omitempty"`
+}
+
+// FillerSize is the size of the one file of a filler package, in bytes.
+const FillerSize = 2600 << 10
+
 // Make makes the distribution out of the configured Debian system in tree and
 // writes it into the empty directory output: packages into Pool, repodata of
 // the repositories into a directory each. It runs rpmbuild, createrepo_c and
 // modifyrepo_c. All times are the given one.
-func Make(tree, output string, when time.Time, log io.Writer) error {
+func Make(tree, output string, o Options, when time.Time, log io.Writer) error {
 	work := filepath.Join(output, ".work")
 	defer os.RemoveAll(work)
 	t := &tools{work: work, when: when, log: log}
@@ -44,7 +54,11 @@ func Make(tree, output string, when time.Time, log io.Writer) error {
 	if err := writeOverlay(tree, overlay); err != nil {
 		return err
 	}
-	packages, err := split(tree, overlay)
+	filler, err := o.writeFiller(overlay)
+	if err != nil {
+		return err
+	}
+	packages, err := split(tree, overlay, filler)
 	if err != nil {
 		return err
 	}
@@ -69,7 +83,7 @@ func Make(tree, output string, when time.Time, log io.Writer) error {
 }
 
 // split turns the tree into packages.
-func split(tree, overlay string) ([]*Package, error) {
+func split(tree, overlay string, more []*Package) ([]*Package, error) {
 	s := &system{dir: tree, overlay: overlay}
 	var err error
 	if s.users, err = names(filepath.Join(tree, "etc/passwd")); err != nil {
@@ -86,7 +100,7 @@ func split(tree, overlay string) ([]*Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	return distribute(s, packages, unowned)
+	return distribute(s, packages, unowned, more)
 }
 
 // tools runs the programs.

@@ -2,6 +2,7 @@ package rpmdistro
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,4 +87,28 @@ func writeFile(file, text string) error {
 		return err
 	}
 	return os.WriteFile(file, []byte(text), 0o644)
+}
+
+// writeFiller writes the files of the filler packages, the same bytes each
+// time, and returns the packages.
+func (o Options) writeFiller(overlay string) ([]*Package, error) {
+	if o.Filler == 0 {
+		return nil, nil
+	}
+	all := &Package{Name: "filler", Summary: "All filler", NoArch: true}
+	packages := []*Package{all}
+	source := rand.NewChaCha8([32]byte{})
+	for i := range o.Filler {
+		p := &Package{Name: fmt.Sprintf("filler-%03d", i), Summary: "Random data", NoArch: true}
+		f := File{Path: "/usr/share/filler/" + p.Name, Mode: "0644", User: "root", Group: "root"}
+		data := make([]byte, FillerSize)
+		_, _ = source.Read(data) // never fails
+		if err := writeFile(filepath.Join(overlay, f.Path), string(data)); err != nil {
+			return nil, err
+		}
+		p.Files = append(p.Files, f)
+		all.Tags = append(all.Tags, "Requires: "+p.Name)
+		packages = append(packages, p)
+	}
+	return packages, nil
 }

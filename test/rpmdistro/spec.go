@@ -71,7 +71,7 @@ func (f *File) line() string {
 
 // distribute gives the files that no package has to setup, filesystem and the
 // packages that they belong to, and adds what is there on purpose.
-func distribute(s *system, packages []*Package, unowned []File) ([]*Package, error) {
+func distribute(s *system, packages []*Package, unowned []File, more []*Package) ([]*Package, error) {
 	setup := &Package{Name: "setup", Version: "1", Release: "1", Summary: "Accounts and hosts", NoArch: true}
 	filesystem := &Package{Name: "filesystem", Version: "1", Release: "1", Summary: "Directories, and what belongs to no other package", Tags: []string{"Requires(pre): setup"}}
 	homes := map[string]*Package{}
@@ -99,14 +99,14 @@ func distribute(s *system, packages []*Package, unowned []File) ([]*Package, err
 		}
 		home.Files = append(home.Files, f)
 	}
-	made := append(special(), append(bad(), next()...)...)
+	made := slices.Concat(special(), bad(), next(), more)
 	for _, p := range made {
 		if p.Version == "" {
 			p.Version, p.Release = "1", "1"
 		}
 		p.Tags = append(p.Tags, "Requires(pre): filesystem")
 	}
-	all := append(append([]*Package{setup, filesystem}, packages...), made...)
+	all := slices.Concat([]*Package{setup, filesystem}, packages, made)
 	for _, p := range all {
 		if err := p.complete(s, additions(kernel)[p.Name]); err != nil {
 			return nil, err

@@ -21,8 +21,9 @@ func main() {
 
 func run() error {
 	var in struct {
-		Tree      string `json:"tree"`
-		OutputDir string `json:"output_dir"`
+		Tree      string            `json:"tree"`
+		OutputDir string            `json:"output_dir"`
+		Options   rpmdistro.Options `json:"options"`
 	}
 	if err := json.NewDecoder(os.Stdin).Decode(&in); err != nil {
 		return err
@@ -31,5 +32,5 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
 	}
-	return rpmdistro.Make(in.Tree, in.OutputDir, time.Unix(epoch, 0), os.Stderr)
+	return rpmdistro.Make(in.Tree, in.OutputDir, in.Options, time.Unix(epoch, 0), os.Stderr)
 }
