@@ -98,7 +98,11 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 	_, err = run(ctx, in, program{argv: argv, env: append(env, more...)})
 	var failed *runError
 	if errors.As(err, &failed) {
-		failed.argv = append([]string{"dnf"}, job.Args...)
+		// All of it stands in the log already.
+		failed.argv = append([]string{"dnf"}, job.Words...)
+		if i := strings.LastIndex(failed.output, "\nError: "); i >= 0 {
+			failed.output = failed.output[i+1:]
+		}
 	}
 	return err
 }

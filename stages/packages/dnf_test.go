@@ -70,7 +70,7 @@ func TestCheckDnf(t *testing.T) {
 		{name: "file as package", options: map[string]any{"packages": []string{"a", "/root/a.rpm"}}, want: []module.Problem{{Pointer: "/packages/1"}}},
 		{name: "option as exclusion", options: map[string]any{"exclude_packages": []string{"-x"}}, want: []module.Problem{{Pointer: "/exclude_packages/0"}}},
 		{name: "operation", options: map[string]any{"operation": "shell"}, want: []module.Problem{{Pointer: "/operation"}}},
-		{name: "release", options: map[string]any{"releasever": "3 0"}, want: []module.Problem{{Pointer: "/releasever"}}},
+		{name: "release", options: map[string]any{"releasever": "3 0"}, want: []module.Problem{{Pointer: "/releasever"}, {Pointer: "/repos/0/baseurl"}}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
