@@ -97,7 +97,7 @@ func (r *rpmRun) run(ctx context.Context, in *module.Input, name string, args ..
 	if err != nil {
 		return err
 	}
-	p := program{argv: append(argv, args...), env: append(env, "HOME="+r.work)}
+	p := program{argv: append(argv, args...), env: append(env, "HOME="+r.work), rpm: true}
 	_, err = run(ctx, in, p)
 	var failed *runError
 	if errors.As(err, &failed) {

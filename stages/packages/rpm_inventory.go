@@ -38,7 +38,7 @@ func inventoryRPMs(ctx context.Context, in *module.Input) error {
 		return err
 	}
 	argv := []string{rpm, "--root", in.Tree, "--dbpath", database, "-qa", "--qf", InventoryFormat}
-	out, err := run(ctx, in, program{argv: argv, quiet: true})
+	out, err := run(ctx, in, program{argv: argv, rpm: true, quiet: true})
 	if err != nil {
 		return err
 	}
