@@ -8,7 +8,7 @@ STORE     ?= .osbuild
 OUTPUT    ?= output
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 RUNNERS   := $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
-GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_test.go') go.mod go.sum $(shell find . -path '*/schema/*.json' -o -path './debian/keyring/*')
+GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_test.go') go.mod go.sum $(shell find . -path '*/schema/*.json' -o -path './debian/keyring/*' -o -path './stages/packages/*.py')
 
 # Programs are static and do not know the directory that they were built in;
 # with the same settings everywhere, builds and tests share one build cache.

@@ -19,6 +19,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/debian"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/rpmmd"
 	spdx "github.com/osbuildkit/osbuildkit/sbom"
 )
 
@@ -39,7 +40,7 @@ func (b *build) billOfMaterials(ctx context.Context, g *graph.Graph, target stri
 	if strings.Contains(b.client.BuildOpts().Opts[sbomAttribute], "generator=") {
 		return b.scan(ctx, g, target, t)
 	}
-	data, err := b.spdx(ctx, t)
+	data, err := b.spdx(ctx, g, target, t)
 	if err != nil {
 		return nil, fmt.Errorf("bill of materials: %w", err)
 	}
@@ -56,7 +57,7 @@ func (b *build) billOfMaterials(ctx context.Context, g *graph.Graph, target stri
 }
 
 // spdx makes the SPDX document of a tree.
-func (b *build) spdx(ctx context.Context, t graph.Tree) ([]byte, error) {
+func (b *build) spdx(ctx context.Context, g *graph.Graph, pipeline string, t graph.Tree) ([]byte, error) {
 	ref, err := b.solve(ctx, t.Root, true)
 	if err != nil {
 		return nil, err
@@ -74,7 +75,24 @@ func (b *build) spdx(ctx context.Context, t graph.Tree) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if status == nil && hasRPMs(ctx, ref) {
+		inventory, err := g.RPMInventory(ctx, pipeline, t)
+		if err != nil {
+			return nil, err
+		}
+		return spdx.RPM(s, inventory, rpmmd.MergeLists(t.RPMLists))
+	}
 	return spdx.Debian(s, status, debian.MergeLists(t.Lists))
+}
+
+// hasRPMs says whether a tree has a database of RPM packages.
+func hasRPMs(ctx context.Context, ref gwclient.Reference) bool {
+	for _, file := range spdx.RPMDatabases {
+		if _, err := ref.StatFile(ctx, gwclient.StatRequest{Path: file}); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // scan runs the scanner that the client asks for over a tree.

@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 	"internal/pgp":          {},
 	"rpmmd":                 {"internal/editdistance", "internal/pgp"},
 	"examples":              {},
-	"sbom":                  {"debian", "internal/pgp", "internal/editdistance"},
+	"sbom":                  {"debian", "rpmmd", "internal/pgp", "internal/editdistance"},
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "internal/editdistance"},
 	"disk/...":              {"disk/..."},

@@ -281,12 +281,14 @@ func (r *rpmRepository) open(d rpmmd.Data) (io.ReadCloser, error) {
 	return &dataFile{content, f}, nil
 }
 
+// unknownToDnf are dnf's words about what it does not know.
+var unknownToDnf = []string{"No match for argument", "Unable to find a match", "does not exist", "is not available"}
+
 // explainDnf adds the nearest names to dnf's words about a package or group
 // that it does not know.
 func explainDnf(err error, job DnfJob, repos []*rpmRepository) error {
 	var failed *runError
-	if !errors.As(err, &failed) || !slices.ContainsFunc([]string{"No match for argument", "Unable to find a match", "does not exist"},
-		func(s string) bool { return strings.Contains(failed.output, s) }) {
+	if !errors.As(err, &failed) || !slices.ContainsFunc(unknownToDnf, func(s string) bool { return strings.Contains(failed.output, s) }) {
 		return err
 	}
 	names := rpmmd.NewNames()
@@ -312,7 +314,7 @@ func explainDnf(err error, job DnfJob, repos []*rpmRepository) error {
 	var hints []string
 	for _, p := range job.Packages {
 		// Others are capabilities, files, modules and patterns.
-		if validSpecName.MatchString(p) && strings.Contains(failed.output, strings.TrimPrefix(p, "@")) && !names.Has(p) {
+		if validSpecName.MatchString(p) && !names.Has(p) {
 			hints = append(hints, names.NotFound(p).Error())
 		}
 	}

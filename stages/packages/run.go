@@ -32,16 +32,20 @@ func environment(in *module.Input) []string {
 		"LANG=C.UTF-8",
 		"TZ=UTC",
 		"SOURCE_DATE_EPOCH=" + strconv.FormatInt(in.Epoch, 10),
-		"DEBIAN_FRONTEND=noninteractive",
-		"DEBIAN_PRIORITY=critical",
-		"DEBCONF_NONINTERACTIVE_SEEN=true",
-		"DEBCONF_NOWARNINGS=yes",
-		"UCF_FORCE_CONFFOLD=1",
-		"NEEDRESTART_SUSPEND=1",
 		"SYSTEMD_OFFLINE=1",
 		"PERL_HASH_SEED=0",
 		"PYTHONHASHSEED=0",
 	}
+}
+
+// debianEnvironment keeps Debian's scripts from asking.
+var debianEnvironment = []string{
+	"DEBIAN_FRONTEND=noninteractive",
+	"DEBIAN_PRIORITY=critical",
+	"DEBCONF_NONINTERACTIVE_SEEN=true",
+	"DEBCONF_NOWARNINGS=yes",
+	"UCF_FORCE_CONFFOLD=1",
+	"NEEDRESTART_SUSPEND=1",
 }
 
 // program is one program to be run.
@@ -53,6 +57,8 @@ type program struct {
 	stdin []byte
 	// root is the root directory of the program; "" and "/" leave it as it is.
 	root string
+	// rpm leaves out what only Debian's scripts understand.
+	rpm bool
 	// quiet keeps standard output out of the log: it is a result.
 	quiet bool
 }
@@ -72,7 +78,11 @@ func run(ctx context.Context, in *module.Input, p program) ([]byte, error) {
 		cmd.Path, cmd.Err = found, nil
 	}
 	cmd.Dir = "/"
-	cmd.Env = append(environment(in), p.env...)
+	cmd.Env = environment(in)
+	if !p.rpm {
+		cmd.Env = append(cmd.Env, debianEnvironment...)
+	}
+	cmd.Env = append(cmd.Env, p.env...)
 	if p.stdin != nil {
 		cmd.Stdin = bytes.NewReader(p.stdin)
 	}
