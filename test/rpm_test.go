@@ -174,9 +174,12 @@ func extract(t testing.TB, archive, dir string) {
 // come to in the example's tree, and lets rpm verify it.
 func TestRPMTree(t *testing.T) {
 	needDistribution(t)
-	out := t.TempDir()
-	build(t, "-o", out, "--target", "tree", manifestFile(t, "fedora.json", fedora(t)))
-	archive := filepath.Join(out, "tree.tar")
+	out, m := t.TempDir(), fedora(t)
+	// The archive of the target "tree" is BuildKit's, which gives all files the
+	// time of the build; this one keeps the packages' times.
+	m["assembler"] = stage("org.osbuild.tar", object{"filename": "example.tar"})
+	build(t, "-o", out, manifestFile(t, "fedora.json", m))
+	archive := filepath.Join(out, "example.tar")
 	tree := readTree(t, archive, nil)
 	checkScriptlets(t, tree)
 
@@ -191,8 +194,8 @@ func checkScriptlets(t *testing.T, tree map[string]entry) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"etc/hosts":                   "127.0.0.1 localhost localhost.localdomain\n::1 localhost localhost.localdomain\n",
-		"var/lib/example/lua":         "written by lua as a scriptlet\n",
-		"var/lib/example/triggered":   "/usr/share/example/data\n/usr/share/example/ÄÖ ü\n/usr/share/example/network-defaults\n",
+		"var/lib/example/lua":         "written by lua\n",
+		"var/lib/example/triggered":   "/usr/share/example/network-defaults\n/usr/share/example/data\n/usr/share/example/ÄÖ ü\n",
 		"var/lib/example/transaction": "/usr/share/example/data\n/usr/share/example/network-defaults\n/usr/share/example/ÄÖ ü\n",
 		"etc/machine-id":              "",
 	} {

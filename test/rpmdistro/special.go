@@ -94,7 +94,7 @@ getent passwd apache >/dev/null || useradd --uid 48 --gid apache --system --no-c
 		"initramfs-tools-core": {tags: []string{"Requires: diffutils", "Requires: findutils", "Requires: grep", "Requires: gzip", "Requires: sed", "Requires: tar", "Requires: util-linux"}},
 		"iproute2":             {directives: map[string]string{"/usr/bin/nstat": "%caps(cap_net_raw=ep)"}},
 		"systemd": {
-			files: []File{{Path: "/etc/machine-id", Directive: "%ghost", Mode: "0444", User: "root", Group: "root"}},
+			files: []File{{Path: "/etc/machine-id", Directive: "%ghost", Mode: "0644", User: "root", Group: "root"}},
 			sections: []string{`%post %N
 systemd-machine-id-setup >/dev/null 2>&1 || :
 `},
@@ -102,7 +102,7 @@ systemd-machine-id-setup >/dev/null 2>&1 || :
 		"base-files": {sections: []string{`%post %N -p <lua>
 posix.mkdir("/var/lib/example")
 local f = io.open("/var/lib/example/lua", "w")
-f:write("written by lua as ", posix.getpid and "a scriptlet" or "nothing", "\n")
+f:write("written by lua\n")
 f:close()
 `}},
 		"kernel-core": {
