@@ -98,8 +98,16 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 	_, err = run(ctx, in, program{argv: argv, env: append(env, more...), rpm: true})
 	var failed *runError
 	if errors.As(err, &failed) {
-		// All of it stands in the log already.
 		failed.argv = append([]string{"dnf"}, job.Words...)
+	}
+	return err
+}
+
+// inShort leaves of a failed dnf's words only the last ones, that say why: all
+// of them stand in the log already.
+func inShort(err error) error {
+	var failed *runError
+	if errors.As(err, &failed) {
 		if i := strings.LastIndex(failed.output, "\nError: "); i >= 0 {
 			failed.output = failed.output[i+1:]
 		}

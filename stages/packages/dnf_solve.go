@@ -56,7 +56,8 @@ func solveDnf(ctx context.Context, in *module.Input) error {
 	}
 	result := filepath.Join(work, "result.json")
 	if err := d.run(ctx, in, dnfJobFile{Result: result}); err != nil {
-		return explainDnf(err, job, repos)
+		hints := explainDnf(err, job, repos)
+		return errors.Join(hints, inShort(err))
 	}
 	list, err := readDecision(result)
 	if err != nil {
@@ -284,12 +285,12 @@ func (r *rpmRepository) open(d rpmmd.Data) (io.ReadCloser, error) {
 // unknownToDnf are dnf's words about what it does not know.
 var unknownToDnf = []string{"No match for argument", "Unable to find a match", "does not exist", "is not available"}
 
-// explainDnf adds the nearest names to dnf's words about a package or group
-// that it does not know.
+// explainDnf returns the nearest names where dnf has failed over a package or
+// group that it does not know, and nil for other failures.
 func explainDnf(err error, job DnfJob, repos []*rpmRepository) error {
 	var failed *runError
 	if !errors.As(err, &failed) || !slices.ContainsFunc(unknownToDnf, func(s string) bool { return strings.Contains(failed.output, s) }) {
-		return err
+		return nil
 	}
 	names := rpmmd.NewNames()
 	for _, r := range repos {
@@ -303,23 +304,20 @@ func explainDnf(err error, job DnfJob, repos []*rpmRepository) error {
 			}
 			content, openErr := r.open(d)
 			if openErr != nil {
-				return err
+				return nil
 			}
 			readErr := read(content)
 			if errors.Join(readErr, content.Close()) != nil {
-				return err
+				return nil
 			}
 		}
 	}
-	var hints []string
+	var hints []error
 	for _, p := range job.Packages {
 		// Others are capabilities, files, modules and patterns.
 		if validSpecName.MatchString(p) && !names.Has(p) {
-			hints = append(hints, names.NotFound(p).Error())
+			hints = append(hints, names.NotFound(p))
 		}
 	}
-	if len(hints) == 0 {
-		return err
-	}
-	return fmt.Errorf("%s\n%w", strings.Join(hints, "\n"), err)
+	return errors.Join(hints...)
 }
