@@ -64,13 +64,13 @@ test: build tools test-unit test-e2e
 # Without root, without network: what a change is checked with while it is made.
 test-unit: setup build
 	$(GO) vet ./...
-	$(GO) vet -tags e2e ./test/...
+	$(GO) vet -tags e2e ./test/... ./stages/packages
 	$(GO) test ./...
 
 # Real builds with real packages in the embedded engine and a real daemon, and
 # real boots. Needs root and a Debian mirror.
 test-e2e: setup build tools image-here
-	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e ./test/...
+	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e ./test/... ./stages/packages
 
 # The part of it that goes through the frontend image: buildkitd, buildx,
 # buildctl, registries, several builders.

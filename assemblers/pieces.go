@@ -21,6 +21,7 @@ type pieces struct {
 	encode encodePiece
 	buf    []byte
 	before []byte
+	empty  []byte // a piece of zeros, once there was one
 	queue  chan chan encoded
 	done   chan struct{}
 
@@ -86,15 +87,52 @@ func (p *pieces) Write(data []byte) (int, error) {
 	return n, nil
 }
 
+// zeros takes n zeros, as Write does, and compresses a piece that is nothing
+// else only once. It needs an encodePiece that does not look at the piece
+// before.
+func (p *pieces) zeros(n int64) error {
+	if p.empty == nil {
+		p.empty = make([]byte, p.size)
+		encode := p.encode
+		once := sync.OnceValues(func() ([]byte, error) { return encode(p.empty, nil, false) })
+		p.encode = func(piece, before []byte, last bool) ([]byte, error) {
+			if len(piece) > 0 && &piece[0] == &p.empty[0] {
+				return once()
+			}
+			return encode(piece, before, last)
+		}
+	}
+	for n > 0 {
+		if len(p.buf) == p.size {
+			p.submit(false)
+		}
+		if err := p.failed(); err != nil {
+			return err
+		}
+		if p.buf == nil && n >= int64(p.size) {
+			p.buf = p.empty
+			n -= int64(p.size)
+			continue
+		}
+		k := min(n, int64(p.size-len(p.buf)))
+		if _, err := p.Write(p.empty[:k]); err != nil {
+			return err
+		}
+		n -= k
+	}
+	return nil
+}
+
 // submit hands on the piece that is complete.
 func (p *pieces) submit(last bool) {
 	piece, before := p.buf, p.before
 	p.buf, p.before = nil, piece
 	c := make(chan encoded, 1)
+	encode := p.encode
 	// This waits while as many are at work as may be.
 	p.queue <- c
 	go func() {
-		data, err := p.encode(piece, before, last)
+		data, err := encode(piece, before, last)
 		c <- encoded{data, err}
 	}()
 }

@@ -17,9 +17,7 @@ import (
 
 // QemuOptions are the options of org.osbuild.qemu.
 type QemuOptions struct {
-	// Format is the format of the image file. raw and qcow2 are the same bytes
-	// in every build; vdi and vmdk hold random identifiers.
-	Format string `json:"format" jsonschema:"required,enum=raw,enum=qcow2,enum=vdi,enum=vmdk"`
+	FormatOptions
 	// Filename is the name of the image file in the output directory.
 	Filename string `json:"filename" jsonschema:"required,minLength=1,maxLength=255"`
 	// PTUUID is the signature of the disk: 0x and up to eight hexadecimal digits.
@@ -31,9 +29,6 @@ type QemuOptions struct {
 	RootFSType string `json:"root_fs_type,omitempty" jsonschema:"enum=ext4,enum=xfs,enum=btrfs,default=ext4"`
 	// Size is the size of the disk in bytes, a multiple of 512.
 	Size int64 `json:"size" jsonschema:"required,minimum=1"`
-	// Compression is how the data of a qcow2 image is stored; zstd by default,
-	// which needs QEMU 5.1 or later. zlib is understood everywhere.
-	Compression string `json:"compression,omitempty" jsonschema:"enum=none,enum=zlib,enum=zstd,default=zstd"`
 }
 
 // Where things are on the disk, in sectors.
@@ -83,11 +78,6 @@ func planQemu(o QemuOptions) (*qemuPlan, []module.Problem) {
 		}
 	}
 	var err error
-	switch o.Format {
-	case "raw", "qcow2", "vdi", "vmdk":
-	default:
-		add("/format", fmt.Errorf("the format %q is not supported: use raw, qcow2, vdi or vmdk", o.Format))
-	}
 	add("/filename", checkFilename(o.Filename))
 	p.signature, err = mbr.ParseSignature(o.PTUUID)
 	add("/ptuuid", err)
@@ -97,15 +87,7 @@ func planQemu(o QemuOptions) (*qemuPlan, []module.Problem) {
 	if o.RootFSType != "" && o.RootFSType != "ext4" {
 		add("/root_fs_type", fmt.Errorf("a root file system of type %q is not supported yet: use ext4", o.RootFSType))
 	}
-	switch o.Compression {
-	case "":
-	case "none", "zlib", "zstd":
-		if o.Format != "qcow2" {
-			add("/compression", fmt.Errorf("compression applies to the format qcow2 only, and the format is %s: leave it out", o.Format))
-		}
-	default:
-		add("/compression", fmt.Errorf("the compression %q is not supported: use none, zlib or zstd", o.Compression))
-	}
+	problems = append(problems, o.check(o.Filename, o.Size)...)
 	return p, problems
 }
 
@@ -157,7 +139,7 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 
 	disks := scratch
-	if o.Format != "raw" {
+	if !o.inPlace() {
 		if dir := diskDir(use.Bytes(), scratch); dir != scratch {
 			if disks, err = os.MkdirTemp(dir, scratchPrefix); err != nil {
 				return err
@@ -169,10 +151,12 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	if err := p.writeDisk(ctx, in, boot, use, raw, scratch); err != nil {
 		return err
 	}
-	if err := p.convert(ctx, in, raw, scratch); err != nil {
+	c := conversion{in: in, options: o.FormatOptions, raw: raw, size: o.Size, dir: scratch, name: o.Filename, id: p.uuid}
+	names, err := c.convert(ctx)
+	if err != nil {
 		return err
 	}
-	return writeSums(in.OutputDir, []string{o.Filename})
+	return writeSums(in.OutputDir, names)
 }
 
 // writeDisk makes the disk as a sparse raw file.

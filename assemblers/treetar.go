@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,22 +36,20 @@ type attributeForms struct {
 type treeTar struct {
 	in    *module.Input
 	tw    *tar.Writer
-	attrs map[string][]ext4.Attribute
+	attrs *fileAttributes
 	forms attributeForms
 
 	// names holds the first name of each file with several.
 	names map[inode]string
-	// linked holds the attributes of such files.
-	linked map[inode][]ext4.Attribute
-	buf    []byte
+	buf   []byte
 
-	files, bytes, used int64
+	files, bytes int64
 }
 
 func newTreeTar(in *module.Input, w io.Writer, attrs map[string][]ext4.Attribute, forms attributeForms) *treeTar {
 	return &treeTar{
-		in: in, tw: tar.NewWriter(w), attrs: attrs, forms: forms,
-		names: map[inode]string{}, linked: map[inode][]ext4.Attribute{}, buf: make([]byte, 256<<10),
+		in: in, tw: tar.NewWriter(w), attrs: newFileAttributes(in, attrs), forms: forms,
+		names: map[inode]string{}, buf: make([]byte, 256<<10),
 	}
 }
 
@@ -61,46 +58,13 @@ func (t *treeTar) write(ctx context.Context) error {
 	if t.in.Epoch == 0 {
 		t.in.Logf("warning: no epoch is given, so that times in the archive are the builder's")
 	}
-	if len(t.attrs) > 0 {
-		if err := walkTree(ctx, t.in.Tree, t.collect); err != nil {
-			return err
-		}
-		if n := int64(len(t.attrs)) - t.used; n > 0 {
-			t.in.Logf("warning: there are extended attributes for %d files that do not exist", n)
-		}
+	if err := t.attrs.collectAll(ctx); err != nil {
+		return err
 	}
 	if err := walkTree(ctx, t.in.Tree, t.add); err != nil {
 		return err
 	}
 	return t.tw.Close()
-}
-
-// collect brings together the attributes of files with several names: one name
-// may have been given attributes and another not. Of different values of one
-// attribute that of the last name holds, as in the image of a file system.
-func (t *treeTar) collect(e *entry) error {
-	attrs, ok := t.attrs[e.ledgerPath()]
-	if !ok {
-		return nil
-	}
-	t.used++
-	if !e.shared() {
-		return nil
-	}
-	all := t.linked[e.inode()]
-	for _, a := range attrs {
-		i := slices.IndexFunc(all, func(b ext4.Attribute) bool { return b.Name == a.Name })
-		if i < 0 {
-			all = append(all, a)
-			continue
-		}
-		if string(all[i].Value) != string(a.Value) {
-			t.in.Logf("warning: %q and another name of it have different attributes %s: that of the former holds", e.ledgerPath(), a.Name)
-		}
-		all[i] = a
-	}
-	t.linked[e.inode()] = all
-	return nil
 }
 
 // add writes one file.
@@ -191,12 +155,8 @@ func (t *treeTar) time(e *entry) time.Time {
 
 // records returns the attributes of a file as records of the PAX format.
 func (t *treeTar) records(e *entry) (map[string]string, error) {
-	attrs := t.attrs[e.ledgerPath()]
-	if e.shared() {
-		attrs = t.linked[e.inode()]
-	}
 	records := map[string]string{}
-	for _, a := range attrs {
+	for _, a := range t.attrs.of(e) {
 		value, short, text := a.Value, "", ""
 		switch a.Name {
 		case ledger.Label:

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -198,6 +199,9 @@ func userModule(dir Dir, title string, kind module.Kind, e fs.DirEntry, entries 
 		m.Summary = d.Summary
 	}
 	m.Description, m.Sandbox, m.schema = d.Description, d.Sandbox, d.Schema
+	if d.Network {
+		m.Network = func(json.RawMessage) bool { return true }
+	}
 	return m, nil
 }
 
@@ -274,5 +278,9 @@ func (m *UserModule) paragraphs() []string {
 	if m.Sandbox == module.Inside {
 		root = "the tree"
 	}
-	return append(out, "A module of your own: "+m.Program+", run in "+root+".")
+	network := ""
+	if m.Network != nil {
+		network = ", with access to the network"
+	}
+	return append(out, "A module of your own: "+m.Program+", run in "+root+network+".")
 }

@@ -38,6 +38,12 @@ func (u UUID) String() string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
+// Mixed returns the bytes in the mixed order of UEFI and Microsoft: the first
+// three groups of digits are numbers in little endian.
+func (u UUID) Mixed() []byte {
+	return []byte{u[3], u[2], u[1], u[0], u[5], u[4], u[7], u[6], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]}
+}
+
 // Derive returns the version 5 UUID of name in the name space u (RFC 9562,
 // 5.5). Identifiers that a manifest does not give are derived from those that
 // it gives, never random.

@@ -11,9 +11,12 @@ need runc runc
 need qemu-system-x86_64 qemu-system-x86
 need qemu-img qemu-utils
 need mke2fs e2fsprogs
+need sfdisk fdisk
+[ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || missing="$missing ovmf"
 need rootlesskit rootlesskit
 need newuidmap uidmap
 need curl curl
+need ostree ostree
 
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -9,9 +9,22 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// Collect harvests what the programs of a step have set on the files of the
+// tree into the ledger in a directory, whose time becomes when, and returns the
+// number of attributes. It belongs into the same step, as between two steps the
+// tree may go through a layer, which loses them.
+func Collect(ctx context.Context, dir, tree string, when time.Time) (found int, err error) {
+	err = Update(dir, when, func(l *Ledger) error {
+		found, err = l.Harvest(ctx, tree)
+		return err
+	})
+	return found, err
+}
 
 // Harvest moves attributes from the files below dir, the root of a tree, into
 // the ledger and then forgets the paths that are gone. It returns the number

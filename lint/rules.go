@@ -90,6 +90,18 @@ Leave out "password" and give a "key": nobody can then log in with a password at
 		check: loginWithoutPassword,
 	},
 	{
+		Name:    "ModuleWithNetwork",
+		Summary: "A module of your own has access to the network",
+		Why: `The description of the module says "network": true. What it fetches is not part of its cache key: the step is not run again when
+that changes, and gives something else when it is. Nothing verifies it, and it is not in the provenance. Put the files into the directory
+NAME.d beside the module, and leave out "network".
+
+The two manifests differ in the module: only the description of org.example.fetch asks for the network.`,
+		Bad:   stagesOf(`{ "name": "org.example.fetch" }`),
+		Good:  stagesOf(`{ "name": "org.example.motd" }`),
+		check: moduleWithNetwork,
+	},
+	{
 		Name:    "MutableURL",
 		Summary: "What is behind an address changes, so a checksum will not fit for long",
 		Why: `A checksum makes sure that a build gets what its author had. Together with an address whose content changes, such as

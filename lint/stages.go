@@ -162,3 +162,11 @@ func scriptNeedsNetwork(p *pass) {
 		}
 	})
 }
+
+func moduleWithNetwork(p *pass) {
+	p.stages(func(at *manifest.Pipeline, s *manifest.Stage) {
+		if m := p.modules.Module(s.Kind, s.Type); m != nil && m.Group == module.GroupPrograms && m.Network != nil && m.Network(s.Options) {
+			p.atStage(at, s, "what %s fetches is neither pinned nor seen by the cache: put it into the directory %s.d beside the module", s.Type, s.Type)
+		}
+	})
+}

@@ -217,12 +217,27 @@ func (g *Graph) stage(ctx context.Context, at place, t Tree) (Tree, error) {
 	if m.Kind == module.Assembler {
 		return g.assemble(ctx, at, t, m)
 	}
-	out, err := g.run(ctx, at, t, step{module: m, options: at.stage.Options})
+	if m.Sandbox == module.Inside {
+		var err error
+		if t, err = g.prepare(ctx, at, t); err != nil {
+			return Tree{}, err
+		}
+	}
+	inputs, err := g.inputs(ctx, at)
+	if err != nil {
+		return Tree{}, err
+	}
+	out, err := g.run(ctx, at, t, step{module: m, options: at.stage.Options, inputs: inputs})
 	if err != nil {
 		return Tree{}, err
 	}
 	t.Root, t.Ledger = out.tree, out.ledger
 	return t, nil
+}
+
+// prepare adds the step that makes a tree ready to be the root of another one.
+func (g *Graph) prepare(ctx context.Context, at place, t Tree) (Tree, error) {
+	return g.sequence(ctx, at, t, []part{{packages.PreparePart, "prepare", nil, nil}})
 }
 
 // assemble runs an assembler over the tree pipeline. The state that it

@@ -8,7 +8,6 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
-	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
 
 // programDir is where the file of a user's module is, inside a step.
@@ -55,7 +54,7 @@ func (g *Graph) program(ctx context.Context, at place, t Tree, p *Program) (Tree
 	}
 	if p.Module.Sandbox == module.Inside {
 		var err error
-		if t, err = g.sequence(ctx, at, t, []part{{packages.PreparePart, "prepare", nil, nil}}); err != nil {
+		if t, err = g.prepare(ctx, at, t); err != nil {
 			return Tree{}, err
 		}
 	}

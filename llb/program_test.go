@@ -1,6 +1,7 @@
 package llb
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
 	"github.com/osbuildkit/osbuildkit/manifest"
@@ -18,7 +20,7 @@ import (
 // the name of a built-in stage that the toolbox uses.
 func programs(source llb.State) func(module.Kind, string) *Program {
 	return func(kind module.Kind, name string) *Program {
-		dir, sandbox, files := "stages/", module.Tools, ""
+		dir, sandbox, files, network := "stages/", module.Tools, "", false
 		switch {
 		case kind == module.Assembler && name == "org.example.zip":
 			dir = "assemblers/"
@@ -26,14 +28,20 @@ func programs(source llb.State) func(module.Kind, string) *Program {
 			files = "stages/org.example.motd.d"
 		case kind == module.Stage && name == "org.example.inside":
 			sandbox = module.Inside
+		case kind == module.Stage && name == "org.example.fetch":
+			network = true
 		case kind == module.Stage && name == "org.osbuildkit.debootstrap":
 		default:
 			return nil
 		}
-		return &Program{
+		p := &Program{
 			Module: module.Module{Name: name, Kind: kind, Sandbox: sandbox, Group: module.GroupPrograms},
 			Source: source, Path: dir + name, Files: files,
 		}
+		if network {
+			p.Module.Network = func(json.RawMessage) bool { return true }
+		}
+		return p
 	}
 }
 
@@ -126,5 +134,28 @@ func TestUserProgramsDoNotReachTheToolbox(t *testing.T) {
 	}
 	if text := printDefinition(t, def); strings.Contains(text, programDir) || !strings.Contains(text, "org.osbuildkit.debootstrap.unpack") {
 		t.Error(text)
+	}
+}
+
+// Only the steps of a module that asks for it have access to the network.
+func TestUserProgramWithNetwork(t *testing.T) {
+	t.Parallel()
+	m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "org.example.fetch"}, {"name": "org.example.motd"}]}`), anyOptions{&catalog.Catalog{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := options(t)
+	opt.Program = programs(llb.Local("libdir"))
+	toolbox := llb.Image("example.com/toolbox")
+	opt.Toolbox = &toolbox
+	got := map[string]pb.NetMode{}
+	for _, op := range parse(t, define(t, m, opt, "tree")) {
+		if e := op.op.GetExec(); e != nil {
+			got[op.name] = e.Network
+		}
+	}
+	want := map[string]pb.NetMode{"[tree 1/2] org.example.fetch": pb.NetMode_UNSET, "[tree 2/2] org.example.motd": pb.NetMode_NONE}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }

@@ -77,6 +77,7 @@ type contract struct {
 	Inputs    map[string]string `json:"inputs,omitempty"`
 	BuildRoot string            `json:"build_root,omitempty"`
 	Ledger    string            `json:"ledger,omitempty"`
+	Network   bool              `json:"network,omitempty"`
 	Epoch     int64             `json:"epoch"`
 }
 
@@ -91,8 +92,15 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 		return outputs{}, err
 	}
 	program := binDir + "/" + runnerName
+	if s.module.Sandbox == module.Edit {
+		program = "/" + runnerName
+	}
+	network := llb.NetModeNone
+	if s.network() {
+		network = llb.NetModeSandbox
+	}
 	opts := []llb.RunOption{
-		llb.Network(llb.NetModeNone),
+		llb.Network(network),
 		llb.Security(llb.SecurityModeSandbox),
 		llb.Hostname("localhost"),
 		llb.WithCustomName(at.name(s.part)),
@@ -108,29 +116,11 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	case s.readonly:
 		treeOpts = append(treeOpts, llb.Readonly)
 	}
-	var root llb.State
-	switch s.module.Sandbox {
-	case module.Edit:
-		root, program = runner, "/"+runnerName
-		opts = append(opts, llb.ReadonlyRootFS())
-	case module.Tools:
-		if root, err = g.buildRoot(ctx, at.pipeline); err != nil {
-			return outputs{}, err
-		}
-		opts = append(opts, llb.ReadonlyRootFS())
-	case module.Inside:
-		if g.opt.Runs != nil && !g.opt.Runs(g.opt.Platform) {
-			return outputs{}, fmt.Errorf("it runs programs of the image, which is for %s, and this builder runs only its own, for %s: "+
-				"register an emulator on the builder (binfmt_misc with qemu-user), or add a %s node to it",
-				platforms.Format(g.opt.Platform), platforms.Format(g.opt.BuildPlatform), platforms.Format(g.opt.Platform))
-		}
-		root = t.Root
-		if s.readonly {
-			opts = append(opts, llb.ReadonlyRootFS())
-		}
-	default:
-		return outputs{}, fmt.Errorf("unknown sandbox %q", s.module.Sandbox)
+	root, rootOpts, err := g.root(ctx, at, t, s, runner)
+	if err != nil {
+		return outputs{}, err
 	}
+	opts = append(opts, rootOpts...)
 
 	// Everything else is mounted below /run, and a step leaves nothing in the
 	// /tmp of its root.
@@ -165,6 +155,34 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	return out, nil
 }
 
+// root returns the file system that a step sees as its root. It may be written
+// to only if it is the tree.
+func (g *Graph) root(ctx context.Context, at place, t Tree, s step, runner llb.State) (llb.State, []llb.RunOption, error) {
+	readonly := []llb.RunOption{llb.ReadonlyRootFS()}
+	switch s.module.Sandbox {
+	case module.Edit:
+		return runner, readonly, nil
+	case module.Tools:
+		root, err := g.buildRoot(ctx, at.pipeline)
+		return root, readonly, err
+	case module.Inside:
+		if g.opt.Runs != nil && !g.opt.Runs(g.opt.Platform) {
+			return llb.State{}, nil, fmt.Errorf("it runs programs of the image, which is for %s, and this builder runs only its own, for %s: "+
+				"register an emulator on the builder (binfmt_misc with qemu-user), or add a %s node to it",
+				platforms.Format(g.opt.Platform), platforms.Format(g.opt.BuildPlatform), platforms.Format(g.opt.Platform))
+		}
+		if s.readonly {
+			return t.Root, readonly, nil
+		}
+		return t.Root, nil, nil
+	}
+	return llb.State{}, nil, fmt.Errorf("unknown sandbox %q", s.module.Sandbox)
+}
+
+// network says whether the step has access to the network: only what asks for
+// it in so many words.
+func (s step) network() bool { return s.module.Network != nil && s.module.Network(s.options) }
+
 // mounts are what a step sees besides its root and its tree.
 func (g *Graph) mounts(ctx context.Context, at place, s step, runner llb.State) ([]llb.RunOption, error) {
 	readonly := func(target string, st llb.State) llb.RunOption {
@@ -196,7 +214,7 @@ func (s step) file(t Tree) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options: %w", err)
 	}
-	c := contract{Tree: treeDir, Options: options, Epoch: t.Epoch}
+	c := contract{Tree: treeDir, Options: options, Network: s.network(), Epoch: t.Epoch}
 	switch s.module.Sandbox {
 	case module.Inside:
 		c.Tree = "/"

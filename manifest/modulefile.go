@@ -19,6 +19,8 @@ type ModuleFile struct {
 	Description string
 	// Sandbox is module.Tools or module.Inside.
 	Sandbox module.Sandbox
+	// Network says that the module's steps have access to the network.
+	Network bool
 	// Schema is the JSON schema of the options; it names its draft if that is
 	// another one than 2020-12.
 	Schema []byte
@@ -65,9 +67,8 @@ func (l *loader) moduleFile(root *node, kind module.Kind, m *ModuleFile) {
 	if n := root.get("sandbox"); n != nil {
 		m.Sandbox = l.sandbox(n, kind)
 	}
-	if n := root.get("network"); n != nil && l.want(n, "/network", `"network"`, kindBool) && n.text == "true" {
-		l.value(n, "/network", "put what it would fetch into the manifest's sources or into the directory NAME.d beside the module",
-			"a module has no network")
+	if n := root.get("network"); n != nil && l.want(n, "/network", `"network"`, kindBool) {
+		m.Network = n.text == "true"
 	}
 	if n := root.get("schema"); n != nil && l.want(n, "/schema", `"schema"`, kindObject) {
 		m.Schema = l.moduleSchema(n)

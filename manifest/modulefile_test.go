@@ -51,7 +51,7 @@ func TestModuleFileErrors(t *testing.T) {
 		{`{"schema_2": {}}`, `x.json:1:2: unknown key "schema_2" in the description of a module (at /schema_2); it is of osbuild's format v2, which is not supported yet; "schema" describes the options`},
 		{`{"summary": 1, "summary": ""}`, `x.json:1:13: "summary" must be a string, found a number (at /summary)
 x.json:1:16: duplicated key "summary"; the first is at 1:2 (at /summary); remove one of the two`},
-		{"{\n \"network\": true}", `x.json:2:13: a module has no network (at /network); put what it would fetch into the manifest's sources or into the directory NAME.d beside the module`},
+		{"{\n \"network\": \"yes\"}", `x.json:2:13: "network" must be a boolean, found a string (at /network)`},
 		{`{"sandbox": "edit"}`, `x.json:1:13: a step of kind "edit" has no file system that a program of yours could run in (at /sandbox); write "tools": the module then runs in the build root`},
 		{`{"sandbox": "tool"}`, `x.json:1:13: unknown sandbox "tool" (at /sandbox); did you mean "tools"?`},
 		{`{"schema": true}`, `x.json:1:12: "schema" must be an object, found a boolean (at /schema)`},

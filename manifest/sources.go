@@ -114,6 +114,7 @@ func (l *loader) raw(n *node) json.RawMessage {
 const (
 	rpmStage    = "org.osbuild.rpm"
 	ostreeStage = "org.osbuild.ostree"
+	copyStage   = "org.osbuild.copy"
 )
 
 // sourceReference is a reference of a stage's options to an item of a source.
@@ -159,6 +160,10 @@ func sourceReferences(name string, options *node) []sourceReference {
 			meta = `{"ref": ` + string(writeString(nil, ref.text)) + `}`
 		}
 		add(options.get("commit"), "/commit", meta)
+	case copyStage:
+		if source := options.get("source"); source != nil && source.kind == kindObject {
+			add(source.get("checksum"), "/source/checksum", "{}")
+		}
 	}
 	return refs
 }

@@ -97,6 +97,9 @@ type Module struct {
 	// Check looks at options that already satisfy the schema and reports what
 	// a schema cannot say. It must not touch any file system. It may be nil.
 	Check func(options json.RawMessage) []Problem
+	// Network says whether the options of a stage ask for the network. Nil is
+	// that of nearly all modules: never.
+	Network func(options json.RawMessage) bool
 	// Run does the work. It is nil for a module that the graph makes out of
 	// several parts.
 	Run func(ctx context.Context, in *Input) error
@@ -135,6 +138,10 @@ type Input struct {
 	// and writes. It is given to modules that say so in Module.Ledger; empty
 	// means that there is none, as before the first entry.
 	Ledger string `json:"ledger,omitempty"`
+	// ID is osbuild's id of the stage, for the user's own modules.
+	ID string `json:"id,omitempty"`
+	// Network says that the step has access to the network.
+	Network bool `json:"network,omitempty"`
 	// Epoch is the build's time in seconds since 1970; files that a module
 	// makes get it as their time where the format does not keep another one.
 	Epoch int64 `json:"epoch,omitempty"`

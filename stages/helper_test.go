@@ -23,14 +23,24 @@ func runStage(t *testing.T, name, dir, options string) (string, error) {
 
 func runStageIn(t *testing.T, name, dir, buildRoot, options string) (string, error) {
 	t.Helper()
+	return runInput(t, name, &module.Input{Tree: dir, BuildRoot: buildRoot, Options: json.RawMessage(options)})
+}
+
+// runStageWith runs a stage that has inputs.
+func runStageWith(t *testing.T, name, dir string, inputs map[string]string, options string) (string, error) {
+	t.Helper()
+	return runInput(t, name, &module.Input{Tree: dir, Inputs: inputs, Options: json.RawMessage(options)})
+}
+
+func runInput(t *testing.T, name string, in *module.Input) (string, error) {
+	t.Helper()
 	m := module.Find(Modules(), name)
 	if m == nil {
 		t.Fatalf("there is no stage %s", name)
 	}
 	var log bytes.Buffer
-	err := m.Run(context.Background(), &module.Input{
-		Tree: dir, BuildRoot: buildRoot, Options: json.RawMessage(options), Epoch: testEpoch, Log: &log,
-	})
+	in.Epoch, in.Log = testEpoch, &log
+	err := m.Run(context.Background(), in)
 	return log.String(), err
 }
 
@@ -46,6 +56,16 @@ type treeCase struct {
 	err string
 	// log is a part of the log.
 	log string
+	// inputs are directories by name.
+	inputs map[string]string
+}
+
+// withInputs gives all cases the same inputs.
+func withInputs(inputs map[string]string, cases []treeCase) []treeCase {
+	for i := range cases {
+		cases[i].inputs = inputs
+	}
+	return cases
 }
 
 func runCases(t *testing.T, stage string, cases []treeCase) {
@@ -55,7 +75,7 @@ func runCases(t *testing.T, stage string, cases []treeCase) {
 			t.Parallel()
 			dir := treetest.New(t, c.before)
 			before := treetest.Read(t, dir)
-			log, err := runStage(t, stage, dir, c.options)
+			log, err := runInput(t, stage, &module.Input{Tree: dir, BuildRoot: t.TempDir(), Inputs: c.inputs, Options: json.RawMessage(c.options)})
 			after := treetest.Read(t, dir)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {

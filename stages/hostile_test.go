@@ -118,6 +118,28 @@ var hostileExtra = map[string][]string{
 	"org.osbuild.users":   {"home/new", "home/new/.ssh", "var/spool/mail/new"},
 }
 
+// hostilePrograms are the programs of the tree that a stage runs, hostileTools
+// those of the build root, hostileInputs what it is given beside the tree.
+var (
+	hostilePrograms = map[string]string{"org.osbuild.script": "bin/sh", "org.osbuild.firewall": "usr/bin/" + firewallCmd}
+	hostileTools    = map[string]map[string]string{}
+	hostileInputs   = map[string]func(*testing.T) map[string]string{}
+)
+
+// hostileTree makes a tree with the program in it that a stage runs, and the
+// build root with those that it runs there.
+func hostileTree(t *testing.T, stage string, tree treetest.Tree, build string) string {
+	t.Helper()
+	dir := treetest.New(t, tree)
+	if name := hostilePrograms[stage]; name != "" {
+		standIn(t, dir, name)
+	}
+	for name, more := range hostileTools[stage] {
+		fakeTool(t, build, name, strings.ReplaceAll(more, "TREE", dir))
+	}
+	return dir
+}
+
 func hostileTargets(stage string) []string {
 	targets := map[string]bool{}
 	names := slices.Collect(maps.Keys(hostileBase[stage]))
@@ -173,6 +195,9 @@ func hostileNodes(outside, name string) map[string]treetest.Node {
 func TestHostileTrees(t *testing.T) {
 	t.Parallel()
 	for _, m := range Modules() {
+		if m.Internal() {
+			continue // it does not see the tree
+		}
 		if len(hostileOptions[m.Name]) == 0 {
 			t.Errorf("hostileOptions has no options for %s", m.Name)
 		}
@@ -184,14 +209,14 @@ func TestHostileTrees(t *testing.T) {
 				}))
 				before := treetest.Read(t, outside)
 				build := treetest.New(t, buildRoot())
-				dir := treetest.New(t, hostileBase[m.Name])
+				dir := hostileTree(t, m.Name, hostileBase[m.Name], build)
 				if err := runBounded(t, &m, dir, build, options); err != nil {
 					requireUsers(t, err)
 					t.Fatalf("the stage fails on a good tree: %v", err)
 				}
 				for _, target := range hostileTargets(m.Name) {
 					for what, node := range hostileNodes(outside, target) {
-						dir := treetest.New(t, replace(hostileBase[m.Name], target, node))
+						dir := hostileTree(t, m.Name, replace(hostileBase[m.Name], target, node), build)
 						// It may succeed or fail; it may not block, panic or
 						// touch what is outside.
 						_ = runBounded(t, &m, dir, build, options)
@@ -233,10 +258,14 @@ func runBounded(t *testing.T, m *module.Module, dir, build, options string) erro
 	t.Helper()
 	done := make(chan error, 1)
 	ledger := t.TempDir()
+	var inputs map[string]string
+	if f := hostileInputs[m.Name]; f != nil {
+		inputs = f(t)
+	}
 	go func() {
 		var log bytes.Buffer
 		done <- m.Run(context.Background(), &module.Input{
-			Tree: dir, BuildRoot: build, Ledger: ledger, Options: json.RawMessage(options), Epoch: testEpoch, Log: &log,
+			Tree: dir, BuildRoot: build, Ledger: ledger, Inputs: inputs, Options: json.RawMessage(options), Epoch: testEpoch, Log: &log,
 		})
 	}()
 	select {

@@ -10,7 +10,10 @@ import "github.com/osbuildkit/osbuildkit/module"
 func Modules() []module.Module {
 	return []module.Module{
 		chronyStage,
+		copyStage,
+		debugShellStage,
 		errorStage,
+		firewallStage,
 		firstBootStage,
 		fixBLSStage,
 		fstabStage,
@@ -22,14 +25,19 @@ func Modules() []module.Module {
 		keymapStage,
 		localeStage,
 		noopStage,
+		ostreeStage,
+		ostreeFetchPart,
 		removeUniquenessStage,
 		rhsmStage,
+		rpmOSTreeStage,
+		scriptStage,
 		selinuxStage,
 		sysconfigStage,
 		systemdStage,
 		testStage,
 		timezoneStage,
 		usersStage,
+		ziplStage,
 		attributesStage,
 	}
 }

@@ -7,27 +7,21 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
 
-// compressor compresses one cluster. It appends nothing to what it was given
-// before: the result of a cluster depends on that cluster alone. The result is
-// valid until the next call. A nil result means that the cluster does not get
-// smaller.
-type compressor interface {
-	compress(cluster []byte) ([]byte, error)
-}
-
-// newCompressor returns the compressor for one worker, nil for None.
-func newCompressor(c Compression, clusterSize int) (compressor, error) {
+// newCompressor returns what compresses the clusters of one worker. It keeps
+// nothing of what it was given before; a cluster that does not get smaller
+// stays as it is.
+func newCompressor(c Compression, clusterSize int) (sparse.Transform, error) {
 	switch c {
-	case None:
-		return nil, nil
 	case Zlib:
 		w, err := flate.NewWriterWindow(nil, deflateWindow)
 		if err != nil {
 			return nil, err
 		}
-		return &deflater{w: w}, nil
+		return (&deflater{w: w}).compress, nil
 	case Zstd:
 		enc, err := zstd.NewWriter(nil,
 			zstd.WithEncoderLevel(zstd.SpeedFastest),
@@ -38,7 +32,8 @@ func newCompressor(c Compression, clusterSize int) (compressor, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &zstandard{enc: enc, buf: make([]byte, 0, clusterSize+clusterSize/8)}, nil
+		z := &zstandard{enc: enc, buf: make([]byte, 0, clusterSize+clusterSize/8)}
+		return z.compress, nil
 	}
 	return nil, fmt.Errorf("unknown compression %q", c)
 }

@@ -11,12 +11,12 @@ type header struct {
 	refTable    int64 // offset of the table of reference counts
 	refClusters int64 // its number of clusters
 	zstd        bool
+	version     int
 }
 
 const (
 	magic               = 0x514649fb // "QFI" and 0xfb
-	version             = 3
-	refcountOrder       = 4 // 16 bits
+	refcountOrder       = 4          // 16 bits
 	incompatCompression = 1 << 3
 	shortHeader         = 104
 	longHeader          = 112 // with the compression type
@@ -28,13 +28,17 @@ const (
 func (h *header) encode(b []byte) {
 	be := binary.BigEndian
 	be.PutUint32(b[0:], magic)
-	be.PutUint32(b[4:], version)
+	be.PutUint32(b[4:], uint32(h.version))
 	be.PutUint32(b[20:], uint32(h.clusterBits))
 	be.PutUint64(b[24:], uint64(h.size))
 	be.PutUint32(b[36:], uint32(h.l1Size))
 	be.PutUint64(b[40:], uint64(h.l1))
 	be.PutUint64(b[48:], uint64(h.refTable))
 	be.PutUint32(b[56:], uint32(h.refClusters))
+	if h.version < 3 {
+		// What follows are extensions of the header, and zero ends them.
+		return
+	}
 	be.PutUint32(b[96:], refcountOrder)
 	be.PutUint32(b[100:], shortHeader)
 	if !h.zstd {

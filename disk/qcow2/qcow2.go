@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
-	"runtime"
 
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
@@ -26,11 +25,14 @@ const (
 
 // Options says how an image is written.
 type Options struct {
-	// Compression is None, Zlib or Zstd; empty means Zstd.
+	// Compression is None, Zlib or Zstd; empty means Zstd, or Zlib in version 2.
 	Compression Compression
 	// ClusterSize is a power of two from 4 KiB to 2 MiB; 0 means 1 MiB for
 	// Zstd and 64 KiB for the others.
 	ClusterSize int
+	// Version is that of the format: 2, which QEMU before 1.1 and some old
+	// programs need, or 3; 0 means 3.
+	Version int
 	// Workers is the number of goroutines that compress; 0 means one per
 	// processor. It does not change the result.
 	Workers int
@@ -50,7 +52,9 @@ const maxSize = 1 << 46
 
 func (o *Options) fill() error {
 	if o.Compression == "" {
-		o.Compression = Zstd
+		if o.Compression = Zstd; o.Version == 2 {
+			o.Compression = Zlib
+		}
 	}
 	if o.ClusterSize == 0 {
 		o.ClusterSize = 64 << 10
@@ -61,8 +65,14 @@ func (o *Options) fill() error {
 	if o.ClusterSize < 4<<10 || o.ClusterSize > 2<<20 || o.ClusterSize&(o.ClusterSize-1) != 0 {
 		return fmt.Errorf("a qcow2 cluster of %d bytes is not a power of two from 4096 to 2097152", o.ClusterSize)
 	}
-	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
+	if o.Version == 0 {
+		o.Version = 3
+	}
+	if o.Version != 2 && o.Version != 3 {
+		return fmt.Errorf("qcow2 of version %d is not possible: use 2 or 3", o.Version)
+	}
+	if o.Version == 2 && o.Compression == Zstd {
+		return errors.New("qcow2 of version 2 has no zstd compression: use zlib or none")
 	}
 	return nil
 }
@@ -78,26 +88,12 @@ func Write(ctx context.Context, dst io.WriterAt, src sparse.Source, size int64, 
 	if size <= 0 || size%512 != 0 || size > maxSize {
 		return Stats{}, fmt.Errorf("a qcow2 disk of %d bytes is not possible: the size must be a multiple of 512 of up to 64 TiB", size)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	p, err := newPipeline(ctx, src, size, o)
-	if err != nil {
-		return Stats{}, err
-	}
-	defer p.stop(cancel)
 	w := newLayout(dst, size, o)
-	for job := range p.ordered {
-		<-job.done
-		err := job.err
-		if err == nil && !job.zero {
-			err = w.add(job.index, job.raw, job.out)
-		}
-		p.free <- job
-		if err != nil {
-			return Stats{}, err
-		}
+	work := sparse.Work{Block: o.ClusterSize, Workers: o.Workers}
+	if o.Compression != None {
+		work.New = func() (sparse.Transform, error) { return newCompressor(o.Compression, o.ClusterSize) }
 	}
-	if err := p.err(); err != nil {
+	if err := sparse.Blocks(ctx, src, size, work, w.add); err != nil {
 		return Stats{}, err
 	}
 	return w.finish()
@@ -244,6 +240,7 @@ func (w *layout) finish() (Stats, error) {
 		size:        w.size,
 		l1Size:      len(w.l1),
 		zstd:        w.o.Compression == Zstd,
+		version:     w.o.Version,
 	}
 	l1Clusters := w.clusters(int64(len(w.l1)) * 8)
 	h.l1 = w.alloc(l1Clusters)
@@ -301,12 +298,3 @@ func (w *layout) writeRefs() (table, tableClusters int64, err error) {
 }
 
 func (w *layout) clusters(n int64) int64 { return (n + w.cluster - 1) / w.cluster }
-
-// errSource wraps what the source says, so that it is not taken for a problem
-// of the image.
-func errSource(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) {
-		return err
-	}
-	return fmt.Errorf("reading the disk: %w", err)
-}

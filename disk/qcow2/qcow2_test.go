@@ -133,6 +133,7 @@ func (s *sample) want() []byte {
 var kinds = []Options{
 	{Compression: None}, {Compression: Zlib}, {Compression: Zstd}, {},
 	{Compression: None, ClusterSize: 4 << 10}, {Compression: Zlib, ClusterSize: 4 << 10}, {Compression: Zstd, ClusterSize: 4 << 10},
+	{Version: 2}, {Compression: None, Version: 2, ClusterSize: 4 << 10},
 	{Compression: Zstd, ClusterSize: 2 << 20}, {Compression: Zlib, ClusterSize: 512 << 10},
 }
 
@@ -258,6 +259,8 @@ func TestErrors(t *testing.T) {
 		{"too large", src, 1 << 50, Options{}, "64 TiB"},
 		{"cluster", src, 512, Options{ClusterSize: 3 << 10}, "power of two"},
 		{"huge cluster", src, 512, Options{ClusterSize: 4 << 20}, "power of two"},
+		{"version", src, 512, Options{Version: 1}, "version 1"},
+		{"zstd in version 2", src, 512, Options{Version: 2, Compression: Zstd}, "no zstd"},
 		{"compression", src, 512, Options{Compression: "lzma"}, `"lzma"`},
 		{"read error", &memory{data: src.data, fail: errors.New("bad sector")}, 4 << 20, Options{ClusterSize: 4 << 10}, "reading the disk: bad sector"},
 		{"ranges", ranges{}, 4 << 20, Options{}, "out of order"},

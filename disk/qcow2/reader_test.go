@@ -25,16 +25,22 @@ type image struct {
 
 func parse(data []byte) (*image, error) {
 	be := binary.BigEndian
-	if len(data) < 512 || be.Uint32(data) != 0x514649fb || be.Uint32(data[4:]) != 3 {
-		return nil, fmt.Errorf("no version 3 header")
+	if len(data) < 512 || be.Uint32(data) != 0x514649fb {
+		return nil, fmt.Errorf("no header")
 	}
 	img := &image{
 		data: data, cluster: 1 << be.Uint32(data[20:]), size: int64(be.Uint64(data[24:])),
 		l1Size: int64(be.Uint32(data[36:])), l1: int64(be.Uint64(data[40:])),
 		table: int64(be.Uint64(data[48:])), tabN: int64(be.Uint32(data[56:])),
-		zstd: be.Uint64(data[72:]) == 8 && data[104] == 1,
 	}
-	if be.Uint64(data[72:])&^8 != 0 || be.Uint64(data[80:]) != 0 || be.Uint64(data[88:]) != 0 || be.Uint32(data[96:]) != 4 {
+	switch be.Uint32(data[4:]) {
+	case 2:
+	case 3:
+		img.zstd = be.Uint64(data[72:]) == 8 && data[104] == 1
+	default:
+		return nil, fmt.Errorf("another version")
+	}
+	if v3 := be.Uint32(data[4:]) == 3; v3 && (be.Uint64(data[72:])&^8 != 0 || be.Uint64(data[80:]) != 0 || be.Uint64(data[88:]) != 0 || be.Uint32(data[96:]) != 4) {
 		return nil, fmt.Errorf("unexpected features")
 	}
 	if int64(len(data))%img.cluster != 0 {

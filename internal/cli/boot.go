@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/osbuildkit/osbuildkit/disk/image"
 )
 
 // bootFlags are the flags of the boot command.
@@ -25,6 +27,7 @@ type bootFlags struct {
 	forwards, waits []string
 	timeout         time.Duration
 	accel, cpu      string
+	firmware, arch  string
 	memory, cpus    int
 	keep            bool
 }
@@ -36,7 +39,9 @@ func (a *app) bootCommand() *cobra.Command {
 		Short: "Boot an image in qemu, with its serial console here",
 		Long: "Boot an image in qemu, with its serial console here.\n\nThe image is not changed: what the guest writes is thrown away. " +
 			"With --wait-for the guest is stopped, and the exit code is 0, as soon as all that is waited for has been seen. " +
-			"KVM is used only if a guest really starts under it.",
+			"KVM is used only if a guest really starts under it.\n\n" +
+			"IMAGE may be raw, qcow2, vdi, vmdk, vpc or vhdx, or one of them compressed with xz, zstd or gzip, or Google's archive with a " +
+			"disk.raw; what is compressed is unpacked to a temporary file.",
 		Args: exactArgs(1, "one IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.boot(cmd.Context(), &f, args[0]) },
 	}
@@ -44,6 +49,8 @@ func (a *app) bootCommand() *cobra.Command {
 	fl.StringArrayVar(&f.forwards, "forward", nil, "forward `HOST:GUEST`, two TCP ports; the host's is on loopback")
 	fl.StringArrayVar(&f.waits, "wait-for", nil, "stop when this `TEXT` is on the console, or this http:// address answers with success")
 	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for it")
+	fl.StringVar(&f.firmware, "firmware", "auto", "auto, bios or uefi; auto is uefi if the disk has an EFI system partition")
+	fl.StringVar(&f.arch, "arch", "", "`ARCHITECTURE` of the guest, amd64 or arm64; without it the one that the partition table names, else amd64")
 	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg")
 	fl.StringVar(&f.cpu, "cpu", "", "`MODEL` of the processor, as qemu names it")
 	fl.IntVar(&f.memory, "memory", 1024, "memory in `MIB`")
@@ -52,46 +59,41 @@ func (a *app) bootCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) boot(ctx context.Context, f *bootFlags, image string) error {
-	format, err := imageFormat(image)
+func (a *app) boot(ctx context.Context, f *bootFlags, name string) error {
+	m, err := image.Open(ctx, name)
 	if err != nil {
-		return &exitError{code: exitInvalid, err: err}
+		if errors.Is(err, image.ErrUnknown) || errors.Is(err, fs.ErrNotExist) {
+			err = &exitError{code: exitInvalid, err: err}
+		}
+		return err
 	}
-	const program = "qemu-system-x86_64"
-	qemu, err := exec.LookPath(program)
+	defer m.Close()
+	g, err := f.newGuest(m)
 	if err != nil {
-		return fmt.Errorf("%s is not installed: apt-get install qemu-system-x86 (Debian), dnf install qemu-system-x86 (Fedora)", program)
+		return err
 	}
-	args, err := f.arguments(ctx, qemu, image, format)
+	dir, err := os.MkdirTemp("", "osbuildkit-boot-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	args, err := f.arguments(ctx, g, dir)
 	if err != nil {
 		return err
 	}
 	if len(f.waits) == 0 {
-		cmd := exec.CommandContext(ctx, qemu, append(args, "-nographic")...)
+		cmd := exec.CommandContext(ctx, g.qemu, append(args, "-nographic")...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, a.stdout, a.stderr
 		return cmd.Run()
 	}
-	return a.bootAndWait(ctx, f, qemu, append(args, "-display", "none", "-monitor", "none", "-serial", "stdio"))
+	return a.bootAndWait(ctx, f, g.qemu, append(args, "-display", "none", "-monitor", "none", "-serial", "stdio"))
 }
 
 // arguments returns the qemu arguments but for the console.
-func (f *bootFlags) arguments(ctx context.Context, qemu, image, format string) ([]string, error) {
-	accel := f.accel
-	switch accel {
-	case "auto":
-		if accel = "tcg"; kvmWorks(ctx, qemu) {
-			accel = "kvm"
-		}
-	case "kvm", "tcg":
-	default:
-		return nil, usageError("--accel %q: choose auto, kvm or tcg", accel)
-	}
-	cpu := f.cpu
-	if cpu == "" {
-		// Some releases of qemu emulate cmpxchg16b and five levels of page
-		// tables so that recent kernels crash; without the features a kernel
-		// does not use them.
-		cpu = map[string]string{"kvm": "host", "tcg": "max,-cx16,la57=off"}[accel]
+func (f *bootFlags) arguments(ctx context.Context, g *guest, dir string) ([]string, error) {
+	accel, cpu, err := f.accelerator(ctx, g)
+	if err != nil {
+		return nil, err
 	}
 	nic := "user,model=virtio-net-pci"
 	for _, v := range f.forwards {
@@ -101,13 +103,21 @@ func (f *bootFlags) arguments(ctx context.Context, qemu, image, format string) (
 		}
 		nic += ",hostfwd=tcp:127.0.0.1:" + host + "-:" + guest
 	}
-	return []string{
+	args, err := g.firmwareArgs(dir)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, g.machine.args...)
+	return append(args,
 		"-accel", accel, "-cpu", cpu, "-m", strconv.Itoa(f.memory), "-smp", strconv.Itoa(f.cpus),
 		"-no-reboot", "-snapshot", "-nic", nic,
-		"-drive", "if=virtio,format=" + format + ",file=" + strings.ReplaceAll(image, ",", ",,"),
+		"-drive", "if=virtio,format="+string(g.format)+",file="+escapeComma(g.path),
 		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
-	}, nil
+	), nil
 }
+
+// escapeComma writes a file name so that qemu takes all of it for the name.
+func escapeComma(name string) string { return strings.ReplaceAll(name, ",", ",,") }
 
 func isPort(s string) bool {
 	n, err := strconv.Atoi(s)
@@ -282,78 +292,4 @@ func poll(ctx context.Context, address string) chan struct{} {
 		}
 	}()
 	return ok
-}
-
-// imageFormat tells qemu's name of an image's format by its first bytes.
-// Leaving the guess to qemu is unsafe: a guest could write another header into
-// a raw disk.
-func imageFormat(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if !st.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a file", path)
-	}
-	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	head = head[:n]
-	switch {
-	case bytes.HasPrefix(head, []byte("QFI\xfb")):
-		return "qcow2", nil
-	case bytes.HasPrefix(head, []byte("KDMV")):
-		return "vmdk", nil
-	case len(head) > 68 && bytes.Equal(head[64:68], []byte{0x7f, 0x10, 0xda, 0xbe}):
-		return "vdi", nil
-	case bytes.HasPrefix(head, []byte("vhdxfile")):
-		return "vhdx", nil
-	case bytes.HasPrefix(head, []byte("conectix")):
-		return "vpc", nil
-	case len(head) == 512 && head[510] == 0x55 && head[511] == 0xaa:
-		return "raw", nil
-	}
-	return "", fmt.Errorf("%s is no disk image that can boot: no known format, and no boot signature as a raw disk would have", path)
-}
-
-// probeCode is a boot sector that ends the guest with a known exit code
-// through qemu's debug exit device: mov dx,0xf4; mov al,0x10; out dx,al; hlt.
-var probeCode = []byte{0xba, 0xf4, 0x00, 0xb0, 0x10, 0xee, 0xf4, 0xeb, 0xfd}
-
-// probeExit is what qemu makes of it: twice the value, plus one.
-const probeExit = 0x10<<1 | 1
-
-// kvmWorks starts a tiny guest under KVM. That /dev/kvm can be opened says
-// nothing: on some machines a guest then never runs.
-func kvmWorks(ctx context.Context, qemu string) bool {
-	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
-		return false
-	} else {
-		f.Close()
-	}
-	dir, err := os.MkdirTemp("", "osbuildkit-probe-")
-	if err != nil {
-		return false
-	}
-	defer os.RemoveAll(dir)
-	sector := make([]byte, 512)
-	copy(sector, probeCode)
-	sector[510], sector[511] = 0x55, 0xaa
-	disk := filepath.Join(dir, "probe.raw")
-	if os.WriteFile(disk, sector, 0o600) != nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	err = exec.CommandContext(ctx, qemu, "-accel", "kvm", "-cpu", "host", "-m", "64", "-display", "none", "-monitor", "none", "-serial", "none",
-		"-net", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "if=ide,format=raw,file="+disk).Run()
-	var exit *exec.ExitError
-	return errors.As(err, &exit) && exit.ExitCode() == probeExit
 }

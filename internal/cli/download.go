@@ -20,6 +20,8 @@ import (
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/tonistiigi/fsutil/types"
 	"golang.org/x/sys/unix"
+
+	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
 
 // checksumsFile is where an assembler lists the SHA-256 of its files.
@@ -34,8 +36,9 @@ const (
 	pieceAhead = 3
 )
 
-// maxArtifacts bounds the number of files in a result.
-const maxArtifacts = 10000
+// maxArtifacts bounds the number of files in a result. Repositories of OSTree
+// have as many as the system has.
+const maxArtifacts = 500000
 
 // downloadAll brings the files of a result into the output directory: of each
 // platform into a directory of its own, named as BuildKit's exporters name it,
@@ -113,6 +116,12 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 	var out []outputFile
 	for _, e := range entries {
 		target := filepath.Join(dir, filepath.FromSlash(e.name))
+		if e.mode.IsDir() {
+			if err := os.MkdirAll(target, 0o755); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if sum := sums[e.name]; sum != "" && known.matches(target, e.size, sum) {
 			out = append(out, outputFile{Path: target, Size: e.size, SHA256: sum, Unchanged: true})
 			continue
@@ -127,14 +136,15 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 	return out, nil
 }
 
-// artifact is one file of a result.
+// artifact is one file of a result, or a directory that is empty.
 type artifact struct {
 	name string
 	size int64
 	mode fs.FileMode
 }
 
-// listFiles lists the regular files of a result below dir, sorted. Anything
+// listFiles lists the regular files of a result below dir, sorted, and the
+// directories in which there is nothing: a repository may need them. Anything
 // else than files and directories is an error: an output directory is not the
 // place for links and devices.
 func listFiles(ctx context.Context, ref gwclient.Reference, dir string, out []artifact) ([]artifact, error) {
@@ -147,8 +157,12 @@ func listFiles(ctx context.Context, ref gwclient.Reference, dir string, out []ar
 		mode := fs.FileMode(st.Mode)
 		switch {
 		case mode.IsDir():
+			before := len(out)
 			if out, err = listFiles(ctx, ref, name, out); err != nil {
 				return nil, err
+			}
+			if len(out) == before {
+				out = append(out, artifact{name: strings.TrimPrefix(name, "/"), mode: fs.ModeDir})
 			}
 		case mode.IsRegular():
 			out = append(out, artifact{name: strings.TrimPrefix(name, "/"), size: st.Size, mode: mode.Perm()})
@@ -186,7 +200,7 @@ func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, 
 			return outputFile{}, p.err
 		}
 		sum.add(p.data)
-		if err := f.writeSparse(p.data); err != nil {
+		if _, err := f.Write(p.data); err != nil {
 			return outputFile{}, err
 		}
 	}
@@ -305,9 +319,10 @@ func parseChecksums(data []byte) map[string]string {
 
 // partial is a file that has not got its name yet.
 type partial struct {
+	// Writer leaves out what is zero.
+	*sparse.Writer
 	f      *os.File
 	target string
-	at     int64
 }
 
 // newPartial makes a file beside target.
@@ -322,7 +337,7 @@ func newPartial(target string) (*partial, error) {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
 	removeStale(filepath.Join(filepath.Dir(target), "."+escapeGlob(filepath.Base(target))+".*.part"))
-	return &partial{f: f, target: target}, nil
+	return &partial{Writer: sparse.NewWriter(f), f: f, target: target}, nil
 }
 
 // removeStale removes what matches the pattern and no process has locked.
@@ -344,46 +359,6 @@ func removeStale(pattern string) {
 // escapeGlob keeps a name from being taken for a pattern.
 func escapeGlob(name string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
-}
-
-// block is the unit in which holes are looked for: a page, which is what file
-// systems allocate.
-const block = 4096
-
-var zeros [block]byte
-
-// writeSparse appends data and leaves out what is zero.
-func (p *partial) writeSparse(data []byte) error {
-	for len(data) > 0 {
-		n := 0
-		for n < len(data) && isZero(data[n:min(n+block, len(data))]) {
-			n += min(block, len(data)-n)
-		}
-		p.at += int64(n)
-		data = data[n:]
-		n = 0
-		for n < len(data) && !isZero(data[n:min(n+block, len(data))]) {
-			n += min(block, len(data)-n)
-		}
-		if n > 0 {
-			if _, err := p.f.WriteAt(data[:n], p.at); err != nil {
-				return err
-			}
-		}
-		p.at += int64(n)
-		data = data[n:]
-	}
-	return nil
-}
-
-func isZero(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
-
-// Write appends data; it makes partial an io.Writer.
-func (p *partial) Write(data []byte) (int, error) {
-	if err := p.writeSparse(data); err != nil {
-		return 0, err
-	}
-	return len(data), nil
 }
 
 // commit gives the file its size, mode and name.

@@ -161,7 +161,7 @@ func (nopCloser) Close() error { return nil }
 
 // commit gives the archive its name.
 func (t *archiveFile) commit() (outputFile, error) {
-	size := t.at
+	size := t.Written()
 	if err := t.partial.commit(size, 0o644); err != nil {
 		return outputFile{}, err
 	}

@@ -26,6 +26,13 @@ const (
 // heavy are the modules that only the parts that build may import.
 var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "github.com/docker/", "google.golang.org/grpc"}
 
+// under is what the modules stand on, and all is that and the modules.
+var (
+	repositories = []string{"debian", "rpmmd", "internal/pgp"}
+	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "disk/..."}, repositories)
+	all          = slices.Concat(under, []string{"stages/...", "assemblers/...", "manifest", "catalog"})
+)
+
 // arrows says for each package which packages of the project it may reach.
 var arrows = map[string][]string{
 	"module":                {},
@@ -33,28 +40,30 @@ var arrows = map[string][]string{
 	"ledger":                {},
 	"debian":                {"internal/editdistance", "internal/pgp"},
 	"internal/pgp":          {},
+	"internal/command":      {},
 	"rpmmd":                 {"internal/editdistance", "internal/pgp"},
 	"examples":              {},
-	"sbom":                  {"debian", "rpmmd", "internal/pgp", "internal/editdistance"},
+	"sbom":                  append([]string{"internal/editdistance"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "internal/editdistance"},
 	"disk/...":              {"disk/..."},
-	"stages":                {"module", "ledger", "internal/editdistance", "tree", "disk/...", "stages/selabel"},
+	"stages":                {"module", "tree", "ledger", "internal/command", "internal/editdistance", "disk/...", "stages/selabel", "stages/packages/stub"},
 	"stages/selabel":        {},
-	"stages/packages":       {"module", "ledger", "internal/editdistance", "tree", "debian", "rpmmd", "internal/pgp", "stages/packages/..."},
+	"stages/packages":       append([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "stages/packages/stub"}, repositories...),
 	"stages/packages/stub":  {"tree"},
-	"assemblers":            {"module", "ledger", "tree", "disk/..."},
-	"catalog":               {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "rpmmd", "internal/pgp", "manifest", "stages/...", "stages", "assemblers", "stages/packages"},
-	"internal/runner":       {"module", "tree", "stages/packages/stub"},
-	"internal/program":      {"module", "tree", "internal/runner", "stages/packages/stub"},
-	"cmd/osbuildkit-runner": {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "rpmmd", "internal/pgp", "stages", "stages/...", "assemblers", "internal/runner"},
-	"llb":                   {"module", "ledger", "internal/editdistance", "tree", "debian", "rpmmd", "internal/pgp", "manifest", "stages/packages", "stages/packages/..."},
-	"frontend":              {"module", "ledger", "internal/editdistance", "tree", "disk/...", "debian", "rpmmd", "internal/pgp", "manifest", "stages", "stages/...", "assemblers", "catalog", "lint", "llb", "examples", "sbom"},
+	"assemblers":            {"module", "tree", "ledger", "internal/command", "disk/...", "assemblers/ostree"},
+	"assemblers/ostree":     {},
+	"catalog":               all,
+	"internal/runner":       {"module", "tree", "internal/command", "stages/packages/stub"},
+	"internal/program":      {"module", "tree", "internal/command", "internal/runner", "stages/packages/stub"},
+	"cmd/osbuildkit-runner": slices.Concat(under, []string{"stages/...", "assemblers/...", "internal/runner"}),
+	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "manifest", "stages/packages/..."}, repositories),
+	"frontend":              slices.Concat(all, []string{"lint", "llb", "examples", "sbom"}),
 	"engine":                {},
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

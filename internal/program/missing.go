@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/osbuildkit/osbuildkit/internal/runner"
+	"github.com/osbuildkit/osbuildkit/internal/command"
 )
 
 // maxFirstLine bounds the first line of a script, as Linux does.
@@ -122,7 +122,7 @@ func missingOfEnv(file, root string, epoch int64) string {
 	if strings.ContainsAny(name, "=/") || strings.HasPrefix(name, "-") {
 		return ""
 	}
-	for _, dir := range strings.Split(runner.Environment(epoch)["PATH"], ":") {
+	for _, dir := range strings.Split(command.Environment(epoch)["PATH"], ":") {
 		if _, err := os.Stat(path.Join(dir, name)); err == nil {
 			return ""
 		}

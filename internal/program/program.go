@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/internal/runner"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/stages/packages/stub"
@@ -39,14 +40,16 @@ const InsideTree = "/"
 // exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) < 2 || args[0] != "program" || strings.HasPrefix(args[1], "-") {
-		fmt.Fprint(stderr, "usage: osbuildkit-runner program FILE [--step FILE]\n"+
+		fmt.Fprint(stderr, "usage: osbuildkit-runner program FILE [--step FILE] [--python] [--run DIR]\n"+
 			"Without --step the contract is read from standard input: {\"tree\": DIR, \"options\": {…}}\n")
 		return exitUsage
 	}
-	file := args[1]
+	p := program{file: args[1], stdout: stdout, stderr: stderr}
 	flags := flag.NewFlagSet("program", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	step := flags.String("step", "", "read the contract from this `file`; given in a step")
+	flags.BoolVar(&p.python, "python", false, "the program imports the Python package osbuild")
+	flags.StringVar(&p.dir, "run", "", "make osbuild's files and sockets in this `directory`; in a step it is "+RunDir)
 	if err := flags.Parse(args[2:]); err != nil {
 		return exitUsage
 	}
@@ -55,21 +58,33 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
 		return exitUsage
 	}
+	inside := *step != "" && in.Tree == InsideTree
+	p.in = in
 	if *step != "" {
 		syscall.Umask(0o022)
-		if in.Tree == InsideTree {
-			if err := stub.Restore(in.Tree); err != nil {
-				fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
-				return exitFailed
-			}
+		p.dir = RunDir
+	}
+	// Names are looked up with the builder's own resolv.conf. Where there is no
+	// network, the program finds the tree's files in their place.
+	if inside && !in.Network {
+		if err := stub.Restore(in.Tree); err != nil {
+			fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
+			return exitFailed
 		}
 	}
-	code := run(file, in, stdout, stderr)
+	code := p.run()
+	if code == 0 && inside && in.Network {
+		err = stub.Restore(in.Tree)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "osbuildkit-runner: %v\n", err)
+		return exitFailed
+	}
 	if code != 0 || in.OutputDir == "" {
 		return code
 	}
 	if err := finishOutput(in.OutputDir); err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", path.Base(file), err)
+		fmt.Fprintf(stderr, "%s: %v\n", p.name(), err)
 		return exitFailed
 	}
 	return 0
@@ -82,30 +97,70 @@ type contract struct {
 	OutputDir string          `json:"output_dir,omitempty"`
 }
 
+// program is one run of a module of the user.
+type program struct {
+	file string
+	// python says that it imports the Python package osbuild.
+	python bool
+	// dir is where osbuild's files and sockets are made; empty for nowhere.
+	dir            string
+	in             *module.Input
+	stdout, stderr io.Writer
+}
+
+// name is what the log calls it.
+func (p *program) name() string { return path.Base(p.file) }
+
 // run runs the program and returns its exit code.
-func run(file string, in *module.Input, stdout, stderr io.Writer) int {
-	name := path.Base(file)
-	text, err := json.Marshal(contract{in.Tree, in.Options, in.OutputDir})
+func (p *program) run() int {
+	text, err := json.Marshal(contract{p.in.Tree, p.in.Options, p.in.OutputDir})
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		fmt.Fprintf(p.stderr, "%s: %v\n", p.name(), err)
 		return exitFailed
 	}
+	text = append(text, '\n')
+	if p.dir == "" {
+		return p.start(text)
+	}
+	o, err := provide(p.dir, p.file, p.in, text, p.stdout)
+	if err != nil {
+		fmt.Fprintf(p.stderr, "osbuildkit-runner: %v\n", err)
+		return exitFailed
+	}
+	code := p.start(text)
+	if code == exitFailed && p.python {
+		if hint := o.pythonHint(); hint != "" {
+			fmt.Fprintf(p.stderr, "%s: %s\n", p.name(), hint)
+		}
+	}
+	o.close(p.name(), code != 0, p.stdout, p.stderr)
+	return code
+}
+
+// start runs the program with the contract on standard input.
+func (p *program) start(text []byte) int {
+	file, in, stderr, name := p.file, p.in, p.stderr, p.name()
 	cmd := &exec.Cmd{
-		Path: file, Args: []string{file}, Dir: "/", Env: environment(in.Epoch),
-		Stdin: bytes.NewReader(append(text, '\n')),
+		Path: file, Args: []string{file}, Dir: "/", Env: p.environment(),
+		Stdin: bytes.NewReader(text),
 		// One descriptor for both, so that the log keeps their order.
-		Stdout: stdout, Stderr: stdout,
+		Stdout: p.stdout, Stderr: p.stdout,
 		// A group of its own gets the signals that this process is sent.
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 		// What the program has left behind may hold its output open.
 		WaitDelay: 5 * time.Second,
 	}
+	// Asked for before the program runs, or one that comes early would end this
+	// process alone.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintf(stderr, "%s: %s\n", name, explain(file, in, err))
 		return exitNoProgram
 	}
-	stop := passSignals(cmd.Process.Pid)
-	err = cmd.Wait()
+	stop := passSignals(signals, cmd.Process.Pid)
+	err := cmd.Wait()
 	stop()
 	if cmd.ProcessState == nil {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)
@@ -126,10 +181,17 @@ func run(file string, in *module.Input, stdout, stderr io.Writer) int {
 	return status.ExitStatus()
 }
 
-// environment is what a built-in module sees, as a list.
-func environment(epoch int64) []string {
-	var out []string
-	for k, v := range runner.Environment(epoch) {
+// environment is what a built-in module sees, as a list, and what osbuild
+// gives to Python.
+func (p *program) environment() []string {
+	vars := command.Environment(p.in.Epoch)
+	if p.python {
+		vars["PYTHONPATH"] = path.Join(p.dir, libDir)
+		vars["PYTHONUNBUFFERED"] = "1"
+		vars["container"] = "bwrap-osbuild"
+	}
+	out := make([]string, 0, len(vars))
+	for k, v := range vars {
 		out = append(out, k+"="+v)
 	}
 	slices.Sort(out)
@@ -146,9 +208,7 @@ func killed(s syscall.Signal) string {
 
 // passSignals hands the signals that end a step to the program and what it has
 // started.
-func passSignals(pid int) (stop func()) {
-	ch := make(chan os.Signal, 4)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+func passSignals(ch <-chan os.Signal, pid int) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -162,10 +222,7 @@ func passSignals(pid int) (stop func()) {
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(ch)
-		close(done)
-	}
+	return func() { close(done) }
 }
 
 // rootName is what the root of the step is called.

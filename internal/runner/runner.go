@@ -10,10 +10,10 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/stages/packages/stub"
 )
@@ -145,21 +145,10 @@ func ReadContract(step string, stdin io.Reader) (*module.Input, error) {
 	return module.ReadInput(f)
 }
 
-// Environment is what a module and the programs it starts see of the outside.
-func Environment(epoch int64) map[string]string {
-	return map[string]string{
-		"PATH":              "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME":              "/root",
-		"LC_ALL":            "C.UTF-8",
-		"TZ":                "UTC",
-		"SOURCE_DATE_EPOCH": strconv.FormatInt(epoch, 10),
-	}
-}
-
 // enterStep makes the process's surroundings the same in every build.
 func enterStep(m *module.Module, in *module.Input) error {
 	os.Clearenv()
-	for k, v := range Environment(in.Epoch) {
+	for k, v := range command.Environment(in.Epoch) {
 		os.Setenv(k, v)
 	}
 	syscall.Umask(0o022)

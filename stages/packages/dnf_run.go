@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -96,9 +97,9 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 	}
 	argv = append(argv, filepath.Join(d.work, "dnf_job.py"), filepath.Join(d.work, "job.json"))
 	_, err = run(ctx, in, program{argv: argv, env: append(env, more...), rpm: true})
-	var failed *runError
+	var failed *command.Error
 	if errors.As(err, &failed) {
-		failed.argv = append([]string{"dnf"}, job.Words...)
+		failed.Argv = append([]string{"dnf"}, job.Words...)
 	}
 	return err
 }
@@ -106,10 +107,10 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 // inShort leaves of a failed dnf's words only the last ones, that say why: all
 // of them stand in the log already.
 func inShort(err error) error {
-	var failed *runError
+	var failed *command.Error
 	if errors.As(err, &failed) {
-		if i := strings.LastIndex(failed.output, "\nError: "); i >= 0 {
-			failed.output = failed.output[i+1:]
+		if i := strings.LastIndex(failed.Output, "\nError: "); i >= 0 {
+			failed.Output = failed.Output[i+1:]
 		}
 	}
 	return err

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -288,8 +289,8 @@ var unknownToDnf = []string{"No match for argument", "Unable to find a match", "
 // explainDnf returns the nearest names where dnf has failed over a package or
 // group that it does not know, and nil for other failures.
 func explainDnf(err error, job DnfJob, repos []*rpmRepository) error {
-	var failed *runError
-	if !errors.As(err, &failed) || !slices.ContainsFunc(unknownToDnf, func(s string) bool { return strings.Contains(failed.output, s) }) {
+	var failed *command.Error
+	if !errors.As(err, &failed) || !slices.ContainsFunc(unknownToDnf, func(s string) bool { return strings.Contains(failed.Output, s) }) {
 		return nil
 	}
 	names := rpmmd.NewNames()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -333,7 +334,7 @@ func TestStandInMachineID(t *testing.T) {
 func TestExplainDnf(t *testing.T) {
 	t.Parallel()
 	repo := testRepository(t)
-	failed := &runError{argv: []string{"dnf"}, err: os.ErrInvalid, output: "No match for argument: helo\nError: Unable to find a match: helo"}
+	failed := &command.Error{Argv: []string{"dnf"}, Err: os.ErrInvalid, Output: "No match for argument: helo\nError: Unable to find a match: helo"}
 	err := explainDnf(failed, DnfJob{Packages: []string{"helo", "hello", "/usr/bin/x"}}, []*rpmRepository{repo})
 	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), `"helo"`) || !strings.HasSuffix(err.Error(), "did you mean hello?") {
 		t.Error(err)
@@ -341,7 +342,7 @@ func TestExplainDnf(t *testing.T) {
 	if got := inShort(failed).Error(); strings.Contains(got, "No match") || !strings.HasSuffix(got, "Error: Unable to find a match: helo") {
 		t.Error(got)
 	}
-	other := &runError{argv: []string{"dnf"}, err: os.ErrInvalid, output: "disk full"}
+	other := &command.Error{Argv: []string{"dnf"}, Err: os.ErrInvalid, Output: "disk full"}
 	if got := explainDnf(other, DnfJob{Packages: []string{"helo"}}, []*rpmRepository{repo}); got != nil {
 		t.Error(got)
 	}

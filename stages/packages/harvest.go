@@ -10,22 +10,19 @@ import (
 
 // harvesting makes a part note in the ledger which extended attributes the
 // tree's programs have set: systemd-tmpfiles sets access control lists, others
-// attributes of users. It has to be in the same step, as between two steps the
-// tree may go through a layer, which loses them.
+// attributes of users.
 func harvesting(run func(context.Context, *module.Input) error) func(context.Context, *module.Input) error {
 	return func(ctx context.Context, in *module.Input) error {
 		if err := run(ctx, in); err != nil {
 			return err
 		}
-		return ledger.Update(in.Ledger, in.Time(), func(l *ledger.Ledger) error {
-			found, err := l.Harvest(ctx, in.Tree)
-			if found > 0 {
-				in.Logf("%d extended attributes of files are noted in the ledger", found)
-			}
-			if err != nil {
-				return fmt.Errorf("after the packages were configured: %w", err)
-			}
-			return nil
-		})
+		found, err := ledger.Collect(ctx, in.Ledger, in.Tree, in.Time())
+		if found > 0 {
+			in.Logf("%d extended attributes of files are noted in the ledger", found)
+		}
+		if err != nil {
+			return fmt.Errorf("after the packages were configured: %w", err)
+		}
+		return nil
 	}
 }

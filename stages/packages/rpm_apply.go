@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -99,9 +100,9 @@ func (r *rpmRun) run(ctx context.Context, in *module.Input, name string, args ..
 	}
 	p := program{argv: append(argv, args...), env: append(env, "HOME="+r.work), rpm: true}
 	_, err = run(ctx, in, p)
-	var failed *runError
+	var failed *command.Error
 	if errors.As(err, &failed) {
-		failed.argv = append([]string{name}, args...)
+		failed.Argv = append([]string{name}, args...)
 	}
 	return err
 }

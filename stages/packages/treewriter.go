@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
@@ -131,7 +129,7 @@ func (w *treeWriter) mergedDirs() error {
 		if err := w.root.Symlink("usr/"+name, name); err != nil {
 			return err
 		}
-		if err := w.linkTime(name, time.Unix(w.opts.epoch, 0)); err != nil {
+		if err := w.tree.Lchtimes(name, w.when(time.Unix(w.opts.epoch, 0))); err != nil {
 			return err
 		}
 	}
@@ -242,25 +240,6 @@ func (w *treeWriter) finish() error {
 		if err := w.root.Chtimes(name, when, when); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// linkTime sets the time of a link itself, which os.Root cannot.
-func (w *treeWriter) linkTime(rel string, t time.Time) error {
-	t = w.when(t)
-	dir, err := w.root.Open(path.Dir(rel))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	ts, err := unix.TimeToTimespec(t)
-	if err != nil {
-		return err
-	}
-	err = unix.UtimesNanoAt(int(dir.Fd()), path.Base(rel), []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil {
-		return &fs.PathError{Op: "utimensat", Path: rel, Err: err}
 	}
 	return nil
 }

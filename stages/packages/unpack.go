@@ -368,7 +368,7 @@ func (w *treeWriter) symlink(dir *openDir, base string, h *tar.Header) error {
 			return err
 		}
 	}
-	return w.linkTime(path.Join(dir.rel, base), h.ModTime)
+	return w.tree.Lchtimes(path.Join(dir.rel, base), w.when(h.ModTime))
 }
 
 func (w *treeWriter) hardlink(dir *openDir, base string, h *tar.Header, rec *record) error {

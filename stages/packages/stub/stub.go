@@ -12,8 +12,9 @@ import (
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// Dir is where the links lead.
-const Dir = "/run/osbuild/stub"
+// Dir is where the links lead. A builder mounts its /dev before these files, and
+// everything else after them: below /run they would be hidden by the step's own.
+const Dir = "/dev/osbuildkit"
 
 // names are the files in /etc that a builder binds its own over.
 var names = []string{"resolv.conf", "hosts"}
@@ -81,19 +82,61 @@ func Restore(root string) error {
 	})
 }
 
+// Lend runs f while the builder's own files stand in /etc of the tree, which is
+// the root of a step that has the network. What f puts in their place stays;
+// what it writes into them is the builder's and gone with the step. Outside a
+// step f is run with the tree as it is.
+func Lend(t *tree.Root, f func() error) error {
+	if ok, err := t.Exists(path.Join(Dir, names[0])); err != nil || !ok {
+		return errors.Join(err, f())
+	}
+	if err := Prepare(t); err != nil {
+		return err
+	}
+	err := f()
+	for _, name := range names {
+		err = errors.Join(err, takeBack(t, name))
+	}
+	return err
+}
+
+// takeBack puts one of the tree's files back, unless there is a new one.
+func takeBack(t *tree.Root, name string) error {
+	ours, exists, err := look(t, path.Join("etc", name), name)
+	if err != nil {
+		return err
+	}
+	if ours || !exists {
+		// A file that was removed was the builder's.
+		return keepTime(t, "etc", func() error { return putBack(t, name) })
+	}
+	if err := t.Remove(path.Join("etc", backup(name))); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func restore(t *tree.Root, name string) error {
-	own, kept := path.Join("etc", name), path.Join("etc", backup(name))
-	ours, _, err := look(t, own, name)
+	ours, _, err := look(t, path.Join("etc", name), name)
 	if err != nil || !ours {
 		return err
 	}
+	return putBack(t, name)
+}
+
+// putBack replaces the link, which may be gone, by the tree's own file.
+func putBack(t *tree.Root, name string) error {
+	own, kept := path.Join("etc", name), path.Join("etc", backup(name))
 	// A rename replaces the link in one act, so a step that is killed in
 	// between leaves one state or the other.
-	err = t.Rename(kept, own)
-	if errors.Is(err, fs.ErrNotExist) {
-		return t.Remove(own)
+	err := t.Rename(kept, own)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return err
+	if err := t.Remove(own); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // look reports whether the name is one of our links, and whether it exists.

@@ -135,6 +135,69 @@ func TestRestoreLeavesOthers(t *testing.T) {
 	}
 }
 
+func TestLend(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"resolv.conf": "own", "hosts": "->own-hosts"}
+	write := func(name, text string) func(*tree.Root) error {
+		return func(r *tree.Root) error { return r.ReplaceFile(name, []byte(text), 0o640, os.Getuid(), os.Getgid()) }
+	}
+	tests := []struct {
+		name  string
+		files map[string]string
+		do    func(*tree.Root) error
+		want  map[string]string
+	}{
+		{"nothing", files, nil, files},
+		{"nothing, and there are none", map[string]string{"x": "x"}, nil, map[string]string{"x": "x"}},
+		{"one is written", files, func(r *tree.Root) error { return r.WriteFile("etc/resolv.conf", []byte("builder's"), 0o644) }, files},
+		{"one is replaced", files, write("etc/hosts", "new"), map[string]string{"resolv.conf": "own", "hosts": "new"}},
+		{"one is new", map[string]string{}, write("etc/hosts", "new"), map[string]string{"hosts": "new"}},
+		{"one is removed", files, func(r *tree.Root) error { return r.Remove("etc/resolv.conf") }, files},
+		{"it fails", files, func(*tree.Root) error { return os.ErrInvalid }, files},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := open(t, tt.files)
+			if err := r.MkdirAll(Dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range names {
+				if err := r.WriteFile(filepath.Join(Dir, name), []byte("builder's"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := Lend(r, func() error {
+				for _, name := range names {
+					if data, err := r.ReadFile(filepath.Join("etc", name)); err != nil || string(data) != "builder's" {
+						t.Errorf("%s holds %q, %v", name, data, err)
+					}
+				}
+				if tt.do != nil {
+					return tt.do(r)
+				}
+				return nil
+			})
+			if (err != nil) != (tt.name == "it fails") {
+				t.Errorf("error %v", err)
+			}
+			if got := etc(t, r); !equal(got, tt.want) {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+	// Without a builder there is nothing to lend.
+	r := open(t, files)
+	if err := Lend(r, func() error {
+		if got := etc(t, r); !equal(got, files) {
+			t.Errorf("got %v", got)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMountpoints(t *testing.T) {
 	t.Parallel()
 	r := open(t, nil)

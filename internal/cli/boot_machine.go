@@ -1,0 +1,231 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/osbuildkit/osbuildkit/disk/image"
+	"github.com/osbuildkit/osbuildkit/disk/partitions"
+)
+
+// machine is the kind of machine that an image boots on.
+type machine struct {
+	arch string // as Go and container images name it
+	// program is the emulator, and install says how to get it.
+	program, install string
+	args             []string
+	// cpu is the processor that tcg emulates.
+	cpu  string
+	bios bool // whether there is a BIOS
+	// firmware are the places of UEFI firmware, and firmwareInstall says how to
+	// get one.
+	firmware        []firmware
+	firmwareInstall string
+}
+
+// firmware is UEFI firmware: its code, and the template of the memory that it
+// keeps variables in.
+type firmware struct{ code, vars string }
+
+var machines = []machine{
+	{
+		arch: "amd64", program: "qemu-system-x86_64", bios: true,
+		install: "apt-get install qemu-system-x86 (Debian), dnf install qemu-system-x86 (Fedora)",
+		// Some releases of qemu emulate cmpxchg16b and five levels of page
+		// tables so that recent kernels crash; without the features a kernel
+		// does not use them.
+		cpu: "max,-cx16,la57=off",
+		firmware: []firmware{
+			{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+			{"/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"},
+			{"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
+			{"/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"},
+			{"/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"},
+		},
+		firmwareInstall: "apt-get install ovmf (Debian), dnf install edk2-ovmf (Fedora)",
+	},
+	{
+		arch: "arm64", program: "qemu-system-aarch64",
+		install: "apt-get install qemu-system-arm (Debian), dnf install qemu-system-aarch64 (Fedora)",
+		args:    []string{"-machine", "virt"},
+		cpu:     "max,pauth-impdef=on",
+		firmware: []firmware{
+			{"/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"},
+			{"/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"},
+		},
+		firmwareInstall: "apt-get install qemu-efi-aarch64 (Debian), dnf install edk2-aarch64 (Fedora)",
+	},
+}
+
+// files returns the firmware that is installed.
+func (m *machine) files() (firmware, bool) {
+	for _, f := range m.firmware {
+		if _, err := os.Stat(f.code); err != nil {
+			continue
+		}
+		if _, err := os.Stat(f.vars); err == nil {
+			return f, true
+		}
+	}
+	return firmware{}, false
+}
+
+// guest is what is known about an image before it boots.
+type guest struct {
+	machine  *machine
+	qemu     string // the emulator
+	path     string // of the file for qemu
+	format   image.Format
+	firmware *firmware // nil: the BIOS
+}
+
+// newGuest finds out what an image needs to boot.
+func (f *bootFlags) newGuest(m *image.Image) (*guest, error) {
+	t, err := partitions.Read(m, m.Size)
+	if errors.Is(err, partitions.ErrNone) {
+		t, err = &partitions.Table{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	g := &guest{path: m.Path, format: m.Format}
+	arch := f.arch
+	if arch == "" {
+		if arch = t.Architecture(); arch == "" {
+			arch = "amd64"
+		}
+	}
+	for i := range machines {
+		if machines[i].arch == arch {
+			g.machine = &machines[i]
+		}
+	}
+	if g.machine == nil {
+		return nil, usageError("--arch %q: choose amd64 or arm64", arch)
+	}
+	if g.qemu, err = exec.LookPath(g.machine.program); err != nil {
+		return nil, fmt.Errorf("%s is not installed: %s", g.machine.program, g.machine.install)
+	}
+	uefi, err := f.uefi(g.machine, t)
+	if err != nil || !uefi {
+		return g, err
+	}
+	files, ok := g.machine.files()
+	if !ok {
+		return nil, fmt.Errorf("UEFI firmware for %s is not installed: %s", g.machine.arch, g.machine.firmwareInstall)
+	}
+	g.firmware = &files
+	return g, nil
+}
+
+// uefi tells whether a disk boots with UEFI: as the flag says, else if it has
+// an EFI system partition. A disk for both boots with the BIOS where UEFI
+// firmware is missing.
+func (f *bootFlags) uefi(m *machine, t *partitions.Table) (bool, error) {
+	switch f.firmware {
+	case "uefi":
+		return true, nil
+	case "bios":
+		if !m.bios {
+			return false, usageError("--firmware bios: %s machines have no BIOS", m.arch)
+		}
+		return false, nil
+	case "auto":
+	default:
+		return false, usageError("--firmware %q: choose auto, bios or uefi", f.firmware)
+	}
+	if !m.bios {
+		return true, nil
+	}
+	if t.ESP() == nil {
+		return false, nil
+	}
+	_, installed := m.files()
+	return installed || !t.BootCode, nil
+}
+
+// firmwareArgs gives the guest a copy of the variables in dir, which it may
+// write to.
+func (g *guest) firmwareArgs(dir string) ([]string, error) {
+	if g.firmware == nil {
+		return nil, nil
+	}
+	data, err := os.ReadFile(g.firmware.vars)
+	if err != nil {
+		return nil, err
+	}
+	vars := filepath.Join(dir, "vars.fd")
+	if err := os.WriteFile(vars, data, 0o600); err != nil {
+		return nil, err
+	}
+	args := []string{
+		"-drive", "if=pflash,format=raw,readonly=on,file=" + escapeComma(g.firmware.code),
+		"-drive", "if=pflash,format=raw,file=" + escapeComma(vars),
+	}
+	if g.machine.arch == "amd64" {
+		args = append(args, "-machine", "q35")
+	}
+	return args, nil
+}
+
+// accelerator returns the accelerator and the processor for it.
+func (f *bootFlags) accelerator(ctx context.Context, g *guest) (accel, cpu string, err error) {
+	accel = f.accel
+	switch accel {
+	case "auto":
+		if accel = "tcg"; runtime.GOARCH == "amd64" && g.machine.arch == runtime.GOARCH && kvmWorks(ctx, g.qemu) {
+			accel = "kvm"
+		}
+	case "kvm", "tcg":
+	default:
+		return "", "", usageError("--accel %q: choose auto, kvm or tcg", accel)
+	}
+	switch {
+	case f.cpu != "":
+		return accel, f.cpu, nil
+	case accel == "kvm":
+		return accel, "host", nil
+	}
+	return accel, g.machine.cpu, nil
+}
+
+// probeCode is a boot sector that ends the guest with a known exit code
+// through qemu's debug exit device: mov dx,0xf4; mov al,0x10; out dx,al; hlt.
+var probeCode = []byte{0xba, 0xf4, 0x00, 0xb0, 0x10, 0xee, 0xf4, 0xeb, 0xfd}
+
+// probeExit is what qemu makes of it: twice the value, plus one.
+const probeExit = 0x10<<1 | 1
+
+// kvmWorks starts a tiny guest under KVM. That /dev/kvm can be opened says
+// nothing: on some machines a guest then never runs.
+func kvmWorks(ctx context.Context, qemu string) bool {
+	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
+		return false
+	} else {
+		f.Close()
+	}
+	dir, err := os.MkdirTemp("", "osbuildkit-probe-")
+	if err != nil {
+		return false
+	}
+	defer os.RemoveAll(dir)
+	sector := make([]byte, 512)
+	copy(sector, probeCode)
+	sector[510], sector[511] = 0x55, 0xaa
+	disk := filepath.Join(dir, "probe.raw")
+	if os.WriteFile(disk, sector, 0o600) != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err = exec.CommandContext(ctx, qemu, "-accel", "kvm", "-cpu", "host", "-m", "64", "-display", "none", "-monitor", "none", "-serial", "none",
+		"-net", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "if=ide,format=raw,file="+disk).Run()
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() == probeExit
+}

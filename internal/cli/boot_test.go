@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/osbuildkit/osbuildkit/disk/image"
+	"github.com/osbuildkit/osbuildkit/disk/partitions"
+)
+
+func TestBootFirmware(t *testing.T) {
+	t.Parallel()
+	esp := partitions.Partition{Number: 1, Type: partitions.ESP}
+	root := partitions.Partition{Number: 2, Type: "0fc63daf-8483-4772-8e79-3d69d8477de4"}
+	dir := t.TempDir()
+	present := firmware{filepath.Join(dir, "code"), filepath.Join(dir, "vars")}
+	for _, name := range []string{present.code, present.vars} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	missing := []firmware{{present.code, "/nonexistent/vars"}}
+	for _, c := range []struct {
+		name, flag string
+		machine    machine
+		table      partitions.Table
+		want       bool
+		err        string
+	}{
+		{"bios", "auto", machine{bios: true, firmware: []firmware{present}}, partitions.Table{Partitions: []partitions.Partition{root}, BootCode: true}, false, ""},
+		{"no table", "auto", machine{bios: true}, partitions.Table{}, false, ""},
+		{"uefi", "auto", machine{bios: true, firmware: missing}, partitions.Table{Partitions: []partitions.Partition{esp, root}}, true, ""},
+		{"both", "auto", machine{bios: true, firmware: []firmware{present}}, partitions.Table{Partitions: []partitions.Partition{esp}, BootCode: true}, true, ""},
+		{"both without firmware", "auto", machine{bios: true, firmware: missing}, partitions.Table{Partitions: []partitions.Partition{esp}, BootCode: true}, false, ""},
+		{"asked", "uefi", machine{bios: true}, partitions.Table{}, true, ""},
+		{"not asked", "bios", machine{bios: true}, partitions.Table{Partitions: []partitions.Partition{esp}}, false, ""},
+		{"arm", "auto", machine{arch: "arm64"}, partitions.Table{}, true, ""},
+		{"arm with a BIOS", "bios", machine{arch: "arm64"}, partitions.Table{}, false, "arm64 machines have no BIOS"},
+		{"misspelt", "efi", machine{bios: true}, partitions.Table{}, false, "choose auto, bios or uefi"},
+	} {
+		f := bootFlags{firmware: c.flag}
+		got, err := f.uefi(&c.machine, &c.table)
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: error %v, want %q", c.name, err, c.err)
+			}
+			continue
+		}
+		if err != nil || got != c.want {
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+}
+
+func TestBootArguments(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := bootFlags{accel: "tcg", memory: 512, cpus: 1, forwards: []string{"8080:80"}}
+	for name, vars := range map[string]string{"code": "c", "vars": "v"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(vars), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := &guest{machine: &machines[0], path: "/a,b.vhd", format: image.VPC, firmware: &firmware{filepath.Join(dir, "code"), filepath.Join(dir, "vars")}}
+	args, err := f.arguments(t.Context(), g, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(args, " ")
+	for _, want := range []string{"if=virtio,format=vpc,file=/a,,b.vhd", "-machine q35", "readonly=on,file=" + dir + "/code", "file=" + dir + "/vars.fd", "hostfwd=tcp:127.0.0.1:8080-:80"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in %s", want, text)
+		}
+	}
+	g = &guest{machine: &machines[1], format: image.Raw}
+	if args, err = f.arguments(t.Context(), g, dir); err != nil || !strings.Contains(strings.Join(args, " "), "-machine virt") {
+		t.Errorf("%v %v", args, err)
+	}
+	f.forwards = []string{"80"}
+	if _, err := f.arguments(t.Context(), g, dir); err == nil {
+		t.Error("half a forward is taken")
+	}
+}

@@ -1,0 +1,143 @@
+package llb
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/module"
+)
+
+// stageInputs are the stages that are given items of the manifest's sources:
+// functions that return the inputs of the step by name.
+var stageInputs map[string]func(*Graph, context.Context, place) (map[string]llb.State, error)
+
+func init() {
+	// Set here because the functions refer to the table through Graph.run.
+	stageInputs = map[string]func(*Graph, context.Context, place) (map[string]llb.State, error){
+		"org.osbuild.copy":   (*Graph).copyInputs,
+		"org.osbuild.ostree": (*Graph).ostreeInputs,
+	}
+}
+
+// inputs returns the inputs of a stage that has some.
+func (g *Graph) inputs(ctx context.Context, at place) (map[string]llb.State, error) {
+	if f := stageInputs[at.stage.Type]; f != nil && at.stage.Kind == module.Stage {
+		return f(g, ctx, at)
+	}
+	return nil, nil
+}
+
+// sourceItem returns what the manifest says about an item of its sources.
+func (g *Graph) sourceItem(kind, id string) (json.RawMessage, error) {
+	for _, s := range g.m.Sources {
+		if item, ok := s.Items[id]; ok && s.Type == kind {
+			return item, nil
+		}
+	}
+	if g.m.Format == manifest.Format2019 {
+		return nil, fmt.Errorf("nothing says where %s is: this form of manifest has no sources; put it into \"pipeline\" and add \"sources\"", id)
+	}
+	return nil, fmt.Errorf("no source of kind %s has %s", kind, id)
+}
+
+// sourceFile returns how the file with a checksum is fetched, as the sources of
+// the manifest say it.
+func (g *Graph) sourceFile(checksum string) (download, error) {
+	item, err := g.sourceItem("org.osbuild.curl", checksum)
+	if err != nil {
+		return download{}, err
+	}
+	d := download{}
+	if d.url, err = curlURL(item); err != nil {
+		return download{}, fmt.Errorf("the source %s: %w", checksum, err)
+	}
+	// BuildKit knows this kind of checksum only; steps verify the others.
+	if hex, ok := strings.CutPrefix(checksum, "sha256:"); ok {
+		d.sha256 = hex
+	}
+	return d, nil
+}
+
+// curlURL reads an item of the source org.osbuild.curl: a URL, or an object
+// around it.
+func curlURL(item json.RawMessage) (string, error) {
+	var u string
+	if err := json.Unmarshal(item, &u); err != nil {
+		var o struct {
+			URL      string          `json:"url"`
+			Insecure bool            `json:"insecure"`
+			Secrets  json.RawMessage `json:"secrets"`
+		}
+		if err := json.Unmarshal(item, &o); err != nil {
+			return "", err
+		}
+		if o.Insecure || len(o.Secrets) > 0 {
+			return "", errors.New("\"insecure\" and \"secrets\" are not supported yet: use an address that needs neither")
+		}
+		u = o.URL
+	}
+	if _, err := joinURL(u, "."); err != nil {
+		return "", err
+	}
+	return u, nil
+}
+
+// copyInputs are those of org.osbuild.copy: the archive.
+func (g *Graph) copyInputs(ctx context.Context, at place) (map[string]llb.State, error) {
+	var o struct {
+		Source struct {
+			Checksum string `json:"checksum"`
+		} `json:"source"`
+	}
+	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
+		return nil, err
+	}
+	d, err := g.sourceFile(o.Source.Checksum)
+	if err != nil {
+		return nil, err
+	}
+	_, d.name, _ = strings.Cut(o.Source.Checksum, ":")
+	st, err := g.fetch(ctx, at.name("fetch"), []download{d}, g.constraints(at)...)
+	return map[string]llb.State{"source": st}, err
+}
+
+// ostreeInputs are those of org.osbuild.ostree: a repository with the commit,
+// which is fetched in a step that does not see the tree.
+func (g *Graph) ostreeInputs(ctx context.Context, at place) (map[string]llb.State, error) {
+	var o struct {
+		Commit string `json:"commit"`
+	}
+	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
+		return nil, err
+	}
+	data, err := g.sourceItem("org.osbuild.ostree", o.Commit)
+	if err != nil {
+		return nil, err
+	}
+	var item struct {
+		Remote json.RawMessage `json:"remote"`
+	}
+	if err := json.Unmarshal(data, &item); err != nil {
+		return nil, fmt.Errorf("the source of the commit: %w", err)
+	}
+	if len(item.Remote) == 0 {
+		return nil, errors.New("the source of the commit has no \"remote\"")
+	}
+	options, err := json.Marshal(map[string]any{"commit": o.Commit, "remote": item.Remote})
+	if err != nil {
+		return nil, err
+	}
+	m, err := g.part("org.osbuild.ostree.fetch")
+	if err != nil {
+		return nil, err
+	}
+	out, err := g.run(ctx, at, Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch},
+		step{module: m, part: "fetch", options: options, readonly: true, output: true})
+	return map[string]llb.State{"commits": out.output}, err
+}
