@@ -8,14 +8,14 @@ STORE     ?= .osbuild
 OUTPUT    ?= output
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 RUNNERS   := $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
-GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_test.go') go.mod go.sum $(shell find . -path '*/schema/*.json' -o -path './debian/keyring/*')
+GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_test.go') go.mod go.sum $(shell find . -path '*/schema/*.json' -o -path './debian/keyring/*' -o -path './stages/packages/*.py')
 
 # Programs are static and do not know the directory that they were built in;
 # with the same settings everywhere, builds and tests share one build cache.
 export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: all build demo test test-unit test-e2e test-frontend image-here bench bench-cache bench-disk lint generate setup tools clean
+.PHONY: all build demo test test-unit test-e2e test-frontend image-here test-rpm bench bench-cache bench-disk bench-rpm lint generate setup tools clean
 
 all: build
 
@@ -77,6 +77,10 @@ test-e2e: setup build tools image-here
 test-frontend: setup build tools image-here
 	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e -run '^TestFrontend' ./test
 
+# The stages that install RPM packages, on a distribution that is made for it.
+test-rpm: setup build
+	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e -run '^TestRPM' ./test
+
 # The image's files for this machine alone.
 image-here:
 	$(MAKE) image ARCHES=$(shell $(GO) env GOHOSTARCH)
@@ -98,6 +102,10 @@ bench-cache: setup build tools
 # as an assembler's step does where there is enough of it. Needs root.
 bench-disk: setup
 	TMPDIR=$${TMPDIR:-/dev/shm} $(GO) test -run '^$$' -bench 'BenchmarkDisk$$' -benchtime $${OSBUILDKIT_BENCH_ROUNDS:-5}x ./assemblers
+
+# What the installation of about 200 RPM packages costs, beside dnf as root.
+bench-rpm: setup build
+	$(GO) run ./test/bench -program bin/osbuildkit -rpm
 
 generate:
 	$(GO) generate ./...

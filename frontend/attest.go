@@ -1,10 +1,8 @@
 package frontend
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -42,7 +40,7 @@ func (b *build) billOfMaterials(ctx context.Context, g *graph.Graph, target stri
 	if strings.Contains(b.client.BuildOpts().Opts[sbomAttribute], "generator=") {
 		return b.scan(ctx, g, target, t)
 	}
-	data, err := b.spdx(ctx, t)
+	data, err := b.spdx(ctx, g, target, t)
 	if err != nil {
 		return nil, fmt.Errorf("bill of materials: %w", err)
 	}
@@ -59,7 +57,7 @@ func (b *build) billOfMaterials(ctx context.Context, g *graph.Graph, target stri
 }
 
 // spdx makes the SPDX document of a tree.
-func (b *build) spdx(ctx context.Context, t graph.Tree) ([]byte, error) {
+func (b *build) spdx(ctx context.Context, g *graph.Graph, pipeline string, t graph.Tree) ([]byte, error) {
 	ref, err := b.solve(ctx, t.Root, true)
 	if err != nil {
 		return nil, err
@@ -70,82 +68,31 @@ func (b *build) spdx(ctx context.Context, t graph.Tree) ([]byte, error) {
 			return nil, err
 		}
 	}
-	status, err := b.stat(ctx, ref, spdx.DebianStatus)
-	if err != nil || status > 0 {
-		data, err := b.readDatabase(ctx, ref, spdx.DebianStatus, status, err)
-		if err != nil {
-			return nil, err
-		}
-		return spdx.Debian(s, data, debian.MergeLists(t.Lists))
-	}
-	for _, name := range rpmmd.Databases {
-		size, err := b.stat(ctx, ref, name)
-		if err == nil && size == 0 {
-			continue
-		}
-		data, err := b.readDatabase(ctx, ref, name, size, err)
-		if err != nil {
-			return nil, err
-		}
-		installed, err := rpmmd.ReadInstalled(bytes.NewReader(data), size)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return spdx.RPM(s, installed)
-	}
-	for _, name := range rpmmd.OldDatabases {
-		if size, err := b.stat(ctx, ref, name); err != nil || size > 0 {
-			return nil, fmt.Errorf("%s: rpm's database is in a format that is not read (Berkeley DB or NDB): name a scanner, as in \"generator=\"", name)
-		}
-	}
 	// A tree without a database has no packages, and the document says so.
-	return spdx.Debian(s, nil, debian.MergeLists(t.Lists))
-}
-
-// maxDatabase bounds, in bytes, the database of a tree's packages; that of a
-// large Fedora system has a tenth of it.
-const maxDatabase = 512 << 20
-
-// stat returns the size of a file in bytes, 0 if there is none.
-func (b *build) stat(ctx context.Context, ref gwclient.Reference, name string) (int64, error) {
-	st, err := ref.StatFile(ctx, gwclient.StatRequest{Path: name})
-	if err != nil {
-		return 0, nil // the gateway's error does not say why
+	var status []byte
+	if _, err := ref.StatFile(ctx, gwclient.StatRequest{Path: spdx.DebianStatus}); err == nil {
+		if status, err = dockerui.ReadFile(ctx, ref, spdx.DebianStatus); err != nil {
+			return nil, err
+		}
 	}
-	if !fs.FileMode(st.Mode).IsRegular() {
-		return 0, fmt.Errorf("%s is no file", name)
-	}
-	return st.Size, nil
-}
-
-// readDatabase reads a file of a tree in pieces, as a message of the gateway
-// is bounded. What SQLite has put aside is looked for: without it, a database
-// says what was installed some time ago.
-func (b *build) readDatabase(ctx context.Context, ref gwclient.Reference, name string, size int64, err error) ([]byte, error) {
-	if err != nil {
-		return nil, err
-	}
-	if size > maxDatabase {
-		return nil, fmt.Errorf("%s has %d bytes; the most is %d", name, size, maxDatabase)
-	}
-	if wal, err := b.stat(ctx, ref, name+"-wal"); err != nil || wal > 0 {
-		return nil, fmt.Errorf("%s-wal holds changes that are not in the database: run rpm --rebuilddb in the stage that has made them", name)
-	}
-	data := make([]byte, 0, size)
-	for int64(len(data)) < size {
-		piece, err := ref.ReadFile(ctx, gwclient.ReadRequest{
-			Filename: name,
-			Range:    &gwclient.FileRange{Offset: len(data), Length: int(min(hashPiece, size-int64(len(data))))},
-		})
+	if status == nil && hasRPMs(ctx, ref) {
+		inventory, err := g.RPMInventory(ctx, pipeline, t)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, err
 		}
-		if len(piece) == 0 {
-			return nil, fmt.Errorf("%s: ended after %d of %d bytes", name, len(data), size)
-		}
-		data = append(data, piece...)
+		return spdx.RPM(s, inventory, rpmmd.MergeLists(t.RPMLists))
 	}
-	return data, nil
+	return spdx.Debian(s, status, debian.MergeLists(t.Lists))
+}
+
+// hasRPMs says whether a tree has a database of RPM packages.
+func hasRPMs(ctx context.Context, ref gwclient.Reference) bool {
+	for _, file := range spdx.RPMDatabases {
+		if _, err := ref.StatFile(ctx, gwclient.StatRequest{Path: file}); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // scan runs the scanner that the client asks for over a tree.

@@ -17,6 +17,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/debian"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
 
 // PackagesFile is the file beside the image that lists what was installed.
@@ -86,8 +87,8 @@ func (b *build) resultState(ctx context.Context, target string, t graph.Tree) (l
 			return llb.State{}, err
 		}
 		return b.containerDisk(ctx, ref, t)
-	case target == manifest.AssemblerPipeline && len(t.Lists) > 0:
-		list, err := debian.MergeLists(t.Lists).Encode()
+	case target == manifest.AssemblerPipeline && len(t.Lists)+len(t.RPMLists) > 0:
+		list, err := packageList(t)
 		if err != nil {
 			return llb.State{}, err
 		}
@@ -95,6 +96,15 @@ func (b *build) resultState(ctx context.Context, target string, t graph.Tree) (l
 			llb.WithCustomName("[internal] list the packages")), nil
 	}
 	return t.Root, nil
+}
+
+// packageList returns what was installed: the RPM packages, or Debian's where
+// there are none.
+func packageList(t graph.Tree) ([]byte, error) {
+	if len(t.RPMLists) > 0 {
+		return rpmmd.MergeLists(t.RPMLists).Encode()
+	}
+	return debian.MergeLists(t.Lists).Encode()
 }
 
 // diskSuffixes are the disk formats that a container disk may hold.

@@ -62,6 +62,10 @@ var cases = []struct {
 		[]string{"UnsignedRepository /stages/0/options/sources/0"}},
 	{"trusted line", of(stage("org.osbuildkit.apt", `{"sources": ["deb [arch=amd64 trusted=yes] http://a b c", "deb [trusted=no] http://a b c", "# deb [trusted=yes] http://a b c"]}`)),
 		[]string{"UnsignedRepository /stages/0/options/sources/0"}},
+	{"dnf repositories", of(stage("org.osbuild.dnf", `{"releasever": "9", "packages": ["a"], "repos": [`+
+		`{"baseurl": "https://a.example/20260101/", "gpgcheck": false}, `+
+		`{"baseurl": "https://b.example/20260101/", "gpgcheck": false, "checksum": "`+sha+`"}]}`)),
+		[]string{"UnsignedRepository /stages/0/options/repos/0/gpgcheck"}},
 	{"yum repositories", of(stage("org.osbuild.yum.repos", `{"repos": [{"id": "a"}, {"id": "b", "gpgcheck": false}, {"id": "c", "gpgcheck": false, "repo_gpgcheck": true}, {"id": "d", "gpgcheck": true}]}`)),
 		[]string{"UnsignedRepository /stages/0/options/repos/1/gpgcheck"}},
 	{"pacman", of(stage("org.osbuild.pacman.conf", `{"repositories": [{"name": "a", "siglevels": ["Required", "Never"]}]}`)),

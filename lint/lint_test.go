@@ -135,8 +135,10 @@ func TestString(t *testing.T) {
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	intended := map[string][]string{
-		"debian-nginx.json": {"UnpinnedRepository /stages/0"},
-		"toolbox.json":      {"UnpinnedRepository /stages/0"},
+		"centos-stream-9.json": {"UnpinnedRepository /stages/0/options/repos/0", "UnpinnedRepository /stages/0/options/repos/1"},
+		"debian-nginx.json":    {"UnpinnedRepository /stages/0"},
+		"fedora-43.json":       {"UnpinnedRepository /stages/0/options/repos/0", "UnpinnedRepository /stages/0/options/repos/1"},
+		"toolbox.json":         {"UnpinnedRepository /stages/0"},
 	}
 	files, err := filepath.Glob("../examples/*.json")
 	if err != nil || len(files) == 0 {

@@ -173,6 +173,8 @@ func unsignedRepository(p *pass) {
 						"the system would install from this repository without a look at its signature: name its key with \"signed-by\"")
 				}
 			}
+		case dnfStage, yumStage:
+			p.dnfRepos(at, s)
 		case "org.osbuild.yum.repos":
 			p.yumRepos(at, s)
 		case "org.osbuild.pacman.conf":
@@ -195,6 +197,26 @@ func unsignedRepository(p *pass) {
 			}
 		}
 	})
+}
+
+// dnfRepos reports repositories whose packages nothing vouches for: neither
+// signatures of their own, nor the checksums in metadata that are pinned or
+// signed.
+func (p *pass) dnfRepos(at *manifest.Pipeline, s *manifest.Stage) {
+	var o struct {
+		Repos []struct {
+			GPGCheck     *bool  `json:"gpgcheck"`
+			RepoGPGCheck bool   `json:"repo_gpgcheck"`
+			Checksum     string `json:"checksum"`
+		} `json:"repos"`
+	}
+	decode(s, &o)
+	for i, r := range o.Repos {
+		if r.GPGCheck != nil && !*r.GPGCheck && !r.RepoGPGCheck && r.Checksum == "" {
+			p.atOption(at, s, []string{"repos", strconv.Itoa(i), "gpgcheck"},
+				"packages of this repository would be installed without a look at their signatures: leave out \"gpgcheck\", or give the \"checksum\" of its repomd.xml file")
+		}
+	}
 }
 
 func (p *pass) yumRepos(at *manifest.Pipeline, s *manifest.Stage) {

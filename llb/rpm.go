@@ -125,3 +125,22 @@ func (g *Graph) solveRPMs(ctx context.Context, at place, t Tree, job packages.Dn
 	}
 	return list, out.output, nil
 }
+
+// RPMInventory returns what rpm says of the packages of a tree, the state after
+// the last stage of a pipeline: see packages.InventoryFormat.
+func (g *Graph) RPMInventory(ctx context.Context, pipeline string, t Tree) ([]byte, error) {
+	p := g.m.Pipeline(pipeline)
+	if p == nil || len(p.Stages) == 0 {
+		return nil, fmt.Errorf("no pipeline %q with stages", pipeline)
+	}
+	m, err := g.part(packages.RPMInventory)
+	if err != nil {
+		return nil, err
+	}
+	at := place{pipeline: p, stage: p.Stages[len(p.Stages)-1], number: len(p.Stages), label: g.opt.Label}
+	out, err := g.run(ctx, at, t, step{module: m, part: "list what is installed", options: json.RawMessage("{}"), readonly: true, output: true})
+	if err != nil {
+		return nil, err
+	}
+	return g.opt.Resolver.ReadFile(ctx, out.output, "/"+packages.InventoryFile)
+}

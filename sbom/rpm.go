@@ -1,68 +1,98 @@
 package sbom
 
 import (
+	"fmt"
 	"net/url"
-	"strconv"
+	"strings"
 
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
 
-// RPM writes the document of a tree with rpm's database.
-func RPM(s Subject, installed []rpmmd.Installed) ([]byte, error) {
+// RPMDatabases are the files in which a tree may have its database of RPM
+// packages.
+var RPMDatabases = []string{
+	"/usr/lib/sysimage/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite",
+	"/usr/lib/sysimage/rpm/Packages.db", "/var/lib/rpm/Packages.db",
+	"/usr/lib/sysimage/rpm/Packages", "/var/lib/rpm/Packages",
+}
+
+// rpmFields is the number of fields in a line of an inventory.
+const rpmFields = 10
+
+// RPM writes the document of a tree with RPM packages. The inventory is what
+// rpm says of them: a line for each, with its name, epoch, version, release,
+// architecture, license, vendor, address, source package and summary, separated
+// by tabs; "(none)" stands for what it does not have. The list, which may be
+// nil, adds what is known of the package files.
+func RPM(s Subject, inventory []byte, list *rpmmd.PackageList) ([]byte, error) {
 	release := parseOSRelease(s.OSRelease)
-	// Several versions of a kernel may be installed at once.
-	seen := map[string]bool{}
-	var packages []spdxPackage
-	for _, i := range installed {
-		p := rpmPackage(i, release)
-		if !seen[p.SPDXID] {
-			seen[p.SPDXID] = true
-			packages = append(packages, p)
+	files := map[string]rpmmd.Package{}
+	if list != nil {
+		for _, p := range list.Packages {
+			files[p.NEVRA()] = p
 		}
+	}
+	var packages []spdxPackage
+	for line := range strings.Lines(string(inventory)) {
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", rpmFields)
+		if len(f) != rpmFields {
+			return nil, fmt.Errorf("%.80q is no line of an inventory of RPM packages", line)
+		}
+		for i := range f {
+			if f[i] == "(none)" {
+				f[i] = ""
+			}
+		}
+		// The keys that rpm knows stand among the packages.
+		if f[0] == "gpg-pubkey" {
+			continue
+		}
+		p := rpmPackage(f, release)
+		nevra := f[0] + "-" + p.VersionInfo + "." + f[4]
+		if file, ok := files[nevra]; ok {
+			p.PackageFileName = file.Location
+			p.Checksums = []checksum{{"SHA256", file.SHA256}}
+		}
+		packages = append(packages, p)
 	}
 	return s.encode(release, packages)
 }
 
-// rpmPackage describes one installed package. What it says of its license is
-// mostly no expression of SPDX, so nothing is claimed.
-func rpmPackage(i rpmmd.Installed, release map[string]string) spdxPackage {
-	version := i.Version
-	if i.Release != "" {
-		version += "-" + i.Release
-	}
-	qualifiers := "?arch=" + url.QueryEscape(i.Arch)
-	full := version
-	if i.Epoch != nil {
-		epoch := strconv.FormatUint(*i.Epoch, 10)
-		qualifiers += "&epoch=" + epoch
-		full = epoch + ":" + version
-	}
+func rpmPackage(f []string, release map[string]string) spdxPackage {
+	name, epoch, version, arch := f[0], f[1], f[2]+"-"+f[3], f[4]
 	vendor := release["ID"]
-	if vendor != "" && release["VERSION_ID"] != "" {
+	if vendor == "" {
+		vendor = "rpm"
+	}
+	qualifiers := "?arch=" + url.QueryEscape(arch)
+	if release["VERSION_ID"] != "" {
 		qualifiers += "&distro=" + url.QueryEscape(vendor+"-"+release["VERSION_ID"])
 	}
-	name := purlEscape(i.Name)
-	if vendor != "" {
-		name = url.PathEscape(vendor) + "/" + name
+	info := version
+	if epoch != "" && epoch != "0" {
+		qualifiers += "&epoch=" + url.QueryEscape(epoch)
+		info = epoch + ":" + version
 	}
 	p := spdxPackage{
-		Name:             i.Name,
-		SPDXID:           "SPDXRef-Package-rpm-" + idString(i.Name) + "-" + idString(full) + "-" + idString(i.Arch),
-		VersionInfo:      full,
+		Name:             name,
+		SPDXID:           "SPDXRef-Package-rpm-" + idString(name) + "-" + idString(info) + "-" + idString(arch),
+		VersionInfo:      info,
 		DownloadLocation: noAssertion,
-		Homepage:         homepage(i.URL),
+		Homepage:         homepage(f[7]),
 		LicenseConcluded: noAssertion,
-		LicenseDeclared:  noAssertion,
-		CopyrightText:    noAssertion,
-		Summary:          i.Summary,
+		// What stands in the package is often no expression of SPDX.
+		LicenseDeclared: noAssertion,
+		CopyrightText:   noAssertion,
+		Summary:         f[9],
 		// See https://github.com/package-url/purl-spec, type "rpm".
-		ExternalRefs: []externalRef{{"PACKAGE-MANAGER", "purl", "pkg:rpm/" + name + "@" + purlEscape(version) + qualifiers}},
+		ExternalRefs: []externalRef{{"PACKAGE-MANAGER", "purl",
+			"pkg:rpm/" + url.PathEscape(vendor) + "/" + purlEscape(name) + "@" + purlEscape(version) + qualifiers}},
 	}
-	if i.Vendor != "" {
-		p.Supplier = "Organization: " + i.Vendor
+	if f[6] != "" {
+		p.Supplier = "Organization: " + f[6]
 	}
-	if i.SourceRPM != "" {
-		p.SourceInfo = "built from the source package " + i.SourceRPM
+	if f[8] != "" {
+		p.SourceInfo = "built from the source package " + f[8]
 	}
 	return p
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/debian"
-	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
 
 const status = `Package: zlib1g
@@ -100,46 +99,6 @@ func TestDebian(t *testing.T) {
 	var e document
 	if err := json.Unmarshal(third, &e); err != nil || e.DocumentNamespace == d.DocumentNamespace {
 		t.Errorf("two documents with one name: %s", e.DocumentNamespace)
-	}
-}
-
-func TestRPM(t *testing.T) {
-	t.Parallel()
-	epoch := uint64(2)
-	s := subject()
-	s.OSRelease = []byte("ID=fedora\nVERSION_ID=44\n")
-	data, err := RPM(s, []rpmmd.Installed{
-		{Name: "libstdc++", Version: "16.0.1", Release: "1.fc44", Arch: "x86_64", Vendor: "Fedora Project", SourceRPM: "gcc-16.0.1-1.fc44.src.rpm", URL: "javascript:x"},
-		{Name: "kernel-core", Version: "6.1", Release: "1", Arch: "x86_64"},
-		{Name: "kernel-core", Version: "6.2", Release: "1", Arch: "x86_64"},
-		{Name: "vim", Version: "9.1", Release: "1~b", Arch: "noarch", Epoch: &epoch},
-		{Name: "vim", Version: "9.1", Release: "1~b", Arch: "noarch", Epoch: &epoch},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var d document
-	if err := json.Unmarshal(data, &d); err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, p := range d.Packages[1:] {
-		got = append(got, p.Name+" "+p.VersionInfo+" "+p.ExternalRefs[0].Locator)
-	}
-	if want := []string{
-		"kernel-core 6.1-1 pkg:rpm/fedora/kernel-core@6.1-1?arch=x86_64&distro=fedora-44",
-		"kernel-core 6.2-1 pkg:rpm/fedora/kernel-core@6.2-1?arch=x86_64&distro=fedora-44",
-		"libstdc++ 16.0.1-1.fc44 pkg:rpm/fedora/libstdc%2B%2B@16.0.1-1.fc44?arch=x86_64&distro=fedora-44",
-		"vim 2:9.1-1~b pkg:rpm/fedora/vim@9.1-1~b?arch=noarch&epoch=2&distro=fedora-44",
-	}; !slices.Equal(got, want) {
-		t.Errorf("%q\nwant %q", got, want)
-	}
-	lib := d.Packages[3]
-	if lib.Supplier != "Organization: Fedora Project" || lib.SourceInfo != "built from the source package gcc-16.0.1-1.fc44.src.rpm" || lib.Homepage != "" {
-		t.Errorf("%+v", lib)
-	}
-	if empty, err := RPM(s, nil); err != nil || bytes.Contains(empty, []byte("CONTAINS")) {
-		t.Errorf("a tree without packages: %s, %v", empty, err)
 	}
 }
 

@@ -28,7 +28,7 @@ var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "gith
 
 // under is what the modules stand on, and all is that and the modules.
 var (
-	repositories = []string{"debian", "rpmmd", "internal/pgp", "internal/sqlite"}
+	repositories = []string{"debian", "rpmmd", "internal/pgp"}
 	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "disk/..."}, repositories)
 	all          = slices.Concat(under, []string{"stages/...", "assemblers/...", "manifest", "catalog"})
 )
@@ -41,8 +41,7 @@ var arrows = map[string][]string{
 	"debian":                {"internal/editdistance", "internal/pgp"},
 	"internal/pgp":          {},
 	"internal/command":      {},
-	"rpmmd":                 {"internal/editdistance", "internal/pgp", "internal/sqlite"},
-	"internal/sqlite":       {},
+	"rpmmd":                 {"internal/editdistance", "internal/pgp"},
 	"examples":              {},
 	"sbom":                  append([]string{"internal/editdistance"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
@@ -64,7 +63,7 @@ var arrows = map[string][]string{
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/sqlite", "internal/command", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

@@ -73,7 +73,7 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 	for _, p := range list.Packages {
 		run.Expect = append(run.Expect, fmt.Sprintf("%s-%d:%s-%s.%s", p.Name, p.Epoch, p.Version, p.Release, p.Arch))
 	}
-	if err := errors.Join(d.run(ctx, in, run), undo()); err != nil {
+	if err := errors.Join(inShort(d.run(ctx, in, run)), undo()); err != nil {
 		return err
 	}
 	return removeSeed(t)

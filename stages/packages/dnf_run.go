@@ -96,20 +96,28 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 		}
 	}
 	argv = append(argv, filepath.Join(d.work, "dnf_job.py"), filepath.Join(d.work, "job.json"))
-	_, err = run(ctx, in, program{argv: argv, env: append(env, more...)})
+	_, err = run(ctx, in, program{argv: argv, env: append(env, more...), rpm: true})
 	var failed *command.Error
 	if errors.As(err, &failed) {
-		failed.Argv = append([]string{"dnf"}, job.Args...)
+		failed.Argv = append([]string{"dnf"}, job.Words...)
 	}
 	return err
 }
 
-// forgotten are variables that are of use to dnf itself, or to Debian's
-// scripts, and not to the scriptlets of RPM packages.
-var forgotten = []string{
-	"PYTHONHOME", "LOCPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "MAGIC",
-	"DEBIAN_FRONTEND", "DEBIAN_PRIORITY", "DEBCONF_NONINTERACTIVE_SEEN", "DEBCONF_NOWARNINGS", "UCF_FORCE_CONFFOLD", "NEEDRESTART_SUSPEND",
+// inShort leaves of a failed dnf's words only the last ones, that say why: all
+// of them stand in the log already.
+func inShort(err error) error {
+	var failed *command.Error
+	if errors.As(err, &failed) {
+		if i := strings.LastIndex(failed.Output, "\nError: "); i >= 0 {
+			failed.Output = failed.Output[i+1:]
+		}
+	}
+	return err
 }
+
+// forgotten are variables that are of use to dnf itself and not to scriptlets.
+var forgotten = []string{"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "LOCPATH"}
 
 // rpmConfig makes the build root's rpm work on a tree: it writes the macros
 // that rpm reads from its home, and returns what the environment needs.

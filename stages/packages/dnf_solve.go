@@ -57,7 +57,8 @@ func solveDnf(ctx context.Context, in *module.Input) error {
 	}
 	result := filepath.Join(work, "result.json")
 	if err := d.run(ctx, in, dnfJobFile{Result: result}); err != nil {
-		return explainDnf(err, job, repos)
+		hints := explainDnf(err, job, repos)
+		return errors.Join(hints, inShort(err))
 	}
 	list, err := readDecision(result)
 	if err != nil {
@@ -282,13 +283,15 @@ func (r *rpmRepository) open(d rpmmd.Data) (io.ReadCloser, error) {
 	return &dataFile{content, f}, nil
 }
 
-// explainDnf adds the nearest names to dnf's words about a package or group
-// that it does not know.
+// unknownToDnf are dnf's words about what it does not know.
+var unknownToDnf = []string{"No match for argument", "Unable to find a match", "does not exist", "is not available"}
+
+// explainDnf returns the nearest names where dnf has failed over a package or
+// group that it does not know, and nil for other failures.
 func explainDnf(err error, job DnfJob, repos []*rpmRepository) error {
 	var failed *command.Error
-	if !errors.As(err, &failed) || !slices.ContainsFunc([]string{"No match for argument", "Unable to find a match", "does not exist"},
-		func(s string) bool { return strings.Contains(failed.Output, s) }) {
-		return err
+	if !errors.As(err, &failed) || !slices.ContainsFunc(unknownToDnf, func(s string) bool { return strings.Contains(failed.Output, s) }) {
+		return nil
 	}
 	names := rpmmd.NewNames()
 	for _, r := range repos {
@@ -302,23 +305,20 @@ func explainDnf(err error, job DnfJob, repos []*rpmRepository) error {
 			}
 			content, openErr := r.open(d)
 			if openErr != nil {
-				return err
+				return nil
 			}
 			readErr := read(content)
 			if errors.Join(readErr, content.Close()) != nil {
-				return err
+				return nil
 			}
 		}
 	}
-	var hints []string
+	var hints []error
 	for _, p := range job.Packages {
 		// Others are capabilities, files, modules and patterns.
-		if validSpecName.MatchString(p) && strings.Contains(failed.Output, strings.TrimPrefix(p, "@")) && !names.Has(p) {
-			hints = append(hints, names.NotFound(p).Error())
+		if validSpecName.MatchString(p) && !names.Has(p) {
+			hints = append(hints, names.NotFound(p))
 		}
 	}
-	if len(hints) == 0 {
-		return err
-	}
-	return fmt.Errorf("%s\n%w", strings.Join(hints, "\n"), err)
+	return errors.Join(hints...)
 }

@@ -76,14 +76,14 @@ var cleanups = []cleanup{
 	{"var/lib/dpkg/triggers/Lock", remove},
 	{"var/lib/apt/daily_lock", remove},
 	{"var/lib/apt/lists/lock", remove},
-	{"var/lib/rpm/*.sqlite-wal", remove},
-	{"var/lib/rpm/*.sqlite-shm", remove},
-	{"usr/lib/sysimage/rpm/*.sqlite-wal", remove},
-	{"usr/lib/sysimage/rpm/*.sqlite-shm", remove},
-	{"var/lib/dnf/*.sqlite-wal", remove},
-	{"var/lib/dnf/*.sqlite-shm", remove},
-	{"usr/lib/sysimage/libdnf5/*.sqlite-wal", remove},
-	{"usr/lib/sysimage/libdnf5/*.sqlite-shm", remove},
+	{"var/lib/rpm/*.sqlite-wal", removeEmpty},
+	{"var/lib/rpm/*.sqlite-shm", removeIndex},
+	{"usr/lib/sysimage/rpm/*.sqlite-wal", removeEmpty},
+	{"usr/lib/sysimage/rpm/*.sqlite-shm", removeIndex},
+	{"var/lib/dnf/*.sqlite-wal", removeEmpty},
+	{"var/lib/dnf/*.sqlite-shm", removeIndex},
+	{"usr/lib/sysimage/libdnf5/*.sqlite-wal", removeEmpty},
+	{"usr/lib/sysimage/libdnf5/*.sqlite-shm", removeIndex},
 	{"var/lib/rpm/.rpm.lock", remove},
 	{"usr/lib/sysimage/rpm/.rpm.lock", remove},
 }
@@ -176,6 +176,23 @@ func removeRegular(t *tree.Root, name string, st fs.FileInfo) error {
 		return nil
 	}
 	return t.Remove(name)
+}
+
+// removeEmpty removes a journal that has nothing in it. One that has belongs
+// to a database that some program has left open: it is a part of the data.
+func removeEmpty(t *tree.Root, name string, st fs.FileInfo) error {
+	if !st.Mode().IsRegular() || st.Size() > 0 {
+		return nil
+	}
+	return t.Remove(name)
+}
+
+// removeIndex removes the index of a journal that is not there any more.
+func removeIndex(t *tree.Root, name string, st fs.FileInfo) error {
+	if ok, err := t.Exists(strings.TrimSuffix(name, "-shm") + "-wal"); err != nil || ok {
+		return err
+	}
+	return remove(t, name, st)
 }
 
 func removeAll(t *tree.Root, name string, _ fs.FileInfo) error { return t.RemoveAll(name) }

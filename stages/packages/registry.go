@@ -18,6 +18,7 @@ const (
 	YumStage             = "org.osbuild.yum"
 	RPMStage             = "org.osbuild.rpm"
 	RPMApply             = "org.osbuild.rpm.apply"
+	RPMInventory         = "org.osbuild.rpm.inventory"
 	NormalisePart        = "org.osbuildkit.normalise"
 	PreparePart          = "org.osbuildkit.prepare"
 )
@@ -120,6 +121,11 @@ func rpmModules() []module.Module {
 			Summary: "Install RPM package files",
 			Options: func() any { return &RPMOptions{} },
 			Check:   checkRPM,
+		},
+		{
+			Name: RPMInventory, Sandbox: module.Tools, ScratchTree: true,
+			Summary: "List the RPM packages that a tree has",
+			Run:     inventoryRPMs,
 		},
 		{
 			Name: RPMApply, Sandbox: module.Inside, Ledger: module.LedgerWrite, BuildRoot: true,

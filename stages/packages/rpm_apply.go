@@ -86,9 +86,9 @@ type rpmRun struct {
 }
 
 func (r *rpmRun) run(ctx context.Context, in *module.Input, name string, args ...string) error {
-	file, ok := r.root.find("/usr/bin/"+name, "/bin/"+name)
-	if !ok {
-		return fmt.Errorf("the build root has no %s: install the package \"rpm\" in the pipeline \"build\", or leave the pipeline out and use the default build root", name)
+	file, err := r.root.program(name)
+	if err != nil {
+		return err
 	}
 	argv, err := r.root.command(file)
 	if err != nil {
@@ -98,7 +98,7 @@ func (r *rpmRun) run(ctx context.Context, in *module.Input, name string, args ..
 	if err != nil {
 		return err
 	}
-	p := program{argv: append(argv, args...), env: append(env, "HOME="+r.work)}
+	p := program{argv: append(argv, args...), env: append(env, "HOME="+r.work), rpm: true}
 	_, err = run(ctx, in, p)
 	var failed *command.Error
 	if errors.As(err, &failed) {

@@ -59,7 +59,7 @@ func verifyPackages(ctx context.Context, dir string, list *rpmmd.PackageList, re
 				}
 				prints[i], errs[i] = verifyPackage(filepath.Join(dir, p.File), p, keys[p.Repository])
 				if errs[i] != nil {
-					errs[i] = fmt.Errorf("package %s of repository %s: %w", p.NEVRA(), repos[p.Repository].ID, errs[i])
+					errs[i] = fmt.Errorf("repository %s: %w", repos[p.Repository].ID, errs[i])
 				}
 			}
 		})
@@ -139,7 +139,7 @@ func verifyPackage(file string, p *rpmmd.Package, keys *rpmmd.Keys) (string, err
 		return "", err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); n != p.Size || got != p.SHA256 {
-		return "", fmt.Errorf("the file %s is not the one in the list: its SHA256 is %s, not %s", p.File, got, p.SHA256)
+		return "", fmt.Errorf("package %s: the file is not the one in the list: its SHA256 is %s, not %s", p.NEVRA(), got, p.SHA256)
 	}
 	if keys == nil {
 		head, err := rpmmd.ReadFile(io.NewSectionReader(f, 0, p.Size))

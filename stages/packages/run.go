@@ -11,7 +11,7 @@ import (
 )
 
 // environment is what programs of the tree and of the build root are given:
-// that of all modules, and what keeps packages from asking questions.
+// that of all modules, and what scripts of packages expect.
 func environment(in *module.Input) []string {
 	return append(command.List(in.Epoch),
 		"USER=root",
@@ -19,16 +19,20 @@ func environment(in *module.Input) []string {
 		"SHELL=/bin/sh",
 		"TERM=dumb",
 		"LANG=C.UTF-8",
-		"DEBIAN_FRONTEND=noninteractive",
-		"DEBIAN_PRIORITY=critical",
-		"DEBCONF_NONINTERACTIVE_SEEN=true",
-		"DEBCONF_NOWARNINGS=yes",
-		"UCF_FORCE_CONFFOLD=1",
-		"NEEDRESTART_SUSPEND=1",
 		"SYSTEMD_OFFLINE=1",
 		"PERL_HASH_SEED=0",
 		"PYTHONHASHSEED=0",
 	)
+}
+
+// debianEnvironment keeps Debian's scripts from asking questions.
+var debianEnvironment = []string{
+	"DEBIAN_FRONTEND=noninteractive",
+	"DEBIAN_PRIORITY=critical",
+	"DEBCONF_NONINTERACTIVE_SEEN=true",
+	"DEBCONF_NOWARNINGS=yes",
+	"UCF_FORCE_CONFFOLD=1",
+	"NEEDRESTART_SUSPEND=1",
 }
 
 // program is one program to be run.
@@ -40,6 +44,8 @@ type program struct {
 	stdin []byte
 	// root is the root directory of the program; "" and "/" leave it as it is.
 	root string
+	// rpm leaves out what only Debian's scripts understand.
+	rpm bool
 	// quiet keeps standard output out of the log: it is a result.
 	quiet bool
 }
@@ -47,8 +53,12 @@ type program struct {
 // run runs the program and returns its standard output if that is a result.
 // What it prints goes to the log, and the end of it into the error if it fails.
 func run(ctx context.Context, in *module.Input, p program) ([]byte, error) {
+	env := environment(in)
+	if !p.rpm {
+		env = append(env, debianEnvironment...)
+	}
 	return command.Command{
-		Argv: p.argv, Env: append(environment(in), p.env...), Stdin: p.stdin, Root: p.root, Quiet: p.quiet,
+		Argv: p.argv, Env: append(env, p.env...), Stdin: p.stdin, Root: p.root, Quiet: p.quiet,
 	}.Run(ctx, in.Log)
 }
 

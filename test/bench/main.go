@@ -44,6 +44,7 @@ func run() (err error) {
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each build is measured; the median is shown")
 	steps := flag.Bool("steps", false, "measure stages beside bare chains of steps alone")
 	caches := flag.String("cache", "", "measure exported caches instead, with this buildkitd")
+	rpm := flag.Bool("rpm", false, "measure the installation of RPM packages instead")
 	flag.Parse()
 	if os.Getuid() != 0 {
 		return errors.New("the embedded engine needs root")
@@ -67,6 +68,9 @@ func run() (err error) {
 	ctx := context.Background()
 	if *caches != "" {
 		return b.caches(ctx, *caches)
+	}
+	if *rpm {
+		return b.rpm(ctx)
 	}
 	fmt.Printf("machine: %d processors, %s/%s; median of %d rounds\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.rounds)
 	if !*steps {

@@ -52,6 +52,15 @@ func (r *rpmRoot) find(names ...string) (string, bool) {
 	return "", false
 }
 
+// program returns the path of a program of rpm in the build root.
+func (r *rpmRoot) program(name string) (string, error) {
+	file, ok := r.find("/usr/bin/"+name, "/bin/"+name)
+	if !ok {
+		return "", fmt.Errorf("the build root has no %s: install the package \"rpm\" in the pipeline \"build\", or leave the pipeline out and use the default build root", name)
+	}
+	return file, nil
+}
+
 // python returns the interpreter of the build root's dnf: that of its first
 // line, as some distributions keep one for themselves.
 func (r *rpmRoot) python() (string, error) {
