@@ -188,7 +188,7 @@ func vendorOf(t *tree.Root) (string, error) {
 var osReleaseID = regexp.MustCompile(`^[a-z0-9._-]+$`)
 
 // install writes what lies outside of file systems.
-func (l *loader) install(f *os.File, _ *module.Input) error {
+func (l *loader) install(f *os.File) error {
 	switch {
 	case grub.EFIProgram(l.core.Platform) != "":
 		return nil

@@ -264,7 +264,7 @@ func (t *Tree) attributes(name string, f *File) error {
 		t.known[whole] = true
 	}
 	if f.Kind() == unix.S_IFREG && f.Path == name {
-		value, err := capabilityOf(f.source)
+		value, err := ReadCapability(f.source)
 		if err != nil {
 			return err
 		}
@@ -286,8 +286,9 @@ func (t *Tree) attributes(name string, f *File) error {
 	return nil
 }
 
-// capabilityOf returns the capabilities of a file, nil if it has none.
-func capabilityOf(name string) ([]byte, error) {
+// ReadCapability returns the capabilities that a file on the builder has, nil if
+// it has none.
+func ReadCapability(name string) ([]byte, error) {
 	var buf [64]byte
 	n, err := unix.Lgetxattr(name, Capability, buf[:])
 	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
