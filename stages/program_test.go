@@ -1,8 +1,8 @@
 package stages
 
 import (
-	"debug/elf"
 	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
