@@ -347,3 +347,28 @@ func TestExplainDnf(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A key reaches rpm's database as its author wrote it.
+func TestKeyText(t *testing.T) {
+	t.Parallel()
+	rsa, ed := string(rpmTestdata(t, "rsa.asc")), string(rpmTestdata(t, "ed25519.asc"))
+	for name, want := range map[string]string{"first": rsa, "second": ed} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keys, err := rpmmd.ParseKeys(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := keyText("some words\n"+rsa+"\n\n"+ed, keys.Fingerprints()[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(strings.TrimSpace(want), strings.TrimSpace(got)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+	if _, err := keyText(rsa, strings.Repeat("a", 40)); err == nil {
+		t.Error("a key that is not there is found")
+	}
+}
