@@ -194,19 +194,7 @@ func TestDnfGolden(t *testing.T) {
 	opt := rpmOptions(t, n)
 	m := dnfManifest(t, `"baseurl": "http://m.example/$releasever/$basearch/", "checksum": PIN`, "")
 	got := printDefinition(t, define(t, m, opt, "tree"))
-	path := filepath.Join("testdata", "dnf.golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("the graph has changed (go test ./llb -update writes it anew):\n%s", d)
-	}
+	checkGolden(t, "dnf", got)
 	execs := map[string]bool{}
 	checkExecs(t, define(t, m, opt, "tree"), execs)
 	if len(execs) != 4 {
