@@ -37,6 +37,7 @@ import dnf.cli.main  # noqa: E402
 import dnf.comps  # noqa: E402
 import dnf.db.history  # noqa: E402
 import dnf.exceptions  # noqa: E402
+import dnf.transaction  # noqa: E402
 import libdnf.transaction  # noqa: E402
 
 for name in job.get("forget") or []:
@@ -44,6 +45,7 @@ for name in job.get("forget") or []:
 if job.get("home"):
     os.environ["HOME"] = job["home"]
 
+# Where distributions have rpm's database.
 DATABASES = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
 
 
@@ -93,10 +95,9 @@ class Job:
     met = False
 
 
-def decide(base, packages, *_args, **_kwargs):
+def decide(base, _packages, *_args, **_kwargs):
     """Stands for the download of packages: notes what would be downloaded."""
-    wanted = {id(p): p for p in packages}
-    items = [i for i in base.transaction if id(i.pkg) in wanted or i.pkg in packages]
+    items = [i for i in base.transaction if i.action in dnf.transaction.FORWARD_ACTIONS]
     out = {
         "packages": [describe(base, i) for i in items],
         "database": database(base, [i.pkg for i in items]),
