@@ -6,12 +6,10 @@ import (
 	"errors"
 	"flag"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -152,19 +150,7 @@ func TestGolden(t *testing.T) {
 				c.change(&opt)
 			}
 			got := printDefinition(t, define(t, testManifest(t, c.text), opt, c.pipeline))
-			path := filepath.Join("testdata", c.name+".golden")
-			if *update {
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(string(want), got); d != "" {
-				t.Errorf("the graph has changed (go test ./llb -update writes it anew):\n%s", d)
-			}
+			checkGolden(t, c.name, got)
 		})
 	}
 }

@@ -3,10 +3,13 @@ package llb
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
@@ -43,6 +46,24 @@ func head(t testing.TB, def *llb.Definition) digest.Digest {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// checkGolden compares a printed graph with testdata/NAME.golden.
+func checkGolden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("the graph has changed (go test ./llb -update writes it anew):\n%s", d)
+	}
 }
 
 // keyText is what makes step descriptions unreadable.

@@ -2,8 +2,6 @@ package llb
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -80,19 +78,7 @@ func TestUserProgramsGolden(t *testing.T) {
 	t.Parallel()
 	def := userGraph(t, llb.Local("context-libdir", llb.LocalUniqueID("libdir")))
 	got := printDefinition(t, def)
-	path := filepath.Join("testdata", "programs.golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("the graph has changed (go test ./llb -update writes it anew):\n%s", d)
-	}
+	checkGolden(t, "programs", got)
 	execs := map[string]bool{}
 	checkExecs(t, def, execs)
 	if len(execs) != 6 {

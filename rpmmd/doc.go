@@ -6,8 +6,9 @@
 // ParseMirrorlist say which mirrors there are and what repomd.xml must be;
 // ParseRepomd reads that file, once CheckPin or VerifyRepomd has found it
 // genuine, and lists the metadata files that a solver needs; Names reads the
-// names of packages for messages; PackageList is what a solver chose;
-// VerifyPackage checks the signature of one package file.
+// names of packages for messages; PackageList is what a solver chose, and
+// FilterPackages leaves of the metadata what is about that; VerifyPackage
+// checks the signature of one package file.
 //
 // Everything that is read comes from elsewhere and is bounded. What MD5 or
 // SHA-1 vouches for is refused. The package does no network access, reads and

@@ -66,9 +66,9 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 	if err != nil {
 		return err
 	}
-	run := dnfJobFile{Keys: signers.armored, Databases: []string{filepath.Join(in.Tree, dnfHistory)}}
+	run := dnfJobFile{Keys: signers.armored, History: filepath.Join(in.Tree, dnfHistory)}
 	for _, dir := range rpmDatabases {
-		run.Databases = append(run.Databases, filepath.Join(in.Tree, dir, "rpmdb.sqlite"))
+		run.RPMDB = append(run.RPMDB, filepath.Join(in.Tree, dir, "rpmdb.sqlite"))
 	}
 	for _, p := range list.Packages {
 		run.Expect = append(run.Expect, fmt.Sprintf("%s-%d:%s-%s.%s", p.Name, p.Epoch, p.Version, p.Release, p.Arch))

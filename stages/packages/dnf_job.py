@@ -12,11 +12,13 @@ The one argument is a JSON file, the job:
   home     what they see as HOME
   words    the command as the system's history is to have it
   epoch    the time, in seconds, at which it says that it happened
-  databases  SQLite files whose journals are to be emptied at the end
+  rpmdb    rpm's databases, in SQLite, of which one may be there
+  history  dnf's own
 """
 import base64
 import json
 import os
+import struct
 import sys
 import time
 
@@ -35,6 +37,7 @@ import dnf.cli.main  # noqa: E402
 import dnf.comps  # noqa: E402
 import dnf.db.history  # noqa: E402
 import dnf.exceptions  # noqa: E402
+import dnf.transaction  # noqa: E402
 import libdnf.transaction  # noqa: E402
 
 for name in job.get("forget") or []:
@@ -42,6 +45,7 @@ for name in job.get("forget") or []:
 if job.get("home"):
     os.environ["HOME"] = job["home"]
 
+# Where distributions have rpm's database.
 DATABASES = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
 
 
@@ -91,10 +95,9 @@ class Job:
     met = False
 
 
-def decide(base, packages, *_args, **_kwargs):
+def decide(base, _packages, *_args, **_kwargs):
     """Stands for the download of packages: notes what would be downloaded."""
-    wanted = {id(p): p for p in packages}
-    items = [i for i in base.transaction if id(i.pkg) in wanted or i.pkg in packages]
+    items = [i for i in base.transaction if i.action in dnf.transaction.FORWARD_ACTIONS]
     out = {
         "packages": [describe(base, i) for i in items],
         "database": database(base, [i.pkg for i in items]),
@@ -152,6 +155,46 @@ def close(path):
     db.close()
 
 
+FILE_STATES, CHARS, NET_SHARED = 1029, 1, 3
+
+
+def settled(header):
+    """Returns a header of rpm's database without the mark of shared files.
+
+    rpm was told that what is mounted in a step (/proc, /sys, /dev, /run) is
+    shared with others, and has noted that. In the system that is built it is
+    not so. A header that has no such mark gives None.
+    """
+    entries, size = struct.unpack(">II", header[:8])
+    start = 8 + 16 * entries
+    if len(header) < start + size:
+        return None
+    for i in range(entries):
+        tag, kind, offset, count = struct.unpack(">iiii", header[8 + 16 * i:24 + 16 * i])
+        if tag == FILE_STATES and kind == CHARS and 0 <= offset <= size - count:
+            states = header[start + offset:start + offset + count]
+            if NET_SHARED in states:
+                states = states.replace(bytes([NET_SHARED]), bytes([0]))
+                return header[:start + offset] + states + header[start + offset + count:]
+    return None
+
+
+def settle(path):
+    if not os.path.exists(path):
+        return
+    import sqlite3
+
+    db = sqlite3.connect(path)
+    changed = []
+    for number, header in db.execute("SELECT hnum, blob FROM Packages"):
+        new = settled(header)
+        if new is not None:
+            changed.append((new, number))
+    db.executemany("UPDATE Packages SET blob = ? WHERE hnum = ?", changed)
+    db.commit()
+    db.close()
+
+
 def mend_groups():
     """Makes groups work with a libcomps whose iterators end in a crash.
 
@@ -196,8 +239,10 @@ else:
 
 code = dnf.cli.main.user_main(job["args"])
 if not job.get("result"):
-    for each in job.get("databases") or []:
+    for each in job.get("rpmdb") or []:
+        settle(each)
         close(each)
+    close(job["history"])
     if code == 0 and job["expect"] and not Job.met:
         print("Error: with the downloaded packages alone dnf finds nothing to do", file=sys.stderr)
         code = 1

@@ -175,15 +175,10 @@ func (o DnfOptions) Job() (DnfJob, error) {
 	for _, r := range o.Repos {
 		jr := DnfJobRepository{ID: r.ID, Priority: r.Priority, ModuleHotfixes: r.ModuleHotfixes}
 		if r.checked() {
-			keys, err := o.Keys(r)
-			if err != nil {
+			var err error
+			if jr.Keys, err = o.keyText(r); err != nil {
 				return j, err
 			}
-			text, err := keys.Armor()
-			if err != nil {
-				return j, err
-			}
-			jr.Keys = string(text)
 		}
 		j.Repos = append(j.Repos, jr)
 	}
@@ -207,6 +202,18 @@ func (o DnfOptions) Keys(r DnfRepository) (*rpmmd.Keys, error) {
 		return nil, err
 	}
 	return rpmmd.GPGKey(r.Gpgkey, given)
+}
+
+// keyText returns the armored keys of one of the repositories.
+func (o DnfOptions) keyText(r DnfRepository) (string, error) {
+	keys, err := o.Keys(r)
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(r.Gpgkey, "-----BEGIN PGP") {
+		return r.Gpgkey, nil
+	}
+	return keyText(strings.Join(o.Gpgkeys, "\n"), keys.Fingerprints()[0])
 }
 
 func givenKeys(texts []string) (*rpmmd.Keys, error) {

@@ -30,17 +30,18 @@ const dnfHistory = "/var/lib/dnf/history.sqlite"
 
 // dnfJobFile is what dnf_job.py reads; see there.
 type dnfJobFile struct {
-	Args      []string `json:"args"`
-	Path      []string `json:"path,omitempty"`
-	Repos     []string `json:"repos"`
-	Result    string   `json:"result,omitempty"`
-	Expect    []string `json:"expect"`
-	Keys      []string `json:"keys,omitempty"`
-	Forget    []string `json:"forget,omitempty"`
-	Home      string   `json:"home,omitempty"`
-	Words     []string `json:"words"`
-	Epoch     int64    `json:"epoch"`
-	Databases []string `json:"databases,omitempty"`
+	Args    []string `json:"args"`
+	Path    []string `json:"path,omitempty"`
+	Repos   []string `json:"repos"`
+	Result  string   `json:"result,omitempty"`
+	Expect  []string `json:"expect"`
+	Keys    []string `json:"keys,omitempty"`
+	Forget  []string `json:"forget,omitempty"`
+	Home    string   `json:"home,omitempty"`
+	Words   []string `json:"words"`
+	Epoch   int64    `json:"epoch"`
+	RPMDB   []string `json:"rpmdb,omitempty"`
+	History string   `json:"history,omitempty"`
 }
 
 // dnfRun is one run of the build root's dnf on a tree.

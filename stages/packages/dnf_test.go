@@ -347,3 +347,68 @@ func TestExplainDnf(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A key reaches rpm's database as its author wrote it.
+func TestKeyText(t *testing.T) {
+	t.Parallel()
+	rsa, ed := string(rpmTestdata(t, "rsa.asc")), string(rpmTestdata(t, "ed25519.asc"))
+	for name, want := range map[string]string{"first": rsa, "second": ed} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keys, err := rpmmd.ParseKeys(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := keyText("some words\n"+rsa+"\n\n"+ed, keys.Fingerprints()[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(strings.TrimSpace(want), strings.TrimSpace(got)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+	if _, err := keyText(rsa, strings.Repeat("a", 40)); err == nil {
+		t.Error("a key that is not there is found")
+	}
+}
+
+func TestInspectRPMs(t *testing.T) {
+	t.Parallel()
+	rpms, out := t.TempDir(), t.TempDir()
+	data := rpmTestdata(t, "rsa.rpm")
+	p := RPMPackage{Checksum: rpmmd.RepomdChecksum(data)}
+	if err := os.WriteFile(filepath.Join(rpms, p.File()), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	in := &module.Input{Tree: t.TempDir(), OutputDir: out, Inputs: map[string]string{"rpms": rpms}, Options: []byte(`{"packages": ["` + p.Checksum + `", {"checksum": "` + p.Checksum + `"}]}`)}
+	if err := inspectRPMs(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	list, err := readRPMList(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Packages) != 1 || list.Packages[0].Name != "hello" || "sha256:"+list.Packages[0].SHA256 != p.Checksum {
+		t.Errorf("%+v", list)
+	}
+	built, err := os.ReadFile(filepath.Join(out, BuiltFile))
+	if err != nil || string(built) != "1735689600" {
+		t.Errorf("%s, %v", built, err)
+	}
+	// The checksums and signatures are looked at before anything is installed.
+	signed := RPMOptions{Packages: []RPMPackage{{Checksum: p.Checksum, CheckGPG: true}}, Gpgkeys: []string{string(rpmTestdata(t, "ed25519.asc"))}}
+	if err := signed.verify(rpms); err == nil || !strings.Contains(err.Error(), "no such key was given") {
+		t.Error(err)
+	}
+	signed.Gpgkeys = []string{string(rpmTestdata(t, "rsa.asc"))}
+	if err := signed.verify(rpms); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(rpms, p.File()), data[:len(data)-1], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := signed.verify(rpms); err == nil || !strings.Contains(err.Error(), "has the checksum") {
+		t.Error(err)
+	}
+}

@@ -10,6 +10,11 @@
 // differs between two builds or must not be shared between machines, and
 // "prepare" makes a tree ready to be the root of a step.
 //
+// org.osbuild.dnf and org.osbuild.yum install RPM packages in the same way, with
+// the dnf of the build root: "solve" runs it to decide, and "apply" runs it, by
+// way of its own dynamic loader, inside the tree. org.osbuild.rpm installs
+// files with the build root's rpm.
+//
 // Parts take the options of their stage; the methods For… of the options
 // leave only what the part depends on, so that nothing else is in its key.
 package packages

@@ -18,6 +18,7 @@ const (
 	YumStage             = "org.osbuild.yum"
 	RPMStage             = "org.osbuild.rpm"
 	RPMApply             = "org.osbuild.rpm.apply"
+	RPMInspect           = "org.osbuild.rpm.inspect"
 	RPMInventory         = "org.osbuild.rpm.inventory"
 	NormalisePart        = "org.osbuildkit.normalise"
 	PreparePart          = "org.osbuildkit.prepare"
@@ -126,6 +127,11 @@ func rpmModules() []module.Module {
 			Name: RPMInventory, Sandbox: module.Tools, ScratchTree: true,
 			Summary: "List the RPM packages that a tree has",
 			Run:     inventoryRPMs,
+		},
+		{
+			Name: RPMInspect, Sandbox: module.Edit,
+			Summary: "List downloaded RPM package files",
+			Run:     inspectRPMs,
 		},
 		{
 			Name: RPMApply, Sandbox: module.Inside, Ledger: module.LedgerWrite, BuildRoot: true,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/osbuildkit/osbuildkit/rpmmd"
@@ -78,7 +79,7 @@ func verifyPackages(ctx context.Context, dir string, list *rpmmd.PackageList, re
 	if err := firstErrors(errs, 5); err != nil {
 		return nil, err
 	}
-	return gatherSigners(list, keys, prints)
+	return gatherSigners(list, repos, prints)
 }
 
 func firstErrors(errs []error, limit int) error {
@@ -99,7 +100,7 @@ func firstErrors(errs []error, limit int) error {
 	return errors.Join(out...)
 }
 
-func gatherSigners(list *rpmmd.PackageList, keys []*rpmmd.Keys, prints []string) (*signers, error) {
+func gatherSigners(list *rpmmd.PackageList, repos []DnfJobRepository, prints []string) (*signers, error) {
 	s := &signers{all: len(list.Packages)}
 	seen := map[string]bool{}
 	for i, p := range list.Packages {
@@ -111,18 +112,50 @@ func gatherSigners(list *rpmmd.PackageList, keys []*rpmmd.Keys, prints []string)
 			continue
 		}
 		seen[prints[i]] = true
-		key, err := keys[p.Repository].Find(prints[i])
+		text, err := keyText(repos[p.Repository].Keys, prints[i])
 		if err != nil {
 			return nil, err
 		}
-		text, err := key.Armor()
-		if err != nil {
-			return nil, err
-		}
-		s.armored = append(s.armored, string(text))
+		s.armored = append(s.armored, text)
 	}
 	s.armored = sortedUnique(s.armored)
 	return s, nil
+}
+
+// keyText returns the armored text of the key with a fingerprint, which is one
+// of the keys in the text: the very text if that has it by itself, so that it
+// reaches rpm's database as its author wrote it.
+func keyText(text, fingerprint string) (string, error) {
+	const begin, end = "-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----"
+	for rest := text; ; {
+		_, after, ok := strings.Cut(rest, begin)
+		if !ok {
+			break
+		}
+		body, more, ok := strings.Cut(after, end)
+		if !ok {
+			break
+		}
+		rest = more
+		block := begin + body + end + "\n"
+		keys, err := rpmmd.ParseKeys(block)
+		if err != nil || keys.Len() != 1 {
+			continue
+		}
+		if _, err := keys.Find(fingerprint); err == nil {
+			return block, nil
+		}
+	}
+	all, err := rpmmd.ParseKeys(text)
+	if err != nil {
+		return "", err
+	}
+	key, err := all.Find(fingerprint)
+	if err != nil {
+		return "", err
+	}
+	armored, err := key.Armor()
+	return string(armored), err
 }
 
 // verifyPackage returns the fingerprint of the key that has signed a package,
