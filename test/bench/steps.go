@@ -49,7 +49,7 @@ var stepCases = []stepCase{
 			return stage{"org.osbuild.hostname", map[string]any{"hostname": fmt.Sprintf("%s-%d", nonce, i)}}
 		},
 	},
-	{what: "%d stages that edit files of a larger tree, per stage", packages: []string{"linux-image-amd64", "python3", "git"}, count: 50, stage: mixed},
+	{what: "%d stages that edit files of a larger tree, per stage", packages: []string{"linux-image-amd64", "python3", "git", "g++"}, count: 50, stage: mixed},
 }
 
 // mixed returns stages of ten kinds in turn.
