@@ -15,7 +15,7 @@ GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_te
 export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: all build demo test test-unit test-e2e test-frontend image-here bench bench-cache lint generate setup tools clean
+.PHONY: all build demo test test-unit test-e2e test-frontend image-here test-rpm bench bench-cache bench-disk bench-rpm lint generate setup tools clean
 
 all: build
 
@@ -77,6 +77,10 @@ test-e2e: setup build tools image-here
 test-frontend: setup build tools image-here
 	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e -run '^TestFrontend' ./test
 
+# The stages that install RPM packages, on a distribution that is made for it.
+test-rpm: setup build
+	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e -run '^TestRPM' ./test
+
 # The image's files for this machine alone.
 image-here:
 	$(MAKE) image ARCHES=$(shell $(GO) env GOHOSTARCH)
@@ -93,6 +97,15 @@ bench: setup build
 # What exporting and importing caches costs, with daemons as they are released.
 bench-cache: setup build tools
 	$(GO) run ./test/bench -program bin/osbuildkit -cache bin/buildkitd
+
+# Assembly of a disk beside the privileged way, in one run. Both work in memory,
+# as an assembler's step does where there is enough of it. Needs root.
+bench-disk: setup
+	TMPDIR=$${TMPDIR:-/dev/shm} $(GO) test -run '^$$' -bench 'BenchmarkDisk$$' -benchtime $${OSBUILDKIT_BENCH_ROUNDS:-5}x ./assemblers
+
+# What the installation of about 200 RPM packages costs, beside dnf as root.
+bench-rpm: setup build
+	$(GO) run ./test/bench -program bin/osbuildkit -rpm
 
 generate:
 	$(GO) generate ./...

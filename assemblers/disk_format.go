@@ -52,6 +52,38 @@ type conversion struct {
 	dir, name string
 	// id is what identifiers in the image are derived from.
 	id disk.UUID
+	// ahead compresses the disk while it is being made; nil where nothing is
+	// compressed.
+	ahead *sparse.Ahead
+}
+
+// aheadMemory bounds what is compressed ahead, in bytes.
+const aheadMemory = 128 << 20
+
+// start begins to compress the disk, which is about to be made. Stop ends it.
+func (c *conversion) start(ctx context.Context) error {
+	if c.options.Format != "qcow2" {
+		return nil
+	}
+	var err error
+	c.ahead, err = qcow2.StartAhead(ctx, c.raw, c.qcow2(), aheadMemory)
+	return err
+}
+
+// stop waits until nothing looks at the disk any more.
+func (c *conversion) stop() {
+	if c.ahead != nil {
+		c.ahead.Stop()
+	}
+}
+
+// qcow2 is how a qcow2 image is written.
+func (c *conversion) qcow2() qcow2.Options {
+	o := qcow2.Options{Compression: qcow2.Compression(c.options.Compression), Ahead: c.ahead}
+	if c.options.QCOW2Compat == "0.10" {
+		o.Version = 2
+	}
+	return o
 }
 
 // diskFormat is a way to store a disk.
@@ -182,12 +214,8 @@ func writeRaw(_ context.Context, c *conversion) ([]string, error) {
 }
 
 func writeQcow2(ctx context.Context, c *conversion) ([]string, error) {
-	o := qcow2.Options{Compression: qcow2.Compression(c.options.Compression)}
-	if c.options.QCOW2Compat == "0.10" {
-		o.Version = 2
-	}
 	return c.open(func(dst *os.File, src sparse.Source) error {
-		stats, err := qcow2.Write(ctx, dst, src, c.size, o)
+		stats, err := qcow2.Write(ctx, dst, src, c.size, c.qcow2())
 		if err == nil {
 			c.in.Logf("%s: qcow2, %d bytes, %d clusters with data, %d of them compressed", c.name, stats.Size, stats.Clusters, stats.Compressed)
 		}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/assemblers/ostree"
+	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 )
@@ -253,7 +254,7 @@ func (w *ostreeWriter) write(ctx context.Context, tmpIsDir bool) error {
 		}
 	}
 	w.dirs["."] = root
-	return walkTree(ctx, w.in.Tree, w.add)
+	return content.Walk(ctx, w.in.Tree, w.add)
 }
 
 // meta returns what a commit keeps of a file that the tree does not have; a
@@ -269,51 +270,51 @@ func (w *ostreeWriter) meta(name string, mode uint32) ostree.Meta {
 }
 
 // add adds one file of the tree.
-func (w *ostreeWriter) add(e *entry) error {
-	top, _, _ := strings.Cut(e.path, "/")
-	if e.path == "." || !slices.Contains(ostreeNeeds, top) && !slices.Contains(ostreeTakes, top) {
+func (w *ostreeWriter) add(e *content.Entry) error {
+	top, _, _ := strings.Cut(e.Path, "/")
+	if e.Path == "." || !slices.Contains(ostreeNeeds, top) && !slices.Contains(ostreeTakes, top) {
 		return nil
 	}
-	dir, name := w.dirs[path.Dir(e.path)], path.Base(e.path)
-	m := ostree.Meta{UID: e.stat.Uid, GID: e.stat.Gid, Mode: e.stat.Mode}
+	dir, name := w.dirs[path.Dir(e.Path)], path.Base(e.Path)
+	m := ostree.Meta{UID: e.Stat.Uid, GID: e.Stat.Gid, Mode: e.Stat.Mode}
 	for _, a := range w.attrs.of(e) {
 		value := a.Value
 		switch a.Name {
 		case ledger.AccessACL, ledger.DefaultACL:
 			var err error
-			if value, _, err = tarACL(value, e.stat.Mode, a.Name == ledger.AccessACL); err != nil {
-				return fmt.Errorf("attribute %s of %q: %w", a.Name, e.path, err)
+			if value, _, err = tarACL(value, e.Stat.Mode, a.Name == ledger.AccessACL); err != nil {
+				return fmt.Errorf("attribute %s of %q: %w", a.Name, e.Path, err)
 			}
 			if len(value) == 0 {
 				continue
 			}
 		case ledger.Capability:
-			value = plainCapability(value)
+			value = content.PlainCapability(value)
 		}
 		m.Attributes = append(m.Attributes, ostree.Attribute{Name: a.Name, Value: value})
 	}
-	switch e.kind() {
+	switch e.Kind() {
 	case unix.S_IFDIR:
 		sub, err := dir.Dir(name, m)
-		w.dirs[e.path] = sub
+		w.dirs[e.Path] = sub
 		return err
 	case unix.S_IFLNK:
-		target, err := e.readlink()
+		target, err := e.Readlink()
 		if err != nil {
 			return err
 		}
 		return w.repo.Symlink(dir, name, target, m)
 	case unix.S_IFREG:
-		if ok, _ := path.Match("usr/lib/modules/*/vmlinuz", e.path); ok {
-			w.linux = path.Base(path.Dir(e.path))
+		if ok, _ := path.Match("usr/lib/modules/*/vmlinuz", e.Path); ok {
+			w.linux = path.Base(path.Dir(e.Path))
 		}
-		f, err := e.open()
+		f, err := e.Open()
 		if err != nil {
 			return err
 		}
-		return w.repo.File(dir, name, m, f, e.stat.Size)
+		return w.repo.File(dir, name, m, f, e.Stat.Size)
 	}
-	return fmt.Errorf("%q is neither a file nor a directory nor a link, and OSTree holds nothing else: remove it", e.path)
+	return fmt.Errorf("%q is neither a file nor a directory nor a link, and OSTree holds nothing else: remove it", e.Path)
 }
 
 // archive writes the repository and compose.json as an archive.
@@ -323,18 +324,18 @@ func (o *OSTreeCommitOptions) archive(ctx context.Context, in *module.Input, f i
 		return err
 	}
 	tw := tar.NewWriter(z)
-	err = walkTree(ctx, dir, func(e *entry) error {
-		if e.path == "." {
+	err = content.Walk(ctx, dir, func(e *content.Entry) error {
+		if e.Path == "." {
 			return nil
 		}
-		h := &tar.Header{Name: e.path, Mode: 0o644, Typeflag: tar.TypeReg, Size: e.stat.Size, ModTime: in.Time(), Format: tar.FormatPAX}
-		if e.kind() == unix.S_IFDIR {
-			h.Name, h.Mode, h.Typeflag, h.Size = e.path+"/", 0o755, tar.TypeDir, 0
+		h := &tar.Header{Name: e.Path, Mode: 0o644, Typeflag: tar.TypeReg, Size: e.Stat.Size, ModTime: in.Time(), Format: tar.FormatPAX}
+		if e.Kind() == unix.S_IFDIR {
+			h.Name, h.Mode, h.Typeflag, h.Size = e.Path+"/", 0o755, tar.TypeDir, 0
 		}
 		if err := tw.WriteHeader(h); err != nil || h.Typeflag == tar.TypeDir {
 			return err
 		}
-		return e.copyTo(tw, make([]byte, 256<<10))
+		return e.CopyTo(tw, make([]byte, 256<<10))
 	})
 	if err == nil {
 		err = tw.Close()

@@ -8,10 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/osbuildkit/osbuildkit/disk"
-	"github.com/osbuildkit/osbuildkit/disk/ext4"
-	"github.com/osbuildkit/osbuildkit/disk/grub"
-	"github.com/osbuildkit/osbuildkit/disk/mbr"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -20,39 +16,91 @@ type QemuOptions struct {
 	FormatOptions
 	// Filename is the name of the image file in the output directory.
 	Filename string `json:"filename" jsonschema:"required,minLength=1,maxLength=255"`
-	// PTUUID is the signature of the disk: 0x and up to eight hexadecimal digits.
-	PTUUID string `json:"ptuuid" jsonschema:"required,example=0x14fc63d2"`
-	// RootFSUUID is the UUID of the root file system. The boot loader finds
-	// the file system by it.
-	RootFSUUID string `json:"root_fs_uuid" jsonschema:"required,example=76a22bf4-f153-4541-b6c7-0332c0dfaeac"`
-	// RootFSType is the type of the root file system; ext4 by default.
+	// PTType is the kind of partition table; mbr is another word for dos. It is
+	// dos by default.
+	PTType string `json:"pttype,omitempty" jsonschema:"enum=mbr,enum=dos,enum=gpt,default=dos"`
+	// PTUUID identifies the disk: 0x and up to eight hexadecimal digits with a
+	// DOS partition table, a UUID with a GPT. By default it is derived from the
+	// other options.
+	PTUUID string `json:"ptuuid,omitempty" jsonschema:"example=0x14fc63d2"`
+	// RootFSUUID is the UUID of the root file system, in the short form with
+	// one partition. The boot loader finds the file system by it.
+	RootFSUUID string `json:"root_fs_uuid,omitempty" jsonschema:"oneof_required=root_fs_uuid,example=76a22bf4-f153-4541-b6c7-0332c0dfaeac"`
+	// RootFSType is the type of the root file system in the short form; ext4 by
+	// default.
 	RootFSType string `json:"root_fs_type,omitempty" jsonschema:"enum=ext4,enum=xfs,enum=btrfs,default=ext4"`
+	// Partitions are the partitions of the disk, in the long form.
+	Partitions []QemuPartition `json:"partitions,omitempty" jsonschema:"oneof_required=partitions,minItems=1"`
+	// Bootloader says which boot loader is installed. By default a disk with a
+	// DOS partition table gets GRUB for BIOS if the tree has its configuration,
+	// and one with a GPT gets none but what the tree has on its EFI partition.
+	Bootloader *QemuBootloader `json:"bootloader,omitempty"`
 	// Size is the size of the disk in bytes, a multiple of 512.
 	Size int64 `json:"size" jsonschema:"required,minimum=1"`
 }
 
-// Where things are on the disk, in sectors.
-const (
-	coreStart = 1    // GRUB's core image follows the partition table
-	rootStart = 2048 // the partition starts at 1 MiB, as everybody's does
-)
-
-// qemuPlan is what the options mean.
-type qemuPlan struct {
-	options   QemuOptions
-	signature uint32
-	uuid      disk.UUID
+// QemuPartition is a partition of a disk.
+type QemuPartition struct {
+	// Bootable marks it as the one to boot from, for old firmware.
+	Bootable bool `json:"bootable,omitempty" jsonschema:"default=false"`
+	// Name is its name in a GPT.
+	Name string `json:"name,omitempty" jsonschema:"maxLength=36"`
+	// Size is its size in sectors of 512 bytes; by default it takes what is
+	// free behind its start.
+	Size int64 `json:"size,omitempty" jsonschema:"minimum=0"`
+	// Start is its first sector; by default it starts at the next whole MiB.
+	Start int64 `json:"start,omitempty" jsonschema:"minimum=0"`
+	// Type is its type: a UUID in a GPT, two hexadecimal digits in a DOS
+	// partition table, or a word of sfdisk such as linux, swap or uefi. By
+	// default it follows from the file system.
+	Type string `json:"type,omitempty" jsonschema:"example=C12A7328-F81F-11D2-BA4B-00A0C93EC93B"`
+	// UUID identifies it in a GPT. By default it is derived from that of the
+	// disk.
+	UUID string `json:"uuid,omitempty"`
+	// Filesystem is what it holds; nothing by default.
+	Filesystem *QemuFilesystem `json:"filesystem,omitempty"`
 }
 
-// sectors returns the number of sectors of the disk.
-func (p *qemuPlan) sectors() uint64 { return uint64(p.options.Size) / disk.SectorSize }
+// QemuFilesystem is the file system of a partition.
+type QemuFilesystem struct {
+	// Type is its type. swap is an addition to osbuild's.
+	Type string `json:"type" jsonschema:"required,enum=ext4,enum=xfs,enum=vfat,enum=btrfs,enum=swap"`
+	// UUID identifies it: a UUID, or for vfat eight hexadecimal digits such as
+	// 7B77-95E7. By default it is derived from that of the disk.
+	UUID string `json:"uuid,omitempty"`
+	// Label is its label.
+	Label string `json:"label,omitempty"`
+	// Mountpoint is the directory of the tree that it holds. Every file system
+	// but swap has one, and one of them is /.
+	Mountpoint string `json:"mountpoint,omitempty" jsonschema:"pattern=^/"`
+}
 
-// table returns the partition table: one bootable Linux partition that takes
-// all of the disk behind its first MiB.
-func (p *qemuPlan) table() *mbr.Table {
-	return &mbr.Table{Signature: p.signature, Partitions: []mbr.Partition{
-		{Start: rootStart, Sectors: p.sectors() - rootStart, Type: mbr.TypeLinux, Bootable: true},
-	}}
+// QemuBootloader is the boot loader of a disk.
+type QemuBootloader struct {
+	// Type is the boot loader. zipl is refused, as it needs a device.
+	Type string `json:"type" jsonschema:"required,enum=grub2,enum=zipl"`
+	// Platform is what it is for, one of GRUB's platforms or several: i386-pc,
+	// which is the default, x86_64-efi, arm64-efi, powerpc-ieee1275 and so on.
+	// With i386-pc and x86_64-efi the disk boots with both kinds of firmware.
+	Platform GrubPlatforms `json:"platform,omitempty"`
+}
+
+// GrubPlatforms is a list of platforms; in JSON one alone is just a string, as
+// osbuild has it.
+type GrubPlatforms []string
+
+// JSONSchemaText returns the JSON schema of GrubPlatforms.
+func (GrubPlatforms) JSONSchemaText() string {
+	return `{"oneOf": [{"type": "string"}, {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "string"}}], "default": "i386-pc"}`
+}
+
+// UnmarshalJSON reads a name or a list of them.
+func (p *GrubPlatforms) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '"' {
+		*p = make(GrubPlatforms, 1)
+		return json.Unmarshal(data, &(*p)[0])
+	}
+	return json.Unmarshal(data, (*[]string)(p))
 }
 
 // checkQemu reports what the schema cannot say about the options.
@@ -71,38 +119,10 @@ func checkQemu(options json.RawMessage) []module.Problem {
 
 func planQemu(o QemuOptions) (*qemuPlan, []module.Problem) {
 	p := &qemuPlan{options: o}
-	var problems []module.Problem
-	add := func(pointer string, err error) {
-		if err != nil {
-			problems = append(problems, module.Problem{Pointer: pointer, Message: err.Error()})
-		}
-	}
-	var err error
-	add("/filename", checkFilename(o.Filename))
-	p.signature, err = mbr.ParseSignature(o.PTUUID)
-	add("/ptuuid", err)
-	p.uuid, err = disk.ParseUUID(o.RootFSUUID)
-	add("/root_fs_uuid", err)
-	add("/size", checkSize(o.Size))
-	if o.RootFSType != "" && o.RootFSType != "ext4" {
-		add("/root_fs_type", fmt.Errorf("a root file system of type %q is not supported yet: use ext4", o.RootFSType))
-	}
-	problems = append(problems, o.check(o.Filename, o.Size)...)
-	return p, problems
-}
-
-// checkSize reports why a disk cannot have the given number of bytes.
-func checkSize(size int64) error {
-	const smallest = rootStart*disk.SectorSize + ext4.MinSize
-	switch {
-	case size%disk.SectorSize != 0:
-		return fmt.Errorf("the size %d is not a multiple of %d, the size of a sector: the next is %d", size, disk.SectorSize, (size/disk.SectorSize+1)*disk.SectorSize)
-	case size < smallest:
-		return fmt.Errorf("a disk of %d bytes is too small: it must have at least %d", size, int64(smallest))
-	case size/disk.SectorSize > mbr.MaxSectors:
-		return fmt.Errorf("a disk of %d bytes is out of the reach of a DOS partition table, which is %d", size, int64(mbr.MaxSectors)*disk.SectorSize)
-	}
-	return nil
+	p.problem("/filename", checkFilename(o.Filename))
+	p.plan()
+	p.problems = append(p.problems, o.check(o.Filename, o.Size)...)
+	return p, p.problems
 }
 
 // runQemu is the assembler.
@@ -112,23 +132,24 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 		return err
 	}
 	p, problems := planQemu(o)
-	if len(problems) > 0 {
-		var errs []error
-		for _, pr := range problems {
-			errs = append(errs, fmt.Errorf("option %s: %s", pr.Pointer, pr.Message))
-		}
-		return errors.Join(errs...)
+	if err := problemsError(problems); err != nil {
+		return err
 	}
 	if in.OutputDir == "" {
 		return errors.New("the contract names no \"output_dir\", which an assembler writes to")
 	}
-	boot, err := findBoot(in)
+	loaders, err := p.findLoaders(in)
 	if err != nil {
 		return err
 	}
-	use, err := ext4.Measure(ctx, in.Tree)
-	if err != nil {
+	if err := loadContents(ctx, in, p.filesystems); err != nil {
 		return err
+	}
+	data := int64(0)
+	for _, f := range p.filesystems {
+		if f.content != nil {
+			data += f.content.Usage().Bytes()
+		}
 	}
 	// What becomes the result lies in the output directory from the start, so
 	// that it only has to be renamed.
@@ -140,7 +161,7 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 
 	disks := scratch
 	if !o.inPlace() {
-		if dir := diskDir(use.Bytes(), scratch); dir != scratch {
+		if dir := diskDir(data, scratch); dir != scratch {
 			if disks, err = os.MkdirTemp(dir, scratchPrefix); err != nil {
 				return err
 			}
@@ -148,10 +169,14 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 		}
 	}
 	raw := filepath.Join(disks, "disk.raw")
-	if err := p.writeDisk(ctx, in, boot, use, raw, scratch); err != nil {
+	c := conversion{in: in, options: o.FormatOptions, raw: raw, size: o.Size, dir: scratch, name: o.Filename, id: p.imageID()}
+	if err := c.start(ctx); err != nil {
 		return err
 	}
-	c := conversion{in: in, options: o.FormatOptions, raw: raw, size: o.Size, dir: scratch, name: o.Filename, id: p.uuid}
+	err = p.writeDisk(ctx, in, loaders, raw, scratch)
+	if c.stop(); err != nil {
+		return err
+	}
 	names, err := c.convert(ctx)
 	if err != nil {
 		return err
@@ -160,7 +185,15 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 }
 
 // writeDisk makes the disk as a sparse raw file.
-func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, boot *bootFiles, use ext4.Usage, raw, scratch string) error {
+func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []*loader, raw, scratch string) error {
+	for _, l := range loaders {
+		if err := l.build(ctx, in, p, scratch); err != nil {
+			return fmt.Errorf("boot loader: %w", err)
+		}
+	}
+	if err := checkFit(p.filesystems); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(raw, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
@@ -169,52 +202,22 @@ func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, boot *bootFi
 	if err := f.Truncate(p.options.Size); err != nil {
 		return fmt.Errorf("making a sparse file of %d bytes: %w", p.options.Size, err)
 	}
-	if err := p.table().Write(f, p.sectors()); err != nil {
+	if err := p.table.Write(f, p.sectors()); err != nil {
 		return fmt.Errorf("partition table: %w", err)
 	}
-	if boot != nil {
-		img, err := grub.Build(ctx, grub.CoreOptions{BuildRoot: buildRoot(in), UUID: p.uuid, Prefix: "/" + boot.dir, Scratch: scratch})
-		if err != nil {
+	for _, l := range loaders {
+		if err := l.install(f, in); err != nil {
 			return fmt.Errorf("boot loader: %w", err)
 		}
-		if err := grub.Install(f, img, coreStart, rootStart); err != nil {
-			return fmt.Errorf("boot loader: %w", err)
-		}
-		in.Logf("boot loader: GRUB for BIOS, core image of %d bytes, reads /%s/grub.cfg", len(img.Core), boot.dir)
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return p.makeRoot(ctx, in, use, raw, scratch)
-}
-
-// makeRoot makes the root file system in its partition.
-func (p *qemuPlan) makeRoot(ctx context.Context, in *module.Input, use ext4.Usage, raw, scratch string) error {
-	const offset = rootStart * disk.SectorSize
-	if in.Epoch == 0 {
-		in.Logf("warning: no epoch is given, so that times in the image are the builder's")
+	for _, fs := range p.filesystems {
+		if err := fs.write(ctx, in, raw, scratch); err != nil {
+			return err
+		}
 	}
-	attrs, err := attributes(ctx, in)
-	if err != nil {
-		return err
-	}
-	warnings, err := ext4.Make(ctx, ext4.Options{
-		Tree: in.Tree, Disk: raw, Offset: offset, Size: p.options.Size - offset,
-		UUID: p.uuid, Epoch: in.Epoch, Scratch: scratch, Usage: &use, Attributes: attrs,
-	})
-	for _, w := range warnings {
-		in.Logf("warning: %s", w)
-	}
-	var small *ext4.TooSmallError
-	if errors.As(err, &small) {
-		const mib = 1 << 20
-		want := (small.Needed + offset + small.Needed/10 + mib - 1) / mib * mib
-		return fmt.Errorf("root file system: %w; set the option size, which is %d, to %d or more", err, p.options.Size, want)
-	}
-	if err != nil {
-		return fmt.Errorf("root file system: %w", err)
-	}
-	in.Logf("root file system: ext4, %d MiB, UUID %s", (p.options.Size-offset)>>20, p.uuid)
 	return nil
 }
 

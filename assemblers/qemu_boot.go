@@ -7,62 +7,60 @@ import (
 	"path"
 	"strings"
 
-	"github.com/osbuildkit/osbuildkit/disk/grub"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
-
-// bootFiles is what the tree has for the boot loader.
-type bootFiles struct {
-	// dir is the directory of grub.cfg in the tree, without a leading slash.
-	dir string
-}
 
 // grubDirs is where grub.cfg may be: where org.osbuild.grub2 writes it, and
 // where Debian's own tools do.
 var grubDirs = []string{"boot/grub2", "boot/grub"}
 
-// findBoot looks at the tree before any long work. A tree without grub.cfg
-// gives nil: the disk then holds data. With one, there must be a kernel in the
-// tree and a boot loader in the build root.
-func findBoot(in *module.Input) (*bootFiles, error) {
+// findGrub looks at the tree before any long work and returns the directory of
+// grub.cfg in it, without a leading slash. A tree without grub.cfg gives "":
+// the disk then holds data. With one, there must be a kernel in the tree.
+func findGrub(in *module.Input, required bool) (string, error) {
 	t, err := tree.Open(in.Tree)
 	if err != nil {
-		return nil, fmt.Errorf("the tree: %w", err)
+		return "", fmt.Errorf("the tree: %w", err)
 	}
 	defer t.Close()
 	kernels, err := findKernels(t)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	var dir string
-	for _, d := range grubDirs {
-		st, err := t.Stat(d + "/grub.cfg")
-		switch {
-		case err == nil && st.Mode().IsRegular():
-			dir = d
-		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("looking for the boot loader's configuration: %w", err)
-		}
-		if dir != "" {
-			break
-		}
+	dir, err := grubDir(t)
+	if err != nil {
+		return "", err
 	}
 	if dir == "" {
+		if required {
+			return "", errors.New("boot loader: the tree has neither boot/grub2/grub.cfg nor boot/grub/grub.cfg: add the stage org.osbuild.grub2 before")
+		}
 		hint := "it holds no kernel either, so this is taken for a disk of data"
 		if len(kernels) > 0 {
 			hint = "it holds the kernel " + kernels[0] + ", so add the stage org.osbuild.grub2 before if the disk is to boot"
 		}
 		in.Logf("warning: the tree has neither boot/grub2/grub.cfg nor boot/grub/grub.cfg; the disk gets no boot loader; %s", hint)
-		return nil, nil
+		return "", nil
 	}
 	if len(kernels) == 0 {
-		return nil, fmt.Errorf("the tree has %s/grub.cfg but no kernel: looked for %s; install a kernel package in a stage before", dir, strings.Join(kernelPaths(), ", "))
+		return "", fmt.Errorf("the tree has %s/grub.cfg but no kernel: looked for %s; install a kernel package in a stage before", dir, strings.Join(kernelPaths(), ", "))
 	}
-	if err := grub.Find(buildRoot(in)); err != nil {
-		return nil, fmt.Errorf("the tree is to boot with %s/grub.cfg: %w", dir, err)
+	return dir, nil
+}
+
+// grubDir returns the directory of grub.cfg, "" if there is none.
+func grubDir(t *tree.Root) (string, error) {
+	for _, d := range grubDirs {
+		st, err := t.Stat(d + "/grub.cfg")
+		switch {
+		case err == nil && st.Mode().IsRegular():
+			return d, nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("looking for the boot loader's configuration: %w", err)
+		}
 	}
-	return &bootFiles{dir: dir}, nil
+	return "", nil
 }
 
 // kernelPattern says where a kernel may be: the name of the file, the number

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,7 +68,9 @@ func TestCheckQemu(t *testing.T) {
 		{"ptuuid", "0xFFFFFFFF", ""},
 		{"ptuuid", "14fc63d2", "is not a disk signature"},
 		{"ptuuid", "0x14fc63d2a", "is not a disk signature"},
-		{"ptuuid", nil, "is not a disk signature"},
+		{"ptuuid", nil, ""},
+		{"pttype", "mbr", ""},
+		{"pttype", "apm", "use dos, mbr or gpt"},
 		{"root_fs_uuid", "random", "is not a UUID"},
 		{"root_fs_uuid", nil, "is not a UUID"},
 		{"size", 67108864 + 1, "is not a multiple of 512, the size of a sector: the next is 67109376"},
@@ -79,7 +80,7 @@ func TestCheckQemu(t *testing.T) {
 		{"size", int64(4096) << 30, "DOS partition table"},
 		{"size", 1.5, "is not a number of bytes"},
 		{"root_fs_type", "ext4", ""},
-		{"root_fs_type", "xfs", `"xfs" is not supported yet: use ext4`},
+		{"root_fs_type", "zfs", `"zfs" is not supported: use btrfs, ext4, swap, vfat, xfs`},
 		{"compression", "none", ""},
 		{"compression", "zlib", ""},
 		{"compression", "lzma", "use none, zlib or zstd"},
@@ -105,12 +106,16 @@ func TestCheckQemu(t *testing.T) {
 			t.Errorf("%v: %v", tc.changes, p)
 		}
 	}
-	p := checkQemu(with(t, map[string]any{"format": "raw", "compression": "zstd"}))
+	p := checkQemu(with(t, map[string]any{"root_fs_type": "xfs"}))
+	if len(p) != 1 || p[0].Pointer != "/size" || !strings.Contains(p[0].Message, "has 66060288 bytes, and xfs needs at least 134217728") {
+		t.Errorf("a small xfs: %v", p)
+	}
+	p = checkQemu(with(t, map[string]any{"format": "raw", "compression": "zstd"}))
 	if len(p) != 1 || p[0].Pointer != "/compression" || !strings.Contains(p[0].Message, "the format is raw") {
 		t.Errorf("compression of raw: %v", p)
 	}
-	if p := checkQemu(json.RawMessage(`{}`)); len(p) != 5 {
-		t.Errorf("without options %d problems are reported, want all 5: %v", len(p), p)
+	if p := checkQemu(json.RawMessage(`{}`)); len(p) != 4 {
+		t.Errorf("without options %d problems are reported, want all 4: %v", len(p), p)
 	}
 }
 
@@ -138,6 +143,15 @@ func assemble(ctx context.Context, t testing.TB, tree string, options json.RawMe
 	m := module.Find(Modules(), "org.osbuild.qemu")
 	err := m.Run(ctx, &module.Input{Tree: tree, Options: options, OutputDir: out, BuildRoot: buildRoot, Epoch: 1700000000, Log: &log})
 	return out, log.String(), err
+}
+
+// needGrub skips the test without GRUB for BIOS.
+func needGrub(t *testing.T) {
+	t.Helper()
+	o := grub.CoreOptions{BuildRoot: "/", Platform: grub.BIOS, Filesystem: "ext4"}
+	if err := o.Find(); err != nil {
+		t.Skip(err)
+	}
 }
 
 func names(t *testing.T, dir string) string {
@@ -200,9 +214,7 @@ func checkRaw(t *testing.T, image string) {
 func TestQemuBootCode(t *testing.T) {
 	t.Parallel()
 	need(t, "mke2fs")
-	if err := grub.Find("/"); err != nil {
-		t.Skip(err)
-	}
+	needGrub(t)
 	for _, dir := range []string{"boot/grub2", "boot/grub"} {
 		tree := smallTree(t, dir+"/grub.cfg", "boot/vmlinuz-6.1")
 		out, log, err := assemble(t.Context(), t, tree, with(t, map[string]any{"format": "raw"}), "/")
@@ -248,7 +260,7 @@ func TestQemuErrors(t *testing.T) {
 		{"missing tree", filepath.Join(noGrub, "missing"), nil, "/", []string{"the tree"}},
 		{"too large", big, nil, "/", []string{"66060288 bytes (63 MiB)", "set the option size, which is 67108864, to"}},
 		{"bad options", smallTree(t), map[string]any{"filename": "../x", "size": 513}, "/", []string{"/filename", "/size"}},
-		{"unknown option", smallTree(t), map[string]any{"bootloader": map[string]any{}}, "/", []string{`unknown field "bootloader"`}},
+		{"unknown option", smallTree(t), map[string]any{"loader": map[string]any{}}, "/", []string{`unknown field "loader"`}},
 	} {
 		if tc.name == "too large" {
 			if _, err := exec.LookPath("mke2fs"); err != nil {
@@ -298,17 +310,14 @@ func TestFindBoot(t *testing.T) {
 		{escaped, "", "disk of data"},
 		{smallTree(t, "boot/vmlinuz-6.1"), "", "kernel boot/vmlinuz-6.1, so add the stage org.osbuild.grub2"},
 	} {
-		if grub.Find("/") != nil && tc.dir != "" {
-			continue
-		}
 		var log bytes.Buffer
-		b, err := findBoot(&module.Input{Tree: tc.tree, BuildRoot: "/", Log: &log})
+		dir, err := findGrub(&module.Input{Tree: tc.tree, Log: &log}, false)
 		if err != nil {
 			t.Errorf("%s: %v", tc.tree, err)
 			continue
 		}
-		if got := fmt.Sprint(b); tc.dir == "" && b != nil || tc.dir != "" && (b == nil || b.dir != tc.dir) {
-			t.Errorf("got %s, want %q", got, tc.dir)
+		if dir != tc.dir {
+			t.Errorf("got %q, want %q", dir, tc.dir)
 		}
 		if !strings.Contains(log.String(), tc.log) {
 			t.Errorf("log %s, want %q", log.String(), tc.log)

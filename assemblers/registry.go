@@ -60,6 +60,17 @@ func Modules() []module.Module {
 			Run:     runQemu,
 		},
 		{
+			Name:    "org.osbuild.rawfs",
+			Kind:    module.Assembler,
+			Sandbox: module.Tools,
+			Group:   module.GroupAssemblers,
+			Ledger:  module.LedgerRead,
+			Summary: "Makes a file system of the tree, without a partition table",
+			Options: func() any { return new(RawFSOptions) },
+			Check:   checkRawFS,
+			Run:     runRawFS,
+		},
+		{
 			Name:    "org.osbuild.tar",
 			Kind:    module.Assembler,
 			Sandbox: module.Edit,

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/internal/treetest"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
@@ -444,7 +445,7 @@ func TestTarHostile(t *testing.T) {
 			t.Errorf("%s: left: %s", tc.name, left)
 		}
 	}
-	if err := walkTree(t.Context(), deep, func(*entry) error { return nil }); err == nil || !strings.Contains(err.Error(), "nothing could open it") {
+	if err := content.Walk(t.Context(), deep, func(*content.Entry) error { return nil }); err == nil || !strings.Contains(err.Error(), "nothing could open it") {
 		t.Errorf("a tree that is too deep: %v", err)
 	}
 	if err := runTar(t.Context(), &module.Input{Tree: tree, Options: json.RawMessage(`{"filename": "a"}`)}); err == nil || !strings.Contains(err.Error(), "output_dir") {
@@ -464,14 +465,14 @@ func TestWalkSeesChanges(t *testing.T) {
 	} {
 		dir := treetest.New(t, treetest.Tree{"f": treetest.File("content")})
 		var out bytes.Buffer
-		err := walkTree(t.Context(), dir, func(e *entry) error {
-			if e.path != "f" {
+		err := content.Walk(t.Context(), dir, func(e *content.Entry) error {
+			if e.Path != "f" {
 				return nil
 			}
 			if err := change(filepath.Join(dir, "f")); err != nil {
 				t.Fatal(err)
 			}
-			return e.copyTo(&out, make([]byte, 10))
+			return e.CopyTo(&out, make([]byte, 10))
 		})
 		if err == nil || strings.Contains(out.String(), "secret") {
 			t.Errorf("%s: %v, %q", name, err, &out)

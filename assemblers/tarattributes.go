@@ -85,16 +85,3 @@ func aclPerm(perm uint16) string {
 	}
 	return string(b)
 }
-
-// plainCapability turns capabilities that hold only for one user namespace,
-// that of the builder, into those that hold wherever the file is unpacked.
-func plainCapability(value []byte) []byte {
-	const revisionMask, revision2, revision3 = 0xff000000, 0x02000000, 0x03000000
-	le := binary.LittleEndian
-	if len(value) != 24 || le.Uint32(value)&revisionMask != revision3 {
-		return value
-	}
-	out := append([]byte(nil), value[:20]...)
-	le.PutUint32(out, le.Uint32(value)&^uint32(revisionMask)|revision2)
-	return out
-}

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/osbuildkit/osbuildkit/disk/ext4"
+	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 )
@@ -40,16 +40,16 @@ type treeTar struct {
 	forms attributeForms
 
 	// names holds the first name of each file with several.
-	names map[inode]string
+	names map[content.ID]string
 	buf   []byte
 
 	files, bytes int64
 }
 
-func newTreeTar(in *module.Input, w io.Writer, attrs map[string][]ext4.Attribute, forms attributeForms) *treeTar {
+func newTreeTar(in *module.Input, w io.Writer, attrs map[string][]content.Attribute, forms attributeForms) *treeTar {
 	return &treeTar{
 		in: in, tw: tar.NewWriter(w), attrs: newFileAttributes(in, attrs), forms: forms,
-		names: map[inode]string{}, buf: make([]byte, 256<<10),
+		names: map[content.ID]string{}, buf: make([]byte, 256<<10),
 	}
 }
 
@@ -61,34 +61,34 @@ func (t *treeTar) write(ctx context.Context) error {
 	if err := t.attrs.collectAll(ctx); err != nil {
 		return err
 	}
-	if err := walkTree(ctx, t.in.Tree, t.add); err != nil {
+	if err := content.Walk(ctx, t.in.Tree, t.add); err != nil {
 		return err
 	}
 	return t.tw.Close()
 }
 
 // add writes one file.
-func (t *treeTar) add(e *entry) error {
-	if e.path == "." && !t.forms.rootNode {
+func (t *treeTar) add(e *content.Entry) error {
+	if e.Path == "." && !t.forms.rootNode {
 		return nil
 	}
-	if t.forms.layer && strings.HasPrefix(e.name, ".wh.") && e.path != "." {
-		return fmt.Errorf("%q cannot be put into a layer, where a name that begins with .wh. says that a file is removed", e.path)
+	if t.forms.layer && strings.HasPrefix(path.Base(e.Path), ".wh.") && e.Path != "." {
+		return fmt.Errorf("%q cannot be put into a layer, where a name that begins with .wh. says that a file is removed", e.Path)
 	}
 	h := &tar.Header{
 		Format:  tar.FormatPAX,
 		Name:    t.name(e),
-		Mode:    int64(e.stat.Mode & 0o7777),
-		Uid:     int(e.stat.Uid),
-		Gid:     int(e.stat.Gid),
+		Mode:    int64(e.Stat.Mode & 0o7777),
+		Uid:     int(e.Stat.Uid),
+		Gid:     int(e.Stat.Gid),
 		ModTime: t.time(e),
 	}
-	switch e.kind() {
+	switch e.Kind() {
 	case unix.S_IFSOCK:
-		t.in.Logf("warning: %q is a socket, which an archive cannot hold: left out", e.path)
+		t.in.Logf("warning: %q is a socket, which an archive cannot hold: left out", e.Path)
 		return nil
 	case unix.S_IFREG:
-		h.Typeflag, h.Size = tar.TypeReg, e.stat.Size
+		h.Typeflag, h.Size = tar.TypeReg, e.Stat.Size
 	case unix.S_IFDIR:
 		h.Typeflag = tar.TypeDir
 	case unix.S_IFIFO:
@@ -96,23 +96,23 @@ func (t *treeTar) add(e *entry) error {
 	case unix.S_IFLNK:
 		h.Typeflag = tar.TypeSymlink
 		var err error
-		if h.Linkname, err = e.readlink(); err != nil {
+		if h.Linkname, err = e.Readlink(); err != nil {
 			return err
 		}
 	case unix.S_IFCHR, unix.S_IFBLK:
 		h.Typeflag = tar.TypeChar
-		if e.kind() == unix.S_IFBLK {
+		if e.Kind() == unix.S_IFBLK {
 			h.Typeflag = tar.TypeBlock
 		}
-		h.Devmajor, h.Devminor = int64(unix.Major(e.stat.Rdev)), int64(unix.Minor(e.stat.Rdev))
+		h.Devmajor, h.Devminor = int64(unix.Major(e.Stat.Rdev)), int64(unix.Minor(e.Stat.Rdev))
 	default:
-		return fmt.Errorf("%q is of a kind that is not known: mode %#o", e.path, e.stat.Mode)
+		return fmt.Errorf("%q is of a kind that is not known: mode %#o", e.Path, e.Stat.Mode)
 	}
-	if e.shared() {
-		if first, ok := t.names[e.inode()]; ok {
+	if e.Shared() {
+		if first, ok := t.names[e.ID()]; ok {
 			h.Typeflag, h.Linkname, h.Size, h.Devmajor, h.Devminor = tar.TypeLink, first, 0, 0, 0
 		} else {
-			t.names[e.inode()] = h.Name
+			t.names[e.ID()] = h.Name
 		}
 	}
 	if h.Typeflag != tar.TypeLink {
@@ -122,22 +122,22 @@ func (t *treeTar) add(e *entry) error {
 		}
 	}
 	if err := t.tw.WriteHeader(h); err != nil {
-		return fmt.Errorf("%q: %w", e.path, err)
+		return fmt.Errorf("%q: %w", e.Path, err)
 	}
 	t.files++
 	if h.Typeflag != tar.TypeReg {
 		return nil
 	}
 	t.bytes += h.Size
-	return e.copyTo(t.tw, t.buf)
+	return e.CopyTo(t.tw, t.buf)
 }
 
-func (t *treeTar) name(e *entry) string {
-	name := e.path
+func (t *treeTar) name(e *content.Entry) string {
+	name := e.Path
 	if t.forms.rootNode {
 		name = "./" + strings.TrimPrefix(path.Join("/", name), "/")
 	}
-	if e.kind() == unix.S_IFDIR && !strings.HasSuffix(name, "/") {
+	if e.Kind() == unix.S_IFDIR && !strings.HasSuffix(name, "/") {
 		name += "/"
 	}
 	return name
@@ -145,16 +145,16 @@ func (t *treeTar) name(e *entry) string {
 
 // time returns the time of a file: whole seconds, not later than the epoch. A
 // directory's is the epoch, as a layer does not keep another one reliably.
-func (t *treeTar) time(e *entry) time.Time {
-	sec := int64(e.stat.Mtim.Sec)
-	if t.in.Epoch != 0 && (sec > t.in.Epoch || e.kind() == unix.S_IFDIR) {
+func (t *treeTar) time(e *content.Entry) time.Time {
+	sec := int64(e.Stat.Mtim.Sec)
+	if t.in.Epoch != 0 && (sec > t.in.Epoch || e.Kind() == unix.S_IFDIR) {
 		sec = t.in.Epoch
 	}
 	return time.Unix(sec, 0)
 }
 
 // records returns the attributes of a file as records of the PAX format.
-func (t *treeTar) records(e *entry) (map[string]string, error) {
+func (t *treeTar) records(e *content.Entry) (map[string]string, error) {
 	records := map[string]string{}
 	for _, a := range t.attrs.of(e) {
 		value, short, text := a.Value, "", ""
@@ -169,15 +169,15 @@ func (t *treeTar) records(e *entry) (map[string]string, error) {
 				continue
 			}
 			var err error
-			if value, text, err = tarACL(value, e.stat.Mode, a.Name == ledger.AccessACL); err != nil {
-				return nil, fmt.Errorf("attribute %s of %q: %w", a.Name, e.path, err)
+			if value, text, err = tarACL(value, e.Stat.Mode, a.Name == ledger.AccessACL); err != nil {
+				return nil, fmt.Errorf("attribute %s of %q: %w", a.Name, e.Path, err)
 			}
 			if len(value) == 0 {
 				continue
 			}
 			short = "SCHILY.acl." + strings.TrimPrefix(a.Name, "system.posix_acl_")
 		case ledger.Capability:
-			value = plainCapability(value)
+			value = content.PlainCapability(value)
 		}
 		if short != "" {
 			records[short] = text

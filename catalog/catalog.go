@@ -48,6 +48,17 @@ type entry struct {
 	user *UserModule
 }
 
+// entry returns what is known of a module. Of the user's own ones that osbuild
+// describes, the description is read when somebody asks.
+func (c *Catalog) entry(kind module.Kind, name string) (entry, bool) {
+	e, ok := c.entries[key{kind, name}]
+	if e.user != nil {
+		e.user.load()
+		e.module, e.schema = e.user.Module, e.user.schema
+	}
+	return e, ok
+}
+
 // Builtin returns the catalog of the built-in modules.
 func Builtin() *Catalog {
 	c := &Catalog{entries: map[key]entry{}}
@@ -67,7 +78,7 @@ func Builtin() *Catalog {
 // Module returns the module of the given kind and name, be it internal or
 // not, or nil.
 func (c *Catalog) Module(kind module.Kind, name string) *module.Module {
-	e, ok := c.entries[key{kind, name}]
+	e, ok := c.entry(kind, name)
 	if !ok {
 		return nil
 	}
@@ -77,7 +88,7 @@ func (c *Catalog) Module(kind module.Kind, name string) *module.Module {
 // Schema returns the JSON schema of the options of a module that a manifest
 // may name, or false if there is none.
 func (c *Catalog) Schema(kind module.Kind, name string) ([]byte, bool) {
-	e, ok := c.entries[key{kind, name}]
+	e, ok := c.entry(kind, name)
 	if !ok || e.module.Internal() {
 		return nil, false
 	}
@@ -103,7 +114,7 @@ func (c *Catalog) Names(kind module.Kind) []string {
 // Check reports what a schema cannot say about options that satisfy it. An
 // unknown module has no problems; that it is unknown is for others to say.
 func (c *Catalog) Check(kind module.Kind, name string, options json.RawMessage) []module.Problem {
-	e, ok := c.entries[key{kind, name}]
+	e, ok := c.entry(kind, name)
 	if ok && e.user != nil && e.user.Problem != "" {
 		return []module.Problem{{Message: e.user.Problem}}
 	}

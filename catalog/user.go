@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
@@ -52,12 +53,23 @@ type UserModule struct {
 	// Problem says why the module cannot be used; it is empty if it can.
 	Problem string
 
+	// Python says that the program imports osbuild's Python package, which is
+	// then the directory PackageDir beside stages/.
+	Python bool
+
 	schema []byte
+	load   func()
 }
+
+// PackageDir is the Python package of an osbuild installation, in the directory
+// of modules.
+const PackageDir = "osbuild"
 
 // User is the set of modules in one directory.
 type User struct {
-	modules []UserModule
+	modules []*UserModule
+	// Package says that the directory holds osbuild's Python package.
+	Package bool
 }
 
 // userName are the names that a module may have. They are used as file names
@@ -73,7 +85,7 @@ func ReadUser(dir Dir, title string) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &User{}
+	u := &User{Package: slices.ContainsFunc(top, func(e fs.DirEntry) bool { return e.Name() == PackageDir && e.IsDir() })}
 	var wrong manifest.Errors
 	found := false
 	for _, kind := range []module.Kind{module.Stage, module.Assembler} {
@@ -124,7 +136,7 @@ func (u *User) read(dir Dir, title string, kind module.Kind) error {
 			continue
 		}
 		if base, ok := strings.CutSuffix(name, ".json"); ok {
-			if owner, osbuild := strings.CutSuffix(base, ".meta"); entries[base] == nil && (!osbuild || entries[owner] == nil) {
+			if owner, osbuild := strings.CutSuffix(name, metaSuffix); entries[base] == nil && (!osbuild || entries[owner] == nil) {
 				wrong = append(wrong, fileError(path.Join(title, sub, name),
 					"it describes no module: there is no file "+path.Join(sub, base), "name it as the module, with .json"))
 			}
@@ -141,7 +153,7 @@ func (u *User) read(dir Dir, title string, kind module.Kind) error {
 		case err != nil:
 			return err
 		default:
-			u.modules = append(u.modules, *m)
+			u.modules = append(u.modules, m)
 		}
 	}
 	if len(wrong) > 0 {
@@ -154,6 +166,7 @@ func (u *User) read(dir Dir, title string, kind module.Kind) error {
 func userModule(dir Dir, title string, kind module.Kind, e fs.DirEntry, entries map[string]fs.DirEntry) (*UserModule, error) {
 	sub, name := UserDirs[kind], e.Name()
 	m := &UserModule{
+		load: func() {},
 		Module: module.Module{
 			Name: name, Kind: kind, Sandbox: module.Tools, Group: module.GroupPrograms,
 			Summary: "the program " + path.Join(sub, name),
@@ -173,8 +186,13 @@ func userModule(dir Dir, title string, kind module.Kind, e fs.DirEntry, entries 
 			m.Problem = fmt.Sprintf("%s is %s, and a directory with files for %s is needed", m.Files, what(f.Type()), m.Program)
 		}
 	}
+	if m.Problem != "" {
+		return m, nil
+	}
 	description, ok := entries[name+".json"]
-	if !ok || m.Problem != "" {
+	size := info.Size()
+	m.load = sync.OnceFunc(func() { m.readOsbuild(dir, size, !ok, entries[name+metaSuffix]) })
+	if !ok {
 		return m, nil
 	}
 	file := path.Join(title, sub, description.Name())
@@ -253,8 +271,7 @@ func fileError(file, message, hint string) *manifest.Error {
 func (c *Catalog) With(u *User) *Catalog {
 	out := &Catalog{entries: make(map[key]entry, len(c.entries)+len(u.modules))}
 	maps.Copy(out.entries, c.entries)
-	for i := range u.modules {
-		m := &u.modules[i]
+	for _, m := range u.modules {
 		out.entries[key{m.Kind, m.Name}] = entry{module: m.Module, schema: m.schema, user: m}
 	}
 	return out
@@ -263,7 +280,8 @@ func (c *Catalog) With(u *User) *Catalog {
 // User returns the module of the user with the given kind and name, or nil if
 // there is none or it is a built-in one.
 func (c *Catalog) User(kind module.Kind, name string) *UserModule {
-	return c.entries[key{kind, name}].user
+	e, _ := c.entry(kind, name)
+	return e.user
 }
 
 // paragraphs say what is particular to a module of the user.

@@ -7,8 +7,11 @@
 //   - a partition table (disk/mbr) says which sectors belong to what;
 //   - a file system (disk/ext4) is made from a directory at its offset;
 //   - boot code (disk/grub) is put into the sectors that nobody else owns;
-//   - a container (disk/qcow2) stores the finished disk, read through
-//     disk/sparse so that holes are never read.
+//   - a container (disk/qcow2, disk/vdi, disk/vmdk, …) stores the finished disk,
+//     read through disk/sparse so that holes are never read.
+//
+// The other way round, disk/image opens the file of any container, disk/inspect
+// finds what is on the disk, and disk/fsread reads the file systems.
 //
 // This package itself holds what they share: sectors and identifiers. All of
 // them give the same bytes for the same input.

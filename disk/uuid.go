@@ -32,6 +32,9 @@ func uuidError(s string) error {
 	return fmt.Errorf("%q is not a UUID: write 32 hexadecimal digits as 8-4-4-4-12, such as 6f0e0d3c-1111-4a4a-8b8b-0123456789ab", s)
 }
 
+// Namespace is the name space of the identifiers that are derived from options.
+var Namespace = UUID{0x1f, 0x5c, 0x8b, 0x0e, 0x6a, 0x6d, 0x4b, 0x52, 0x9d, 0x3a, 0x2e, 0x71, 0xc4, 0x08, 0xb7, 0x66}
+
 // String returns the text form in lower case.
 func (u UUID) String() string {
 	h := hex.EncodeToString(u[:])

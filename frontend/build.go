@@ -45,6 +45,9 @@ type Config struct {
 	// SBOM asks for a bill of materials. BuildKit's own option does so too, but
 	// makes a daemon scan a result that has none.
 	SBOM bool
+	// ContextLibdir lets modules of the user's own be found in libdir/ of the
+	// main context, if no named context holds them.
+	ContextLibdir bool
 	// Load are further options for loading the manifest.
 	Load []manifest.Option
 }
@@ -93,7 +96,7 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 	}
 	out, err := b.run(ctx)
 	if err != nil {
-		return nil, b.locate(err)
+		return nil, b.locate(Explain(err))
 	}
 	return out, nil
 }
@@ -115,7 +118,7 @@ type build struct {
 	source  *dockerui.Source
 	catalog *catalog.Catalog
 	// libdir holds the user's own modules; nil if there are none.
-	libdir *llb.State
+	libdir *libdir
 	m      *manifest.Manifest
 	// buildEnvIsRoot says that the named context "build-env" is no file but a
 	// file system.

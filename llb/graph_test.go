@@ -113,6 +113,13 @@ func define(t testing.TB, m *manifest.Manifest, opt Options, pipeline string) *l
 	return def
 }
 
+// withBase gives the builds a store of trees.
+func withBase(o *Options) {
+	o.Base = func(_ context.Context, id string) (llb.State, error) {
+		return llb.Local("base-"+id[:4], llb.LocalUniqueID("base")), nil
+	}
+}
+
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
@@ -121,11 +128,19 @@ func TestGolden(t *testing.T) {
 	}{
 		{name: "whole", pipeline: "assembler", text: whole},
 		{name: "edit", pipeline: "tree", text: `{"stages": [{"name": "org.osbuild.hostname", "options": {"hostname": "a"}}, {"name": "org.osbuild.noop"}]}`},
-		{name: "empty", pipeline: "tree", text: `{"base": "` + strings.Repeat("0", 64) + `"}`, change: func(o *Options) {
-			o.Base = func(_ context.Context, id string) (llb.State, error) {
-				return llb.Local("base-"+id[:4], llb.LocalUniqueID("base")), nil
-			}
-		}},
+		{name: "inside", pipeline: "tree", text: `{"base": "` + strings.Repeat("0", 64) + `", "stages": [
+			{"name": "org.osbuild.script", "options": {"script": "true"}}, {"name": "org.osbuild.script", "options": {"script": "true", "network": true}}]}`,
+			change: withBase},
+		{name: "sources", pipeline: "tree", text: `{"pipeline": {
+			"build": {"runner": "org.osbuild.linux", "pipeline": {"stages": [{"name": "org.osbuild.noop"}]}},
+			"stages": [
+				{"name": "org.osbuild.copy", "options": {"source": {"type": "archive", "checksum": "sha256:` + strings.Repeat("a", 64) + `"}}},
+				{"name": "org.osbuild.copy", "options": {"source": {"type": "archive", "checksum": "md5:` + strings.Repeat("b", 32) + `"}}},
+				{"name": "org.osbuild.ostree", "options": {"commit": "` + strings.Repeat("c", 64) + `", "osname": "x"}}]},
+			"sources": {
+				"org.osbuild.files": {"urls": {"sha256:` + strings.Repeat("a", 64) + `": "https://example.org/a", "md5:` + strings.Repeat("b", 32) + `": {"url": "https://example.org/b"}}},
+				"org.osbuild.ostree": {"commits": {"` + strings.Repeat("c", 64) + `": {"remote": {"url": "https://example.org/repo"}}}}}}`},
+		{name: "empty", pipeline: "tree", text: `{"base": "` + strings.Repeat("0", 64) + `"}`, change: withBase},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package llb
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ import (
 // the name of a built-in stage that the toolbox uses.
 func programs(source llb.State) func(module.Kind, string) *Program {
 	return func(kind module.Kind, name string) *Program {
-		dir, sandbox, files, network := "stages/", module.Tools, "", false
+		dir, sandbox, files, network, python := "stages/", module.Tools, "", false, false
 		switch {
 		case kind == module.Assembler && name == "org.example.zip":
 			dir = "assemblers/"
@@ -28,13 +29,15 @@ func programs(source llb.State) func(module.Kind, string) *Program {
 			sandbox = module.Inside
 		case kind == module.Stage && name == "org.example.fetch":
 			network = true
+		case name == "org.example.python":
+			python = true
 		case kind == module.Stage && name == "org.osbuildkit.debootstrap":
 		default:
 			return nil
 		}
 		p := &Program{
 			Module: module.Module{Name: name, Kind: kind, Sandbox: sandbox, Group: module.GroupPrograms},
-			Source: source, Path: dir + name, Files: files,
+			Source: source, Path: dir + name, Files: files, Python: python, Package: "osbuild",
 		}
 		if network {
 			p.Module.Network = func(json.RawMessage) bool { return true }
@@ -123,10 +126,10 @@ func TestUserProgramsDoNotReachTheToolbox(t *testing.T) {
 	}
 }
 
-// Only the steps of a module that asks for it have access to the network.
-func TestUserProgramWithNetwork(t *testing.T) {
-	t.Parallel()
-	m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "org.example.fetch"}, {"name": "org.example.motd"}]}`), anyOptions{&catalog.Catalog{}})
+// programTree defines the tree of a manifest with two stages.
+func programTree(t *testing.T, first, second string) (*manifest.Manifest, *llb.Definition) {
+	t.Helper()
+	m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "`+first+`"}, {"name": "`+second+`"}]}`), anyOptions{&catalog.Catalog{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,8 +137,15 @@ func TestUserProgramWithNetwork(t *testing.T) {
 	opt.Program = programs(llb.Local("libdir"))
 	toolbox := llb.Image("example.com/toolbox")
 	opt.Toolbox = &toolbox
+	return m, define(t, m, opt, "tree")
+}
+
+// Only the steps of a module that asks for it have access to the network.
+func TestUserProgramWithNetwork(t *testing.T) {
+	t.Parallel()
+	_, def := programTree(t, "org.example.fetch", "org.example.motd")
 	got := map[string]pb.NetMode{}
-	for _, op := range parse(t, define(t, m, opt, "tree")) {
+	for _, op := range parse(t, def) {
 		if e := op.op.GetExec(); e != nil {
 			got[op.name] = e.Network
 		}
@@ -143,5 +153,79 @@ func TestUserProgramWithNetwork(t *testing.T) {
 	want := map[string]pb.NetMode{"[tree 1/2] org.example.fetch": pb.NetMode_UNSET, "[tree 2/2] org.example.motd": pb.NetMode_NONE}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// A module that imports osbuild's package has it, with an id and a root that
+// it may write to. It is in the key of no other module.
+func TestPythonProgram(t *testing.T) {
+	t.Parallel()
+	m, def := programTree(t, "org.example.python", "org.example.motd")
+	text := printDefinition(t, def)
+	for _, op := range parse(t, def) {
+		e := op.op.GetExec()
+		if e == nil {
+			continue
+		}
+		python := op.name == "[tree 1/2] org.example.python"
+		readonly, lib := false, false
+		for _, mount := range e.Mounts {
+			readonly = readonly || mount.Dest == "/" && mount.Readonly
+			lib = lib || mount.Dest == "/run/osbuild/lib" && mount.Readonly
+		}
+		if readonly == python || lib != python || slices.Contains(e.Meta.Args, "--python") != python {
+			t.Errorf("%s: read-only root %t, package %t, %q", op.name, readonly, lib, e.Meta.Args)
+		}
+	}
+	if n := strings.Count(text, `"id":"`+m.Pipeline("tree").Stages[0].ID+`"`); n != 1 {
+		t.Errorf("the id is given %d times:\n%s", n, text)
+	}
+}
+
+// A module is given the files of the manifest's sources that its stage names.
+func TestProgramWithSources(t *testing.T) {
+	t.Parallel()
+	pipeline := func(sum, sources string) (*Graph, error) {
+		m, err := manifest.Load("image.json", []byte(`{"pipeline": {"stages": [{"name": "org.osbuild.rpm", "options": {"packages": [{"checksum": "`+sum+
+			`", "check_gpg": true}]}}]}, "sources": {`+sources+`}}`), anyOptions{&catalog.Catalog{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt := options(t)
+		opt.Program = func(kind module.Kind, name string) *Program {
+			return &Program{Module: module.Module{Name: name, Kind: kind, Sandbox: module.Tools, Group: module.GroupPrograms}, Source: llb.Local("libdir"), Path: "stages/" + name}
+		}
+		toolbox := llb.Image("example.com/toolbox")
+		opt.Toolbox = &toolbox
+		g := New(m, opt)
+		_, err = g.Pipeline(t.Context(), "tree")
+		return g, err
+	}
+	sum := "sha256:" + strings.Repeat("a", 64)
+	g, err := pipeline(sum, `"org.osbuild.files": {"urls": {"`+sum+`": "https://example.com/a.rpm"}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := g.Pipeline(t.Context(), "tree")
+	if err != nil {
+		t.Fatal(err)
+	}
+	def, err := tree.Root.Marshal(t.Context(), llb.Platform(amd64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := printDefinition(t, def)
+	for _, want := range []string{
+		"https://example.com/a.rpm", "/run/osbuild/inputs/packages", "/" + sum,
+		`"input_data":{"packages":{"files":{"` + sum + `":{"metadata":{"rpm.check_gpg":true}}}}}`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the graph has no %s\n%s", want, text)
+		}
+	}
+	weak := "sha1:" + strings.Repeat("a", 40)
+	_, err = pipeline(weak, `"org.osbuild.files": {"urls": {"`+weak+`": "https://example.com/a.rpm"}}`)
+	if err == nil || !strings.Contains(err.Error(), "only SHA-256 is verified") {
+		t.Error(err)
 	}
 }

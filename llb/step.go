@@ -51,12 +51,16 @@ type step struct {
 	module *module.Module
 	// program is set if the module is one of the user's.
 	program *Program
+	// id is osbuild's id of the stage, for modules that osbuild gives it to.
+	id string
 	// part names the step among several of one stage, for the display.
 	part string
 	// options are the module's options as JSON.
 	options json.RawMessage
 	// inputs are mounted read-only below /run/osbuild/inputs.
 	inputs map[string]llb.State
+	// inputData is what a program of the user is told about its inputs.
+	inputData map[string]json.RawMessage
 	// readonly mounts the tree read-only.
 	readonly bool
 	// output gives the module an empty directory to write to.
@@ -71,14 +75,16 @@ type outputs struct {
 // contract is the step description that the runner reads: the module
 // contract, in a form whose bytes depend on nothing but what matters.
 type contract struct {
-	Tree      string            `json:"tree"`
-	Options   json.RawMessage   `json:"options"`
-	OutputDir string            `json:"output_dir,omitempty"`
-	Inputs    map[string]string `json:"inputs,omitempty"`
-	BuildRoot string            `json:"build_root,omitempty"`
-	Ledger    string            `json:"ledger,omitempty"`
-	Network   bool              `json:"network,omitempty"`
-	Epoch     int64             `json:"epoch"`
+	Tree      string                     `json:"tree"`
+	Options   json.RawMessage            `json:"options"`
+	OutputDir string                     `json:"output_dir,omitempty"`
+	Inputs    map[string]string          `json:"inputs,omitempty"`
+	BuildRoot string                     `json:"build_root,omitempty"`
+	Ledger    string                     `json:"ledger,omitempty"`
+	Network   bool                       `json:"network,omitempty"`
+	ID        string                     `json:"id,omitempty"`
+	InputData map[string]json.RawMessage `json:"input_data,omitempty"`
+	Epoch     int64                      `json:"epoch"`
 }
 
 // run makes the exec of one step on the tree.
@@ -156,7 +162,7 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 }
 
 // root returns the file system that a step sees as its root. It may be written
-// to only if it is the tree.
+// to only if it is the tree, or by a module that is written for osbuild.
 func (g *Graph) root(ctx context.Context, at place, t Tree, s step, runner llb.State) (llb.State, []llb.RunOption, error) {
 	readonly := []llb.RunOption{llb.ReadonlyRootFS()}
 	switch s.module.Sandbox {
@@ -164,6 +170,11 @@ func (g *Graph) root(ctx context.Context, at place, t Tree, s step, runner llb.S
 		return runner, readonly, nil
 	case module.Tools:
 		root, err := g.buildRoot(ctx, at.pipeline)
+		if s.program != nil && s.program.Python {
+			// osbuild gives its modules a /var and an /etc that they may write
+			// to; here that is all of the build root, and it is dropped.
+			readonly = nil
+		}
 		return root, readonly, err
 	case module.Inside:
 		if g.opt.Runs != nil && !g.opt.Runs(g.opt.Platform) {
@@ -191,6 +202,9 @@ func (g *Graph) mounts(ctx context.Context, at place, s step, runner llb.State) 
 	var opts []llb.RunOption
 	if s.program != nil {
 		opts = append(opts, readonly(programDir, s.program.state()))
+		if s.program.Python && s.program.Package != "" {
+			opts = append(opts, readonly(libDir, s.program.library()))
+		}
 	}
 	if s.module.Sandbox != module.Edit {
 		opts = append(opts, readonly(binDir, runner))
@@ -214,7 +228,7 @@ func (s step) file(t Tree) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options: %w", err)
 	}
-	c := contract{Tree: treeDir, Options: options, Network: s.network(), Epoch: t.Epoch}
+	c := contract{Tree: treeDir, Options: options, Network: s.network(), ID: s.id, InputData: s.inputData, Epoch: t.Epoch}
 	switch s.module.Sandbox {
 	case module.Inside:
 		c.Tree = "/"

@@ -12,7 +12,7 @@ import (
 // Origins of inputs.
 const (
 	originPipeline = "org.osbuild.pipeline"
-	originSource   = "org.osbuild.source"
+	originSource   = SourceOrigin
 )
 
 // TreeID returns osbuild's id of the main tree, 64 hex digits, or "" if the

@@ -117,6 +117,9 @@ type Stage struct {
 	Pointer string
 }
 
+// SourceOrigin is the origin of inputs that are items of the manifest's sources.
+const SourceOrigin = "org.osbuild.source"
+
 // Input is something a stage reads besides its tree.
 type Input struct {
 	// Name is the stage's name for it, such as "packages" or "tree".

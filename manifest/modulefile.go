@@ -59,7 +59,7 @@ func ParseModuleFile(file string, kind module.Kind, data []byte) (*ModuleFile, e
 func (l *loader) moduleFile(root *node, kind module.Kind, m *ModuleFile) {
 	l.keys(root, "", "description of a module", moduleKeys, ignoredKeys, moduleKeyHints)
 	if n := root.get("summary"); n != nil && l.want(n, "/summary", `"summary"`, kindString) {
-		m.Summary = strings.TrimRight(printable(strings.Join(strings.Fields(n.text), " ")), ".")
+		m.Summary = oneLineSummary(n.text)
 	}
 	if n := root.get("description"); n != nil {
 		m.Description = l.paragraphs(n)
@@ -86,10 +86,7 @@ func (l *loader) paragraphs(n *node) string {
 			lines = append(lines, strings.Split(kid.text, "\n")...)
 		}
 	}
-	for i, line := range lines {
-		lines[i] = strings.TrimSpace(printable(strings.ReplaceAll(line, "\t", " ")))
-	}
-	return strings.TrimSpace(strings.Join(lines, "\n"))
+	return plainParagraphs(lines)
 }
 
 func (l *loader) sandbox(n *node, kind module.Kind) module.Sandbox {

@@ -61,7 +61,7 @@ x.json:1:16: duplicated key "summary"; the first is at 1:2 (at /summary); remove
 		{`{"schema": {"properties": {"a": {"minLength": "1"}}}}`, `x.json:1:47: "minLength" must be an integer, found a string (at /schema/properties/a/minLength)`},
 		{`{"schema": {"properties": {"a": {"type": "text"}}}}`,
 			`x.json:1:42: "type" must be "array", "boolean", "integer", "null", "number", "object" or "string", found "text" (at /schema/properties/a/type)`},
-		{`{"schema": {"properties": {"a": {"pattern": "(?=x)"}}}}`, `x.json:1:45: "pattern" is "(?=x)", which is not of the format regex (at /schema/properties/a/pattern)`},
+		{`{"schema": {"properties": {"a": {"pattern": "(?=x"}}}}`, `x.json:1:45: "pattern" is "(?=x", which is not of the format regex (at /schema/properties/a/pattern)`},
 		{`{"schema": {"properties": {"a": {"$ref": "#/$defs/b"}}}}`, `x.json:1:12: the schema cannot be used: json-pointer in "mem:///options#/$defs/b" not found (at /schema)`},
 		{`{"schema": {"properties": {"a": {"$ref": "file:///etc/passwd"}}}}`,
 			`x.json:1:12: the schema cannot be used: failing loading "file:///etc/passwd": a schema may not refer to another file: file:///etc/passwd (at /schema)`},
@@ -85,6 +85,20 @@ x.json:1:16: duplicated key "summary"; the first is at 1:2 (at /summary); remove
 	}
 }
 
+// checkOptions checks options with the schema of a module; want is the error,
+// or empty.
+func checkOptions(t *testing.T, m *ModuleFile, options, want string) {
+	t.Helper()
+	_, err := Load("f", []byte(`{"stages": [{"name": "a", "options": `+options+`}]}`), fakeCatalog{module.Stage: {"a": string(m.Schema)}})
+	got := ""
+	if err != nil {
+		got = err.Error()
+	}
+	if got != want {
+		t.Errorf("%s:\n got %s\nwant %s", options, got, want)
+	}
+}
+
 // What a draft 4 schema says is what is checked.
 func TestDraft4Options(t *testing.T) {
 	t.Parallel()
@@ -99,7 +113,6 @@ func TestDraft4Options(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := fakeCatalog{module.Stage: {"a": string(m.Schema)}}
 	for _, x := range []struct{ options, want string }{
 		{`{"port": 80, "pair": ["a", 1]}`, ""},
 		{`{"port": 1024}`, `f:1:47: "port" must be less than 1024, found 1024 (at /stages/0/options/port)`},
@@ -110,14 +123,7 @@ func TestDraft4Options(t *testing.T) {
 		{`{"port": 1, "pair": ["a", 1, 1]}`, `f:1:58: "pair" has 1 element too many (at /stages/0/options/pair)`},
 		{`[]`, `f:1:38: "options" must be an object, found an array (at /stages/0/options)`},
 	} {
-		_, err := Load("f", []byte(`{"stages": [{"name": "a", "options": `+x.options+`}]}`), c)
-		got := ""
-		if err != nil {
-			got = err.Error()
-		}
-		if got != x.want {
-			t.Errorf("%s:\n got %s\nwant %s", x.options, got, x.want)
-		}
+		checkOptions(t, m, x.options, x.want)
 	}
 }
 

@@ -38,6 +38,7 @@ func compileSchema(text []byte) *optionsSchema {
 		c.DefaultDraft(jsonschema.Draft2020)
 		c.AssertFormat()
 		c.UseLoader(noLoader{})
+		c.UseRegexpEngine(pattern)
 		const url = "mem:///options"
 		if s.err = c.AddResource(url, s.doc); s.err == nil {
 			s.compiled, s.err = c.Compile(url)

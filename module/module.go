@@ -138,7 +138,9 @@ type Input struct {
 	// and writes. It is given to modules that say so in Module.Ledger; empty
 	// means that there is none, as before the first entry.
 	Ledger string `json:"ledger,omitempty"`
-	// ID is osbuild's id of the stage, for the user's own modules.
+	// InputData is what osbuild tells about each input, for the user's modules.
+	InputData map[string]json.RawMessage `json:"input_data,omitempty"`
+	// ID is osbuild's id of the stage, for modules that are written for osbuild.
 	ID string `json:"id,omitempty"`
 	// Network says that the step has access to the network.
 	Network bool `json:"network,omitempty"`

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/module"
@@ -13,6 +14,27 @@ type FstabOptions struct {
 	// The file systems, in the order in which they are written. With an empty
 	// list the file becomes empty.
 	Filesystems []Filesystem `json:"filesystems" jsonschema:"required"`
+	// Where the file is written if the tree is the physical root of a system
+	// that OSTree boots: into the etc of a deployment.
+	OSTree *FstabOSTree `json:"ostree,omitempty"`
+}
+
+// FstabOSTree says which deployment of OSTree is meant.
+type FstabOSTree struct {
+	// The deployment.
+	Deployment OSTreeDeployment `json:"deployment" jsonschema:"required"`
+}
+
+// OSTreeDeployment names a deployment by the commit that it is of.
+type OSTreeDeployment struct {
+	// The name of the operating system.
+	OSName string `json:"osname,omitempty" jsonschema:"pattern=^[A-Za-z0-9_.-]+$"`
+	// The reference of the commit, or the commit itself.
+	Ref string `json:"ref,omitempty"`
+	// The number of the deployment, if the commit is deployed more than once.
+	Serial Number `json:"serial,omitempty"`
+	// Whether the only deployment of the tree is meant, instead of a named one.
+	Default bool `json:"default,omitempty" jsonschema:"default=false"`
 }
 
 // Filesystem is one line of etc/fstab. Exactly one of device, uuid, label and
@@ -40,9 +62,8 @@ type Filesystem struct {
 
 // fstabStage writes etc/fstab anew. Osbuild writes the values as they are, so
 // that a space in a label breaks the line; here space, tab, line break and
-// backslash become the octal escapes that fstab(5) asks for. The option
-// "ostree" is not there yet. Osbuild fails where etc is missing; here it is
-// made.
+// backslash become the octal escapes that fstab(5) asks for. Osbuild
+// fails where etc is missing; here it is made, but for that of a deployment.
 var fstabStage = module.Module{
 	Name:    "org.osbuild.fstab",
 	Kind:    module.Stage,
@@ -93,6 +114,9 @@ func (o *FstabOptions) check() []module.Problem {
 			}
 		}
 	}
+	if o.OSTree != nil {
+		problems = append(problems, o.OSTree.Deployment.check("/ostree/deployment")...)
+	}
 	return sortProblems(problems)
 }
 
@@ -111,7 +135,14 @@ func runFstab(in *module.Input, t *tree.Root, o *FstabOptions) error {
 		fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%d\t%d\n", fstabEscape.Replace(spec), fstabEscape.Replace(f.Path),
 			orDefault(f.VFSType, "none"), orDefault(f.Options, "defaults"), f.Freq, f.Passno)
 	}
-	return writeFile(in, t, "etc/fstab", []byte(b.String()), 0o644)
+	root := ""
+	if o.OSTree != nil {
+		var err error
+		if root, err = o.OSTree.Deployment.find(t); err != nil {
+			return fmt.Errorf("the deployment: %w", err)
+		}
+	}
+	return writeFile(in, t, path.Join(root, "etc/fstab"), []byte(b.String()), 0o644)
 }
 
 var fstabEscape = strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`, "#", `\043`)

@@ -44,3 +44,30 @@ func TestFstabCheck(t *testing.T) {
 		{`{"filesystems": [{"uuid": "u", "path": "/", "passno": null}]}`, []string{": null"}},
 	})
 }
+
+func TestFstabOSTree(t *testing.T) {
+	t.Parallel()
+	const root, other = "ostree/deploy/iot/deploy/" + testCommit + ".0", "ostree/deploy/iot/deploy/" + testCommit + ".1"
+	file, dir := treetest.File, treetest.Dir
+	line := file("UUID=u\t/\tnone\tdefaults\t0\t0\n")
+	one := treetest.Tree{root + "/etc/x": file("x"), "ostree/repo/refs/heads/a/b": file(testCommit + "\n"), "ostree/repo/refs/remotes/up/a": file(testCommit + "\n"), "etc": dir(0o755)}
+	two := one.With(treetest.Tree{other + "/etc": dir(0o755)})
+	options := func(deployment string) string {
+		return `{"filesystems": [{"uuid": "u", "path": "/"}], "ostree": {"deployment": ` + deployment + `}}`
+	}
+	runCases(t, "org.osbuild.fstab", []treeCase{
+		{name: "by reference", before: one, options: options(`{"osname": "iot", "ref": "a/b"}`), after: treetest.Tree{root + "/etc/fstab": line}},
+		{name: "of a remote", before: one, options: options(`{"osname": "iot", "ref": "up:a", "serial": 0}`), after: treetest.Tree{root + "/etc/fstab": line}},
+		{name: "by commit, the second", before: two, options: options(`{"osname": "iot", "ref": "` + testCommit + `", "serial": 1}`), after: treetest.Tree{other + "/etc/fstab": line}},
+		{name: "the only one", before: one, options: options(`{"default": true}`), after: treetest.Tree{root + "/etc/fstab": line}},
+		{name: "one of two", before: two, options: options(`{"default": true}`), err: "the deployment: the tree has 2"},
+		{name: "none", before: treetest.Tree{"etc": dir(0o755)}, options: options(`{"default": true}`), err: "the deployment: the tree has none"},
+		{name: "no reference", before: one, options: options(`{"osname": "iot", "ref": "c"}`), err: `no reference "c"`},
+		{name: "another serial", before: one, options: options(`{"osname": "iot", "ref": "a/b", "serial": 7}`), err: "the tree has no /ostree/deploy/iot/deploy/" + testCommit + ".7"},
+		{name: "a reference to nothing", before: one.With(treetest.Tree{"ostree/repo/refs/heads/a/b": file("x")}), options: options(`{"osname": "iot", "ref": "a/b"}`), err: "does not hold a commit"},
+	})
+	runChecks(t, "org.osbuild.fstab", []checkCase{
+		{options(`{"default": true, "osname": "x"}`), []string{"/ostree/deployment: means the only"}},
+		{options(`{"osname": "..", "ref": "../x"}`), []string{"/ostree/deployment/osname: is not the name", "/ostree/deployment/ref: is neither"}},
+	})
+}

@@ -26,7 +26,7 @@ func init() {
 		"org.osbuild.debug-shell":       {`{"tty": "/dev/tty9"}`},
 		"org.osbuild.zipl":              {`{"timeout": 3}`},
 		"org.osbuild.script":            {`{"script": "write /run/x 1"}`, `{"script": "write /etc/x 1", "network": true}`},
-		"org.osbuild.firewall":          {`{"enabled_services": ["ssh"], "zones": [{"name": "new", "sources": ["192.0.2.1"]}]}`},
+		"org.osbuild.firewall":          {`{"enabled_services": ["ssh"]}`},
 		"org.osbuild.rpm-ostree":        {`{}`},
 		"org.osbuild.ostree":            {`{"commit": "` + testCommit + `", "osname": "x", "mounts": [{"path": "/boot/efi", "mode": 448}], "populate_var": true}`},
 		"org.osbuild.copy": {

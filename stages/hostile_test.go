@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -21,7 +22,10 @@ var hostileOptions = map[string][]string{
 		`{"paths": {"/etc/shadow": {"mode": "0640", "group": "shadow", "acl": "u:www:r--", "xattrs": {"user.a": "x", "user.b": null}},
 			"/srv": {"user": "www", "default_acl": "g:shadow:rx", "recursive": true, "xattrs": {"security.selinux": "l"}}, "/usr/bin/ping": {"mode": "0755"}}}`,
 	},
-	"org.osbuild.fstab":    {`{"filesystems": [{"uuid": "u", "path": "/"}]}`},
+	"org.osbuild.fstab": {
+		`{"filesystems": [{"uuid": "u", "path": "/"}]}`,
+		`{"filesystems": [{"uuid": "u", "path": "/"}], "ostree": {"deployment": {"osname": "x", "ref": "a/b"}}}`,
+	},
 	"org.osbuild.groups":   {`{"groups": {"new": {}, "other": {"gid": 77}, "wheel": {}}, "force": true}`},
 	"org.osbuild.hostname": {`{"hostname": "evil"}`},
 	"org.osbuild.noop":     {`{}`},
@@ -54,7 +58,9 @@ var hostileBase = map[string]treetest.Tree{
 		"srv/www/link": treetest.Link("page"),
 		"usr/bin/ping": treetest.File("ping"),
 	},
-	"org.osbuild.fstab": {"etc/fstab": treetest.File("")},
+	"org.osbuild.fstab": {
+		"etc/fstab": treetest.File(""), "ostree/repo/refs/heads/a/b": treetest.File(testCommit + "\n"), "ostree/deploy/x/deploy/" + testCommit + ".0/etc": treetest.Dir(0o755),
+	},
 	"org.osbuild.groups": {
 		"etc/group":      treetest.File("root:x:0:\nwheel:x:10:\n"),
 		"etc/gshadow":    treetest.File("wheel:::\n"),
@@ -130,7 +136,8 @@ var (
 // build root with those that it runs there.
 func hostileTree(t *testing.T, stage string, tree treetest.Tree, build string) string {
 	t.Helper()
-	dir := treetest.New(t, tree)
+	dir := hostileDir(t, runsPrograms(stage))
+	treetest.Write(t, dir, tree)
 	if name := hostilePrograms[stage]; name != "" {
 		standIn(t, dir, name)
 	}
@@ -138,6 +145,26 @@ func hostileTree(t *testing.T, stage string, tree treetest.Tree, build string) s
 		fakeTool(t, build, name, strings.ReplaceAll(more, "TREE", dir))
 	}
 	return dir
+}
+
+// runsPrograms says whether a stage runs programs, which takes longer than all
+// else that it does.
+func runsPrograms(stage string) bool {
+	return hostilePrograms[stage] != "" || hostileTools[stage] != nil
+}
+
+// hostileDir makes a directory for a tree: in memory where the machine has a
+// place for that, as most of the time goes into making thousands of them. From
+// there, programs cannot always be run.
+func hostileDir(t *testing.T, programs bool) string {
+	t.Helper()
+	if !programs {
+		if dir, err := os.MkdirTemp("/dev/shm", "osbuildkit-test-"); err == nil {
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			return dir
+		}
+	}
+	return t.TempDir()
 }
 
 func hostileTargets(stage string) []string {
@@ -165,9 +192,9 @@ func buildRoot() treetest.Tree {
 	}
 }
 
-// hostileNodes are what stands in the place of a path. With -short only those
-// are used that lead out of the tree or block.
-func hostileNodes(outside, name string) map[string]treetest.Node {
+// hostileNodes are what stands in the place of a path; few are only those that
+// lead out of the tree or block, as with -short.
+func hostileNodes(outside, name string, few bool) map[string]treetest.Node {
 	up := strings.Repeat("../", 40)
 	nodes := map[string]treetest.Node{
 		"absolute":  treetest.Link(outside),
@@ -177,7 +204,7 @@ func hostileNodes(outside, name string) map[string]treetest.Node {
 		"loop":      treetest.Link(name[strings.LastIndex(name, "/")+1:]),
 		"fifo":      treetest.Fifo(),
 	}
-	if testing.Short() {
+	if few || testing.Short() {
 		return nodes
 	}
 	maps.Copy(nodes, map[string]treetest.Node{
@@ -215,13 +242,16 @@ func TestHostileTrees(t *testing.T) {
 					t.Fatalf("the stage fails on a good tree: %v", err)
 				}
 				for _, target := range hostileTargets(m.Name) {
-					for what, node := range hostileNodes(outside, target) {
+					for what, node := range hostileNodes(outside, target, runsPrograms(m.Name)) {
 						dir := hostileTree(t, m.Name, replace(hostileBase[m.Name], target, node), build)
 						// It may succeed or fail; it may not block, panic or
 						// touch what is outside.
 						_ = runBounded(t, &m, dir, build, options)
 						if t.Failed() {
 							t.Fatalf("with %s as %s", target, what)
+						}
+						if err := os.RemoveAll(dir); err != nil {
+							t.Fatal(err)
 						}
 					}
 					if diff := treetest.Unchanged(before, treetest.Read(t, outside)); diff != "" {

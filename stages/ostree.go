@@ -283,15 +283,16 @@ func (o *OSTreeOptions) populateVar(ctx context.Context, in *module.Input, t *tr
 			return err
 		}
 	}
-	if err := t.Remove(inner); err != nil && !missing(err) {
+	// What the commit has in var stays in the deployment, where it is hidden.
+	kept := path.Join(state, ".osbuildkit-kept-var")
+	if err := t.Rename(inner, kept); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, t.Rename(kept, inner)) }()
 	if err := t.Rename(outer, inner); err != nil {
 		return err
 	}
-	defer func() {
-		err = errors.Join(err, t.Rename(inner, outer), t.Mkdir(inner, 0o755))
-	}()
+	defer func() { err = errors.Join(err, t.Rename(inner, outer)) }()
 	args := []string{"--create", "--boot", "--root=" + filepath.Join(in.Tree, deployment)}
 	for _, dir := range varDirs {
 		ok, err := t.Exists(path.Join(inner, dir))

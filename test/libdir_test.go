@@ -190,6 +190,18 @@ func TestFrontendLibdir(t *testing.T) {
 	if want := "tree /\n/proc/1/comm: osbuildkit-runn\ninterface lo\nenvironment 5\n"; seen != want {
 		t.Errorf("the module has seen %q, want %q", seen, want)
 	}
+	// In the context, no option names them.
+	if err := os.CopyFS(filepath.Join(dir, "libdir"), os.DirFS(lib)); err != nil {
+		t.Fatal(err)
+	}
+	p = buildxBuild(t, frontend.daemon, "-o", tarOf(out), "-f", filepath.Join(dir, "image.json"), dir)
+	if ran := p.ran(); len(ran) > 0 {
+		t.Errorf("these ran through buildx with libdir/ in the context: %q", ran)
+	}
+	p = build(t, "--builder", frontend.daemon.address, "-o", t.TempDir(), filepath.Join(dir, "image.json"))
+	if ran := p.ran(); len(ran) > 0 {
+		t.Errorf("these ran with libdir/ beside the manifest: %q", ran)
+	}
 	bad := t.TempDir()
 	writeFiles(t, bad, map[string]string{"stages/a": "#!/bin/sh\n", "stages/a.json": "{\n  \"sumary\": 1\n}"})
 	p = startBuildx(t, frontend.daemon, "--build-context", "libdir="+bad, "-o", tarOf(out), "-f", filepath.Join(dir, "image.json"), dir).wait()

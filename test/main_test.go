@@ -85,7 +85,7 @@ func withShared(run func() int) (code int, err error) {
 		return 1, err
 	}
 	defer shared.mirror.Close()
-	defer func() { err = errors.Join(err, stopFrontend()) }()
+	defer func() { err = errors.Join(err, stopFrontend(), stopDistribution()) }()
 	return run(), nil
 }
 

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,45 +39,6 @@ func Upstream(suite string) string {
 	return debian.SnapshotMirror(suite)
 }
 
-// FaultKind is a way to fail.
-type FaultKind int
-
-// The ways in which a Mirror can fail.
-const (
-	// NotFound answers 404.
-	NotFound FaultKind = iota
-	// Hang answers nothing until the fault is lifted or the client goes.
-	Hang
-	// Corrupt changes one byte in the middle of the file.
-	Corrupt
-	// Truncate promises the whole file and ends the connection after half.
-	Truncate
-)
-
-// Fault is a failure that a Mirror has been told to show.
-type Fault struct {
-	// Hit is closed when the first request meets the fault.
-	Hit chan struct{}
-
-	kind    FaultKind
-	pattern string
-	hit     sync.Once
-	lifted  chan struct{}
-	lift    sync.Once
-}
-
-// Lift ends the fault. It may be called more than once.
-func (f *Fault) Lift() { f.lift.Do(func() { close(f.lifted) }) }
-
-func (f *Fault) active() bool {
-	select {
-	case <-f.lifted:
-		return false
-	default:
-		return true
-	}
-}
-
 // Mirror is a mirror of a package archive on loopback. It fetches each file
 // from its upstream once and keeps it in a directory. Files below dists are
 // asked for again by the first request of each Mirror, and served as they are
@@ -90,11 +49,11 @@ type Mirror struct {
 	listener net.Listener
 	server   *http.Server
 
-	mu       sync.Mutex
-	requests []string
-	faults   []*Fault
-	files    map[string]*sync.Mutex
-	fresh    map[string]bool
+	faulty
+
+	mu    sync.Mutex
+	files map[string]*sync.Mutex
+	fresh map[string]bool
 }
 
 // StartMirror serves the archive at the address upstream on a free port of
@@ -122,41 +81,8 @@ func (m *Mirror) URL() string { return "http://" + m.listener.Addr().String() + 
 
 // Close ends the server and lifts all faults.
 func (m *Mirror) Close() error {
-	m.mu.Lock()
-	for _, f := range m.faults {
-		f.Lift()
-	}
-	m.mu.Unlock()
+	m.liftAll()
 	return m.server.Close()
-}
-
-// Inject makes requests fail whose path matches the pattern of path.Match, or
-// ends in it. Paths are relative to the mirror, as in "pool/main/h/hello/*".
-func (m *Mirror) Inject(kind FaultKind, pattern string) *Fault {
-	f := &Fault{kind: kind, pattern: pattern, Hit: make(chan struct{}), lifted: make(chan struct{})}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.faults = append(m.faults, f)
-	return f
-}
-
-// Requests returns the number of requests so far whose path matches the
-// pattern, as for Inject.
-func (m *Mirror) Requests(pattern string) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := 0
-	for _, r := range m.requests {
-		if matches(pattern, r) {
-			n++
-		}
-	}
-	return n
-}
-
-func matches(pattern, name string) bool {
-	ok, err := path.Match(pattern, name)
-	return err == nil && ok || strings.HasSuffix(name, pattern)
 }
 
 // ServeHTTP answers one request.
@@ -166,20 +92,9 @@ func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	fault := m.note(name)
-	if fault != nil {
-		fault.hit.Do(func() { close(fault.Hit) })
-		switch fault.kind {
-		case NotFound:
-			http.NotFound(w, r)
-			return
-		case Hang:
-			select {
-			case <-fault.lifted:
-			case <-r.Context().Done():
-				return
-			}
-		}
+	fault, answered := m.meet(w, r, name)
+	if answered {
+		return
 	}
 	file, err := m.file(r.Context(), name)
 	if err != nil {
@@ -191,55 +106,7 @@ func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), code)
 		return
 	}
-	if fault != nil && fault.kind != Hang {
-		damaged(w, file, fault.kind)
-		return
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("ETag", fmt.Sprintf("%q", strconv.FormatInt(st.Size(), 16)+"-"+strconv.FormatInt(st.ModTime().UnixNano(), 16)))
-	http.ServeContent(w, r, "", st.ModTime(), f)
-}
-
-// note counts a request and returns the fault that it meets, if any.
-func (m *Mirror) note(name string) *Fault {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.requests = append(m.requests, name)
-	for _, f := range m.faults {
-		if f.active() && matches(f.pattern, name) {
-			return f
-		}
-	}
-	return nil
-}
-
-// damaged sends a file as no good mirror would.
-func damaged(w http.ResponseWriter, file string, kind FaultKind) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	if kind == Truncate {
-		// The server notices that less was written than promised and closes.
-		_, _ = w.Write(data[:len(data)/2])
-		return
-	}
-	data = bytes.Clone(data)
-	data[len(data)/2] ^= 0xff
-	_, _ = w.Write(data)
+	serveFile(w, r, file, fault)
 }
 
 // statusError is an answer of the upstream that is not a file.

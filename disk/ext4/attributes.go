@@ -7,16 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
-)
 
-// Attribute is one extended attribute of a file, as the kernel's system calls
-// give and take it.
-type Attribute struct {
-	// Name is its full name, such as "security.selinux".
-	Name string
-	// Value is its value.
-	Value []byte
-}
+	"github.com/osbuildkit/osbuildkit/disk/content"
+)
 
 // How attributes are stored, as the kernel's documentation of ext4 gives it
 // (filesystems/ext4: attributes.rst): in what is free behind the inode's own
@@ -42,8 +35,8 @@ var prefixes = []struct {
 	index byte
 	whole bool
 }{
-	{aclAccess, 2, true},
-	{aclDefault, 3, true},
+	{content.AccessACL, 2, true},
+	{content.DefaultACL, 3, true},
 	{"user.", 1, false},
 	{"trusted.", 4, false},
 	{"security.", 6, false},
@@ -76,7 +69,7 @@ func (s *stored) hash() uint32 {
 
 // store brings an attribute of a file with the given mode into the form of the
 // disk. It returns nil for one that says nothing.
-func store(a Attribute, mode uint16) (*stored, error) {
+func store(a content.Attribute, mode uint16) (*stored, error) {
 	s := &stored{value: a.Value}
 	for _, p := range prefixes {
 		if rest, ok := strings.CutPrefix(a.Name, p.text); ok && (rest == "") == p.whole {
@@ -86,30 +79,13 @@ func store(a Attribute, mode uint16) (*stored, error) {
 	if s.index == 0 || len(s.name) > 255 {
 		return nil, errors.New("ext4 has no such attribute")
 	}
-	var err error
-	switch a.Name {
-	case aclAccess, aclDefault:
-		if s.value, err = storeACL(a.Value, mode, a.Name == aclAccess); s.value == nil {
+	if a.Name == content.AccessACL || a.Name == content.DefaultACL {
+		var err error
+		if s.value, err = storeACL(a.Value, mode, a.Name == content.AccessACL); s.value == nil {
 			return nil, err
 		}
-	case capability:
-		s.value = storeCapability(a.Value)
 	}
 	return s, nil
-}
-
-const capability = "security.capability"
-
-// storeCapability turns capabilities that hold only for one user namespace,
-// that of the builder, into those that hold where the image runs.
-func storeCapability(value []byte) []byte {
-	const revision, revisionMask = 0x02000000, 0xff000000
-	if len(value) != 24 || le.Uint32(value)&revisionMask != 0x03000000 {
-		return value
-	}
-	out := slices.Clone(value[:20])
-	le.PutUint32(out, le.Uint32(value)&^revisionMask|revision)
-	return out
 }
 
 // attributeWriter writes the attributes of inodes.
@@ -131,7 +107,7 @@ type sharedBlock struct {
 // has just made without any. Normalize has to follow, as it makes the
 // checksums of inodes and of the superblock. Files that are not there are
 // named in a warning.
-func writeAttributes(f ReadWriterAt, offset int64, root Root, files map[string][]Attribute) ([]Warning, error) {
+func writeAttributes(f ReadWriterAt, offset int64, root Root, files map[string][]content.Attribute) ([]Warning, error) {
 	sb, groups, err := readSuper(f, offset)
 	if err != nil {
 		return nil, err
@@ -165,7 +141,7 @@ type owner struct {
 
 // collect finds the inodes of the files. Of a file with several names that
 // have different attributes the last name decides.
-func collect(t *inodes, files map[string][]Attribute) (map[uint32]*owner, []Warning, error) {
+func collect(t *inodes, files map[string][]content.Attribute) (map[uint32]*owner, []Warning, error) {
 	dirs := directories{t: t, entries: map[uint32]map[string]uint32{}}
 	byInode := map[uint32]*owner{}
 	var warnings []Warning
@@ -220,7 +196,7 @@ func (w *attributeWriter) set(number uint32, root Root, attributes map[string][]
 	room := w.t.size - first - 8
 	left := xaRoom
 	for _, name := range slices.SortedFunc(maps.Keys(attributes), securityFirst) {
-		s, err := store(Attribute{name, attributes[name]}, mode)
+		s, err := store(content.Attribute{Name: name, Value: attributes[name]}, mode)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

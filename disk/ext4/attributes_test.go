@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/osbuildkit/osbuildkit/disk/content"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +37,7 @@ func aclFor(uid uint32) []byte {
 }
 
 // fsck checks a file system on its own and returns the file with it.
-func fsck(t *testing.T, o Options) string {
+func fsck(t *testing.T, o testOptions) string {
 	t.Helper()
 	e2fsck := program(t, "e2fsck")
 	part := o.Disk
@@ -80,23 +82,23 @@ func TestAttributes(t *testing.T) {
 	caps := []byte("\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 	v3 := append([]byte("\x01\x00\x00\x03"), append(slices.Clone(caps[4:]), 1, 2, 3, 4)...)
 	label := []byte("system_u:object_r:etc_t:s0\x00")
-	o.Attributes = map[string][]Attribute{
-		"/":                  {{"security.selinux", label}},
-		"/etc":               {{"security.selinux", label}, {"system.posix_acl_default", acl(1, 7, none, 4, 5, none, 0x20, 0, none)}},
-		"/etc/hardlink":      {{"user.note", []byte("n")}, {"user.empty", nil}},
-		"/link":              {{"security.selinux", label}},
-		"/usr/share/f000":    {{"security.selinux", label}, {"security.capability", v3}, {"system.posix_acl_access", aclFor(33)}, {"trusted.x", []byte{0, 255}}},
-		"/usr/share/f001":    {{"user.big", bytes.Repeat([]byte("b"), xaRoom-xaEntrySize-padded(len("big")))}},
-		"/usr/share/f002":    {{"user.\xc3\xa9", bytes.Repeat([]byte{0xfe}, 101)}},
-		"/usr/share/f003":    {{"system.posix_acl_access", acl(1, 6, none, 4, 4, none, 0x20, 0, none)}},
-		"/usr/share/missing": {{"user.note", nil}},
-		"/link/f004":         {{"user.note", nil}},
+	o.Attributes = map[string][]content.Attribute{
+		"/":                  {{Name: "security.selinux", Value: label}},
+		"/etc":               {{Name: "security.selinux", Value: label}, {Name: "system.posix_acl_default", Value: acl(1, 7, none, 4, 5, none, 0x20, 0, none)}},
+		"/etc/hardlink":      {{Name: "user.note", Value: []byte("n")}, {Name: "user.empty", Value: nil}},
+		"/link":              {{Name: "security.selinux", Value: label}},
+		"/usr/share/f000":    {{Name: "security.selinux", Value: label}, {Name: "security.capability", Value: v3}, {Name: "system.posix_acl_access", Value: aclFor(33)}, {Name: "trusted.x", Value: []byte{0, 255}}},
+		"/usr/share/f001":    {{Name: "user.big", Value: bytes.Repeat([]byte("b"), xaRoom-xaEntrySize-padded(len("big")))}},
+		"/usr/share/f002":    {{Name: "user.\xc3\xa9", Value: bytes.Repeat([]byte{0xfe}, 101)}},
+		"/usr/share/f003":    {{Name: "system.posix_acl_access", Value: acl(1, 6, none, 4, 4, none, 0x20, 0, none)}},
+		"/usr/share/missing": {{Name: "user.note", Value: nil}},
+		"/link/f004":         {{Name: "user.note", Value: nil}},
 	}
 	// More users of one block than it may have.
 	for i := 10; i < 300; i++ {
-		o.Attributes[fmt.Sprintf("/usr/share/f%03d", i)] = []Attribute{{"user.same", bytes.Repeat([]byte("s"), 200)}}
+		o.Attributes[fmt.Sprintf("/usr/share/f%03d", i)] = []content.Attribute{{Name: "user.same", Value: bytes.Repeat([]byte("s"), 200)}}
 	}
-	warnings, err := Make(t.Context(), o)
+	warnings, err := build(t, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,8 +153,8 @@ func TestOnlyTheseAttributes(t *testing.T) {
 			}
 		}
 		o := options(t, tree)
-		o.Attributes = map[string][]Attribute{"/etc/hostname": {{"user.note", []byte("n")}}}
-		if _, err := Make(t.Context(), o); err != nil {
+		o.Attributes = map[string][]content.Attribute{"/etc/hostname": {{Name: "user.note", Value: []byte("n")}}}
+		if _, err := build(t, o); err != nil {
 			t.Fatal(err)
 		}
 		data, err := os.ReadFile(o.Disk)
@@ -171,8 +173,8 @@ func TestConflictingAttributes(t *testing.T) {
 	t.Parallel()
 	program(t, "mke2fs")
 	o := options(t, sampleTree(t))
-	o.Attributes = map[string][]Attribute{"/etc/hardlink": {{"user.note", []byte("h")}}, "/etc/hostname": {{"user.note", []byte("n")}}}
-	warnings, err := Make(t.Context(), o)
+	o.Attributes = map[string][]content.Attribute{"/etc/hardlink": {{Name: "user.note", Value: []byte("h")}}, "/etc/hostname": {{Name: "user.note", Value: []byte("n")}}}
+	warnings, err := build(t, o)
 	if err != nil || !slices.Contains(warnings, `"/etc/hostname" and "/etc/hardlink" are one file and have different attributes user.note: that of the former holds`) {
 		t.Errorf("%q, %v", warnings, err)
 	}
@@ -196,7 +198,7 @@ func TestGroups(t *testing.T) {
 		if err := os.Truncate(o.Disk, o.Size); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Make(t.Context(), o); err != nil {
+		if _, err := build(t, o); err != nil {
 			t.Fatal(err)
 		}
 		f, err := os.OpenFile(o.Disk, os.O_RDWR, 0)
@@ -246,16 +248,16 @@ func TestManyAttributes(t *testing.T) {
 	tree := t.TempDir()
 	const files = 1500
 	o := options(t, tree)
-	o.Attributes = map[string][]Attribute{}
+	o.Attributes = map[string][]content.Attribute{}
 	name := func(i int) string { return fmt.Sprintf("f%05d%s", i, strings.Repeat("x", 200)) }
 	for i := range files {
 		// A block each lies between the blocks of the directory.
 		if err := os.WriteFile(filepath.Join(tree, name(i)), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o.Attributes["/"+name(i)] = []Attribute{{"user.a", bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 150)}}
+		o.Attributes["/"+name(i)] = []content.Attribute{{Name: "user.a", Value: bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 150)}}
 	}
-	if _, err := Make(t.Context(), o); err != nil {
+	if _, err := build(t, o); err != nil {
 		t.Fatal(err)
 	}
 	part := fsck(t, o)
@@ -272,34 +274,34 @@ func TestAttributesDoNotFit(t *testing.T) {
 	big := bytes.Repeat([]byte("v"), 2500)
 	tree := sampleTree(t)
 	for _, tt := range []struct {
-		list []Attribute
+		list []content.Attribute
 		want string
 	}{
-		{[]Attribute{{"user.a", big}, {"user.b", big}}, `"/etc/hostname": the extended attributes take `},
-		{[]Attribute{{"system.data", nil}}, `"/etc/hostname": system.data: ext4 has no such attribute`},
-		{[]Attribute{{"user.", nil}}, `ext4 has no such attribute`},
-		{[]Attribute{{"system.posix_acl_default", aclFor(1)}}, "only a directory"},
-		{[]Attribute{{"system.posix_acl_access", []byte("x")}}, "not a valid access control list"},
+		{[]content.Attribute{{Name: "user.a", Value: big}, {Name: "user.b", Value: big}}, `"/usr/share/f000": the extended attributes take `},
+		{[]content.Attribute{{Name: "system.data", Value: nil}}, `"/usr/share/f000": system.data: ext4 has no such attribute`},
+		{[]content.Attribute{{Name: "user.", Value: nil}}, `ext4 has no such attribute`},
+		{[]content.Attribute{{Name: "system.posix_acl_default", Value: aclFor(1)}}, "only a directory"},
+		{[]content.Attribute{{Name: "system.posix_acl_access", Value: []byte("x")}}, "not a valid access control list"},
 	} {
 		o := options(t, tree)
-		o.Attributes = map[string][]Attribute{"/etc/hostname": tt.list}
-		if _, err := Make(t.Context(), o); err == nil || !strings.Contains(err.Error(), tt.want) {
+		o.Attributes = map[string][]content.Attribute{"/usr/share/f000": tt.list}
+		if _, err := build(t, o); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: error %v, want %q", tt.list[0].Name, err, tt.want)
 		}
 	}
 	full := t.TempDir()
 	o := options(t, full)
 	o.Size = MinSize
-	o.Attributes = map[string][]Attribute{}
+	o.Attributes = map[string][]content.Attribute{}
 	for i := range 3000 {
 		name := fmt.Sprintf("f%04d", i)
 		if err := os.WriteFile(filepath.Join(full, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o.Attributes["/"+name] = []Attribute{{"user.a", append(bytes.Clone(big), name...)}}
+		o.Attributes["/"+name] = []content.Attribute{{Name: "user.a", Value: append(bytes.Clone(big), name...)}}
 	}
-	_, err := Make(t.Context(), o)
-	var small *TooSmallError
+	_, err := build(t, o)
+	var small *content.TooSmallError
 	if !errors.As(err, &small) || small.Needed <= o.Size {
 		t.Errorf("a full file system: %v", err)
 	}
@@ -341,7 +343,7 @@ func BenchmarkAttributes(b *testing.B) {
 		b.Skip(err)
 	}
 	tree, name := b.TempDir(), filepath.Join(b.TempDir(), "disk")
-	files := map[string][]Attribute{}
+	files := map[string][]content.Attribute{}
 	for d := range 200 {
 		dir := fmt.Sprintf("/d%03d", d)
 		if err := os.Mkdir(tree+dir, 0o755); err != nil {
@@ -352,9 +354,9 @@ func BenchmarkAttributes(b *testing.B) {
 			if err := os.WriteFile(tree+path, nil, 0o644); err != nil {
 				b.Fatal(err)
 			}
-			files[path] = []Attribute{{"security.selinux", []byte("system_u:object_r:usr_t:s0\x00")}}
+			files[path] = []content.Attribute{{Name: "security.selinux", Value: []byte("system_u:object_r:usr_t:s0\x00")}}
 			if f%10 == 0 {
-				files[path] = append(files[path], Attribute{"system.posix_acl_access", aclFor(uint32(d))})
+				files[path] = append(files[path], content.Attribute{Name: "system.posix_acl_access", Value: aclFor(uint32(d))})
 			}
 		}
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/osbuildkit/osbuildkit/disk"
+	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/disk/internal/tool"
 )
 
@@ -26,8 +27,8 @@ const MinSize = 16 << 20
 
 // Options says which file system Make is to make.
 type Options struct {
-	// Tree is the directory with its content.
-	Tree string
+	// Content is what goes into it.
+	Content *content.Tree
 	// Disk is the file to write to. It exists and reads as zeros where the
 	// file system goes.
 	Disk string
@@ -44,12 +45,6 @@ type Options struct {
 	Epoch int64
 	// Scratch is a directory for temporary files.
 	Scratch string
-	// Attributes are the extended attributes of the files, by their absolute
-	// paths inside the file system. The file system has these and no others:
-	// those of the tree on the builder's disk are not looked at.
-	Attributes map[string][]Attribute
-	// Usage is what Measure has found about the tree, if it has been called.
-	Usage *Usage
 }
 
 // conf takes the place of the build root's mke2fs.conf, so that the result
@@ -82,7 +77,7 @@ const inodeRatio = 16384
 // Warning is something about the result that a person should know.
 type Warning string
 
-// Make makes the file system. The error is a *TooSmallError if the tree does
+// Make makes the file system. The error is a *content.TooSmallError if the tree does
 // not fit; this is found before anything is written where it can be known.
 func Make(ctx context.Context, o Options) ([]Warning, error) {
 	program, err := tool.Find("e2fsprogs", "mke2fs")
@@ -95,16 +90,9 @@ func Make(ctx context.Context, o Options) ([]Warning, error) {
 	if len(o.Label) > 16 {
 		return nil, fmt.Errorf("the ext4 label %q is longer than 16 bytes", o.Label)
 	}
-	if o.Usage == nil {
-		use, err := Measure(ctx, o.Tree)
-		if err != nil {
-			return nil, err
-		}
-		o.Usage = &use
-	}
-	use := *o.Usage
-	if need := use.Needed(o.Size); need > o.Size {
-		return nil, &TooSmallError{Needed: need, Available: o.Size}
+	use := o.Content.Usage()
+	if need := Needed(use, o.Size); need > o.Size {
+		return nil, &content.TooSmallError{Needed: need, Available: o.Size}
 	}
 	confFile := filepath.Join(o.Scratch, "mke2fs.conf")
 	if err := os.WriteFile(confFile, []byte(conf), 0o600); err != nil {
@@ -112,7 +100,7 @@ func Make(ctx context.Context, o Options) ([]Warning, error) {
 	}
 	defer os.Remove(confFile)
 
-	out, err := tool.Run(ctx, o.env(confFile), program, o.args(use)...)
+	out, err := o.run(ctx, confFile, program, o.args(use))
 	if err != nil {
 		return nil, o.explain(use, err)
 	}
@@ -127,6 +115,15 @@ func Make(ctx context.Context, o Options) ([]Warning, error) {
 	return append(warnings, more...), err
 }
 
+// run starts mke2fs. It reads the directory itself where that is the content;
+// else, when a part of it belongs to another file system, it gets an archive.
+func (o *Options) run(ctx context.Context, confFile, program string, args []string) (string, error) {
+	if o.Content.Dir != "" {
+		return tool.Run(ctx, o.env(confFile), program, args...)
+	}
+	return tool.Feed(ctx, o.env(confFile), func(w io.Writer) error { return archive(ctx, o.Content, w) }, program, args...)
+}
+
 func (o *Options) env(confFile string) []string {
 	env := []string{"MKE2FS_CONFIG=" + confFile}
 	if o.Epoch > 0 {
@@ -138,9 +135,13 @@ func (o *Options) env(confFile string) []string {
 	return env
 }
 
-func (o *Options) args(use Usage) []string {
-	args := []string{"-q", "-F", "-t", "ext4", "-d", o.Tree, "-U", o.UUID.String(), "-L", o.Label}
-	if want := use.inodes(); want > o.Size/inodeRatio {
+func (o *Options) args(use content.Usage) []string {
+	from := o.Content.Dir
+	if from == "" {
+		from = "-"
+	}
+	args := []string{"-q", "-F", "-t", "ext4", "-d", from, "-U", o.UUID.String(), "-L", o.Label}
+	if want := inodeCount(use); want > o.Size/inodeRatio {
 		args = append(args, "-N", strconv.FormatInt(want, 10))
 	}
 	extended := fmt.Sprintf("offset=%d,hash_seed=%s,lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0,no_copy_xattrs",
@@ -149,7 +150,7 @@ func (o *Options) args(use Usage) []string {
 }
 
 // explain turns mke2fs's words for "does not fit" into numbers.
-func (o *Options) explain(use Usage, err error) error {
+func (o *Options) explain(use content.Usage, err error) error {
 	var te *tool.Error
 	if !errors.As(err, &te) {
 		return err
@@ -157,29 +158,22 @@ func (o *Options) explain(use Usage, err error) error {
 	switch {
 	case strings.Contains(te.Output, "Could not allocate"), strings.Contains(te.Output, "No free space"):
 		// The measure is a lower bound, so add what it may have missed.
-		need := use.Needed(o.Size)
-		return &TooSmallError{Needed: max(need+need/20, o.Size+o.Size/20), Available: o.Size}
+		need := Needed(use, o.Size)
+		return &content.TooSmallError{Needed: max(need+need/20, o.Size+o.Size/20), Available: o.Size}
 	case strings.Contains(te.Output, "no_copy_xattrs"):
 		return fmt.Errorf("the build root's e2fsprogs cannot leave out extended attributes: it must be 1.47 or newer: %w", err)
 	case strings.Contains(te.Output, "No space left on device"):
 		return fmt.Errorf("the builder has no disk space left for the file system: %w", err)
+	case strings.Contains(te.Output, "libarchive"), o.Content.Dir == "" && strings.Contains(te.Output, "while populating"):
+		return fmt.Errorf("the build root's e2fsprogs cannot read an archive, which a tree that is split over several file systems is given as: it must be 1.47.1 or newer, and libarchive13t64 must be installed: %w", err)
 	}
 	return err
 }
 
 // finish writes the extended attributes and evens out what mke2fs leaves over.
 func (o *Options) finish() ([]Warning, error) {
-	st, err := os.Stat(o.Tree)
-	if err != nil {
-		return nil, err
-	}
-	root := Root{Mode: uint16(st.Mode().Perm()), Time: st.ModTime().Unix()}
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		root.Mode, root.UID, root.GID = uint16(sys.Mode&0o7777), sys.Uid, sys.Gid
-	}
-	if o.Epoch > 0 {
-		root.Time = o.Epoch
-	}
+	r := o.Content.Root
+	root := Root{Mode: uint16(r.Mode & 0o7777), UID: r.UID, GID: r.GID, Time: r.Time}
 	f, err := os.OpenFile(o.Disk, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -194,13 +188,14 @@ func (o *Options) finish() ([]Warning, error) {
 }
 
 func (o *Options) attributes(f ReadWriterAt, root Root) ([]Warning, error) {
-	if len(o.Attributes) == 0 {
+	attributes := o.Content.Attributes()
+	if len(attributes) == 0 {
 		return nil, nil
 	}
-	warnings, err := writeAttributes(f, o.Offset, root, o.Attributes)
+	warnings, err := writeAttributes(f, o.Offset, root, attributes)
 	var full *fullError
 	if errors.As(err, &full) {
-		return nil, &TooSmallError{Needed: o.Size + full.blocks*BlockSize, Available: o.Size}
+		return nil, &content.TooSmallError{Needed: o.Size + full.blocks*BlockSize, Available: o.Size}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("writing extended attributes: %w", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/disk"
+	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/disk/internal/tool"
 )
 
@@ -82,12 +83,35 @@ func emptyDisk(t *testing.T) string {
 	return name
 }
 
-func options(t *testing.T, tree string) Options {
+// testOptions are Options whose content is loaded by build.
+type testOptions struct {
+	Options
+	Tree       string
+	Attributes map[string][]content.Attribute
+}
+
+func options(t *testing.T, tree string) testOptions {
 	t.Helper()
-	return Options{
-		Tree: tree, Disk: emptyDisk(t), Offset: testOffset, Size: testSize + 1000,
+	return testOptions{Tree: tree, Options: Options{
+		Disk: emptyDisk(t), Offset: testOffset, Size: testSize + 1000,
 		UUID: testUUID, Label: "root", Epoch: testEpoch, Scratch: t.TempDir(),
+	}}
+}
+
+// build loads the content and makes the file system.
+func build(t *testing.T, o testOptions) ([]Warning, error) {
+	t.Helper()
+	c, err := content.Load(t.Context(), content.Options{Tree: o.Tree, Epoch: o.Epoch, Attributes: o.Attributes})
+	if err != nil {
+		return nil, err
 	}
+	var warnings []Warning
+	for _, w := range c.Warnings {
+		warnings = append(warnings, Warning(w))
+	}
+	o.Content = c
+	more, err := Make(t.Context(), o.Options)
+	return append(warnings, more...), err
 }
 
 func TestMake(t *testing.T) {
@@ -95,7 +119,7 @@ func TestMake(t *testing.T) {
 	program(t, "mke2fs")
 	e2fsck, debugfs, dumpe2fs := program(t, "e2fsck"), program(t, "debugfs"), program(t, "dumpe2fs")
 	o := options(t, sampleTree(t))
-	if _, err := Make(t.Context(), o); err != nil {
+	if _, err := build(t, o); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := os.ReadDir(o.Scratch); len(left) > 0 {
@@ -153,7 +177,7 @@ func TestCopies(t *testing.T) {
 	if err := os.Truncate(o.Disk, o.Size); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Make(t.Context(), o); err != nil {
+	if _, err := build(t, o); err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range []int{1, 3} {
@@ -187,7 +211,7 @@ func TestSameBytes(t *testing.T) {
 			}
 		}
 		o := options(t, tree)
-		if _, err := Make(t.Context(), o); err != nil {
+		if _, err := build(t, o); err != nil {
 			t.Fatal(err)
 		}
 		data, err := os.ReadFile(o.Disk)
@@ -211,8 +235,8 @@ func TestTooSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := options(t, tree)
-	_, err := Make(t.Context(), o)
-	var small *TooSmallError
+	_, err := build(t, o)
+	var small *content.TooSmallError
 	if !errors.As(err, &small) || small.Available != o.Size || small.Needed < testSize || !strings.Contains(err.Error(), "64 MiB") {
 		t.Fatalf("error %v", err)
 	}
@@ -223,19 +247,19 @@ func TestTooSmall(t *testing.T) {
 	}
 	// What only mke2fs finds out comes as the same error.
 	_, err = tool.Run(t.Context(), nil, "/bin/sh", "-c", "echo 'mke2fs: Could not allocate block in ext2 filesystem while populating file system'; exit 1")
-	if err := o.explain(Usage{Blocks: 10}, err); !errors.As(err, &small) || small.Needed <= o.Size {
+	if err := o.explain(content.Usage{Blocks: 10}, err); !errors.As(err, &small) || small.Needed <= o.Size {
 		t.Errorf("explained as %v", err)
 	}
 	_, err = tool.Run(t.Context(), nil, "/bin/sh", "-c", "echo 'No space left on device'; exit 1")
-	if err := o.explain(Usage{}, err); errors.As(err, &small) && small == nil || !strings.Contains(err.Error(), "builder") {
+	if err := o.explain(content.Usage{}, err); errors.As(err, &small) && small == nil || !strings.Contains(err.Error(), "builder") {
 		t.Errorf("explained as %v", err)
 	}
 	o.Size = 1 << 20
-	if _, err := Make(t.Context(), o); err == nil || !strings.Contains(err.Error(), "too small") {
+	if _, err := build(t, o); err == nil || !strings.Contains(err.Error(), "too small") {
 		t.Errorf("1 MiB: error %v", err)
 	}
 	o.Size, o.Label = testSize, "a label of seventeen"
-	if _, err := Make(t.Context(), o); err == nil || !strings.Contains(err.Error(), "16 bytes") {
+	if _, err := build(t, o); err == nil || !strings.Contains(err.Error(), "16 bytes") {
 		t.Errorf("long label: error %v", err)
 	}
 }
@@ -250,49 +274,8 @@ func TestManyFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Make(t.Context(), options(t, tree)); err != nil {
+	if _, err := build(t, options(t, tree)); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestMeasure(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	write := func(name string, n int) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte{1}, n), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("a", 4096)
-	write("b", 4097)
-	write("empty", 0)
-	for _, n := range []string{"c", "d"} {
-		if err := os.Link(filepath.Join(dir, "a"), filepath.Join(dir, n)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Symlink(strings.Repeat("x", 59), filepath.Join(dir, "short")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(strings.Repeat("x", 60), filepath.Join(dir, "long")); err != nil {
-		t.Fatal(err)
-	}
-	write("sparse", 1)
-	if err := os.Truncate(filepath.Join(dir, "sparse"), 1<<30); err != nil {
-		t.Fatal(err)
-	}
-	use, err := Measure(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Inodes: the root, a, b, empty, two links, sparse. Blocks: root 1, a 1,
-	// b 2, long 1, sparse at least 1 where the file system knows holes.
-	if use.Inodes != 7 || use.Blocks < 5 || use.Blocks > 7+1<<18 {
-		t.Errorf("got %+v", use)
-	}
-	if _, err := Measure(t.Context(), filepath.Join(dir, "missing")); err == nil {
-		t.Error("a missing tree has a size")
 	}
 }
 

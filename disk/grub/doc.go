@@ -1,6 +1,8 @@
-// Package grub puts the boot code of GRUB for BIOS onto a disk that is a plain
-// file: boot.img into the first 440 bytes and a core image into the sectors
-// between the partition table and the first partition.
+// Package grub makes GRUB's boot code and puts it onto a disk that is a plain
+// file. For BIOS, boot.img goes into the first 440 bytes and a core image into
+// the sectors between the partition table and the first partition, or into a
+// partition of its own; for UEFI, the core image is a program that firmware
+// finds in EFI/BOOT.
 //
 // grub-install and grub-bios-setup want to open the devices of a running
 // system, so the two images are patched and placed here by hand. The places

@@ -6,39 +6,84 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk"
 	"github.com/osbuildkit/osbuildkit/disk/internal/tool"
 )
 
-// Package is the package of Debian that brings what this package needs. Other
-// distributions call it grub2-pc-modules and grub2-tools.
-const Package = "grub-pc-bin (and grub-common)"
+// platform is one of GRUB's platforms.
+type platform struct {
+	// pkg is the package of Debian that brings it.
+	pkg string
+	// efi is the name of the program that firmware starts from a removable
+	// disk, empty where it does not do that.
+	efi string
+	// first are the modules that only this platform has and needs.
+	first []string
+	// files are what is needed beside modules.
+	files []string
+}
 
-// Platform is GRUB's name of the only platform that is supported.
-const Platform = "i386-pc"
+// Names of platforms.
+const (
+	BIOS     = "i386-pc"
+	UEFI     = "x86_64-efi"
+	UEFIARM  = "arm64-efi"
+	OpenFirm = "powerpc-ieee1275"
+)
 
-// required are the modules without which an image does not boot from an ext4
-// file system; optional ones are built in where the build root has them. All
-// of them are built in even if the tree has modules of its own: those may
-// belong to another version of GRUB, and a module of another version breaks.
+var platforms = map[string]platform{
+	BIOS:          {pkg: "grub-pc-bin (and grub-common)", first: []string{"biosdisk"}, files: []string{"boot.img", "kernel.img", "diskboot.img"}},
+	UEFI:          {pkg: "grub-efi-amd64-bin (and grub-common)", efi: "BOOTX64.EFI", files: []string{"kernel.img"}},
+	"i386-efi":    {pkg: "grub-efi-ia32-bin (and grub-common)", efi: "BOOTIA32.EFI", files: []string{"kernel.img"}},
+	UEFIARM:       {pkg: "grub-efi-arm64-bin (and grub-common)", efi: "BOOTAA64.EFI", files: []string{"kernel.img"}},
+	"riscv64-efi": {pkg: "grub-efi-riscv64-bin (and grub-common)", efi: "BOOTRISCV64.EFI", files: []string{"kernel.img"}},
+	OpenFirm:      {pkg: "grub-ieee1275-bin (and grub-common)", files: []string{"kernel.img"}},
+}
+
+// Platforms returns the names of the platforms that are supported.
+func Platforms() []string { return slices.Sorted(maps.Keys(platforms)) }
+
+// EFIProgram returns the name of the program that UEFI firmware starts from
+// EFI/BOOT, empty for another platform.
+func EFIProgram(name string) string { return platforms[name].efi }
+
+// filesystems maps file systems to the modules that read them.
+var filesystems = map[string]string{"ext4": "ext2", "xfs": "xfs", "btrfs": "btrfs", "vfat": "fat"}
+
+// Reads reports whether GRUB can read a file system.
+func Reads(filesystem string) bool { return filesystems[filesystem] != "" }
+
+// common are the modules without which nothing boots; optional ones are built
+// in where the build root has them. All of them are built in even if the tree
+// has modules of its own: those may belong to another version of GRUB, and a
+// module of another version breaks.
 var (
-	required = []string{"biosdisk", "part_msdos", "ext2", "search", "search_fs_uuid", "normal", "configfile", "linux", "boot", "test", "echo"}
+	common   = []string{"search", "search_fs_uuid", "normal", "configfile", "linux", "boot", "test", "echo"}
 	optional = []string{
 		"part_gpt", "search_label", "search_fs_file", "serial", "terminal", "terminfo", "minicmd", "ls", "cat", "loadenv",
 		"blscfg", "increment", "regexp", "true", "sleep", "halt", "reboot", "linux16", "gzio", "all_video",
 	}
+	// optionalEFI are for graphics, other loaders and the firmware's menu.
+	optionalEFI = []string{"part_msdos", "fat", "ext2", "xfs", "btrfs", "efi_gop", "gfxterm", "font", "chain", "fwsetup", "linuxefi", "tpm"}
 )
 
 // CoreOptions says what the core image is to do.
 type CoreOptions struct {
 	// BuildRoot is the directory of the build root, "/" in a step.
 	BuildRoot string
-	// UUID is that of the file system that holds grub.cfg.
-	UUID disk.UUID
+	// Platform is one of Platforms.
+	Platform string
+	// GPT says that the disk has a GPT and no DOS partition table.
+	GPT bool
+	// Filesystem is the type of the file system that holds grub.cfg, such as
+	// ext4, and UUID its identifier as blkid writes it.
+	Filesystem, UUID string
 	// Prefix is the directory of grub.cfg in that file system, such as
 	// "/boot/grub2".
 	Prefix string
@@ -48,7 +93,7 @@ type CoreOptions struct {
 
 // Images are the two pieces of boot code, not yet patched.
 type Images struct {
-	// Boot is the first sector, boot.img.
+	// Boot is the first sector, boot.img. Only BIOS has it.
 	Boot []byte
 	// Core is the core image.
 	Core []byte
@@ -60,23 +105,52 @@ const maxCore = 0x78000 - 0x9000
 
 // Find reports whether the build root has what Build needs, and else which
 // package is missing.
-func Find(buildRoot string) error {
-	_, _, err := find(buildRoot)
+func (o *CoreOptions) Find() error {
+	_, _, err := o.find()
 	return err
 }
 
-func find(buildRoot string) (program, dir string, err error) {
-	dir = filepath.Join(buildRoot, "usr/lib/grub", Platform)
-	for _, name := range append([]string{"boot.img", "kernel.img", "diskboot.img"}, moduleFiles(required)...) {
+func (o *CoreOptions) find() (program, dir string, err error) {
+	p, ok := platforms[o.Platform]
+	if !ok {
+		return "", "", fmt.Errorf("the platform %q is not supported: use %s", o.Platform, strings.Join(Platforms(), ", "))
+	}
+	dir = filepath.Join(o.BuildRoot, "usr/lib/grub", o.Platform)
+	for _, name := range append(slices.Clone(p.files), moduleFiles(o.required())...) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			if errors.Is(err, os.ErrNotExist) {
-				err = fmt.Errorf("the build root has no %s: add the package %s to it", filepath.Join("/usr/lib/grub", Platform, name), Package)
+				err = fmt.Errorf("the build root has no %s: add the package %s to it", filepath.Join("/usr/lib/grub", o.Platform, name), p.pkg)
 			}
 			return "", "", err
 		}
 	}
-	program, err = tool.Find(Package, "grub-mkimage", "grub2-mkimage")
+	program, err = tool.Find(p.pkg, "grub-mkimage", "grub2-mkimage")
 	return program, dir, err
+}
+
+// required lists the modules that are needed.
+func (o *CoreOptions) required() []string {
+	table := "part_msdos"
+	if o.GPT {
+		table = "part_gpt"
+	}
+	out := append(slices.Clone(platforms[o.Platform].first), table, filesystems[o.Filesystem])
+	return append(out, common...)
+}
+
+// modules lists the modules that are built in.
+func (o *CoreOptions) modules(dir string) []string {
+	out := o.required()
+	more := optional
+	if EFIProgram(o.Platform) != "" {
+		more = append(slices.Clone(optional), optionalEFI...)
+	}
+	for _, m := range more {
+		if _, err := os.Stat(filepath.Join(dir, m+".mod")); err == nil && !slices.Contains(out, m) {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 func moduleFiles(names []string) []string {
@@ -89,40 +163,35 @@ func moduleFiles(names []string) []string {
 
 // Build makes the boot code with the grub-mkimage of the build root.
 func Build(ctx context.Context, o CoreOptions) (*Images, error) {
-	program, dir, err := find(o.BuildRoot)
+	program, dir, err := o.find()
 	if err != nil {
 		return nil, err
 	}
 	if strings.ContainsAny(o.Prefix, "'\"\\ \n$;") || !strings.HasPrefix(o.Prefix, "/") {
 		return nil, fmt.Errorf("%q cannot be GRUB's directory", o.Prefix)
 	}
-	modules := append([]string(nil), required...)
-	for _, m := range optional {
-		if _, err := os.Stat(filepath.Join(dir, m+".mod")); err == nil {
-			modules = append(modules, m)
-		}
-	}
 	config := filepath.Join(o.Scratch, "early.cfg")
 	core := filepath.Join(o.Scratch, "core.img")
 	defer os.Remove(config)
 	defer os.Remove(core)
-	if err := os.WriteFile(config, earlyConfig(o.UUID, o.Prefix), 0o600); err != nil {
+	if err := os.WriteFile(config, EarlyConfig(o.UUID, o.Prefix), 0o600); err != nil {
 		return nil, err
 	}
-	args := append([]string{"-d", dir, "-O", Platform, "-p", o.Prefix, "-c", config, "-o", core}, modules...)
+	args := append([]string{"-d", dir, "-O", o.Platform, "-p", o.Prefix, "-c", config, "-o", core}, o.modules(dir)...)
 	if _, err := tool.Run(ctx, nil, program, args...); err != nil {
 		return nil, err
 	}
 	var out Images
-	if out.Core, err = os.ReadFile(core); err != nil {
-		return nil, err
+	if out.Core, err = os.ReadFile(core); err != nil || o.Platform != BIOS {
+		return &out, err
 	}
 	out.Boot, err = os.ReadFile(filepath.Join(dir, "boot.img"))
 	return &out, err
 }
 
-// earlyConfig is run by the core image before it reads grub.cfg.
-func earlyConfig(uuid disk.UUID, prefix string) []byte {
+// EarlyConfig is run by the core image before it reads grub.cfg: it finds the
+// file system with the given identifier.
+func EarlyConfig(uuid, prefix string) []byte {
 	return fmt.Appendf(nil, "search.fs_uuid %s root\nset prefix=($root)%s\n", uuid, prefix)
 }
 

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/osbuildkit/osbuildkit/disk"
 )
 
 type buffer struct{ b []byte }
@@ -81,7 +79,8 @@ func TestInstallErrors(t *testing.T) {
 func TestFindNamesThePackage(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	err := Find(root)
+	o := CoreOptions{BuildRoot: root, Platform: BIOS, Filesystem: "ext4"}
+	err := o.Find()
 	if err == nil || !strings.Contains(err.Error(), "boot.img") || !strings.Contains(err.Error(), "grub-pc-bin") {
 		t.Errorf("an empty build root: error %v", err)
 	}
@@ -89,7 +88,7 @@ func TestFindNamesThePackage(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range append([]string{"boot.img", "kernel.img", "diskboot.img"}, moduleFiles(required)...) {
+	for _, f := range append([]string{"boot.img", "kernel.img", "diskboot.img"}, moduleFiles(o.required())...) {
 		if f == "ext2.mod" {
 			continue
 		}
@@ -97,23 +96,22 @@ func TestFindNamesThePackage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Find(root); err == nil || !strings.Contains(err.Error(), "ext2.mod") {
+	if err := o.Find(); err == nil || !strings.Contains(err.Error(), "ext2.mod") {
 		t.Errorf("without ext2.mod: error %v", err)
 	}
 }
 
 func TestBuild(t *testing.T) {
 	t.Parallel()
-	if err := Find("/"); err != nil {
-		t.Skip(err)
+	o := CoreOptions{
+		BuildRoot: "/", Platform: BIOS, Filesystem: "ext4", UUID: "6f0e0d3c-1111-4a4a-8b8b-0123456789ab", Prefix: "/boot/grub2", Scratch: t.TempDir(),
 	}
-	uuid, err := disk.ParseUUID("6f0e0d3c-1111-4a4a-8b8b-0123456789ab")
-	if err != nil {
-		t.Fatal(err)
+	if err := o.Find(); err != nil {
+		t.Skip(err)
 	}
 	var first *Images
 	for range 2 {
-		img, err := Build(t.Context(), CoreOptions{BuildRoot: "/", UUID: uuid, Prefix: "/boot/grub2", Scratch: t.TempDir()})
+		img, err := Build(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,8 +129,35 @@ func TestBuild(t *testing.T) {
 		first = img
 	}
 	for _, prefix := range []string{"", "boot", "/a b", "/$x"} {
-		if _, err := Build(t.Context(), CoreOptions{BuildRoot: "/", UUID: uuid, Prefix: prefix, Scratch: t.TempDir()}); err == nil {
+		o.Prefix = prefix
+		if _, err := Build(t.Context(), o); err == nil {
 			t.Errorf("prefix %q was accepted", prefix)
 		}
+	}
+}
+
+// TestBuildUEFI makes programs for firmware, with each table and file system.
+func TestBuildUEFI(t *testing.T) {
+	t.Parallel()
+	for _, fs := range []string{"ext4", "xfs", "btrfs", "vfat"} {
+		o := CoreOptions{BuildRoot: "/", Platform: UEFI, GPT: fs != "ext4", Filesystem: fs, UUID: "ABCD-1234", Prefix: "/boot/grub2", Scratch: t.TempDir()}
+		if err := o.Find(); err != nil {
+			t.Skip(err)
+		}
+		a, err := Build(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Build(t.Context(), o)
+		if err != nil || !bytes.Equal(a.Core, b.Core) || a.Boot != nil {
+			t.Errorf("%s: two programs differ (%v)", fs, err)
+		}
+		if !bytes.HasPrefix(a.Core, []byte("MZ")) || !bytes.Contains(a.Core, []byte("search.fs_uuid ABCD-1234 root")) {
+			t.Errorf("%s: not a program with its configuration", fs)
+		}
+	}
+	o := CoreOptions{BuildRoot: "/", Platform: "sparc64-ieee1275", Filesystem: "ext4"}
+	if err := o.Find(); err == nil || !strings.Contains(err.Error(), "use arm64-efi, i386-efi, i386-pc,") {
+		t.Errorf("an unknown platform: %v", err)
 	}
 }

@@ -106,6 +106,7 @@ func (m *Image) read(ctx context.Context) error {
 			return err
 		}
 		m.Source, m.Size = q, q.Size()
+		m.Detail = fmt.Sprintf("version %d, clusters of %d KiB, compression type %s", q.Version(), max(1, q.ClusterSize()>>10), q.CompressionType())
 		return nil
 	}
 	out, err := m.temporary("converted.raw")

@@ -15,8 +15,39 @@ import (
 // boot loader.
 const CodeSize = 440
 
-// TypeLinux is the partition type of a Linux file system.
-const TypeLinux = 0x83
+// Types of partitions.
+const (
+	TypeLinux = 0x83
+	TypeSwap  = 0x82
+	TypePReP  = 0x41
+	TypeESP   = 0xef
+	// TypeGPT is that of the one partition that keeps old programs off a disk
+	// with a GPT.
+	TypeGPT = 0xee
+)
+
+// names are the words that sfdisk knows for types.
+var names = map[string]byte{
+	"linux": TypeLinux, "l": TypeLinux, "swap": TypeSwap, "s": TypeSwap, "uefi": TypeESP, "u": TypeESP, "raid": 0xfd, "r": 0xfd, "lvm": 0x8e, "v": 0x8e,
+}
+
+// ParseType reads a type of partition: up to two hexadecimal digits, or one of
+// sfdisk's words.
+func ParseType(s string) (byte, error) {
+	if t, ok := names[strings.ToLower(s)]; ok {
+		return t, nil
+	}
+	v, err := strconv.ParseUint(strings.TrimPrefix(s, "0x"), 16, 8)
+	switch {
+	case err != nil || strings.ContainsAny(s, "+-_"):
+		return 0, fmt.Errorf("%q is not a partition type of a DOS partition table: write two hexadecimal digits such as 83, or linux, swap, uefi, raid or lvm", s)
+	case v == 0:
+		return 0, errors.New("the partition type 0 means that there is no partition")
+	case v == 0x05 || v == 0x0f || v == 0x85:
+		return 0, fmt.Errorf("extended partitions (type %x) are not supported: use pttype gpt for more than 4 partitions", v)
+	}
+	return byte(v), nil
+}
 
 // MaxSectors is the number of sectors that a DOS partition table can reach:
 // 2 TiB less one sector.

@@ -12,8 +12,8 @@ const typeProtective = 0xee
 // maxLogical bounds the chain of logical partitions.
 const maxLogical = 128
 
-// isExtended tells whether a partition of a DOS table holds logical ones.
-func (t *Table) isExtended(p Partition) bool {
+// IsExtended tells whether a partition of a DOS table holds logical ones.
+func (t *Table) IsExtended(p Partition) bool {
 	return t.Kind == DOS && (p.Type == "05" || p.Type == "0f" || p.Type == "85")
 }
 
@@ -42,7 +42,7 @@ func readDOS(r io.ReaderAt, first []byte) (*Table, error) {
 		if !used {
 			continue
 		}
-		if add(p, i+1); t.isExtended(p) && extended < 0 {
+		if add(p, i+1); t.IsExtended(p) && extended < 0 {
 			extended = p.Start / disk.SectorSize
 		}
 	}

@@ -140,7 +140,7 @@ func (t *Table) check(size int64) {
 		if p.Start+p.Size > size {
 			t.problem("partition %d ends behind the disk", p.Number)
 		}
-		if t.isExtended(p) {
+		if t.IsExtended(p) {
 			continue
 		}
 		if p.Start < end {

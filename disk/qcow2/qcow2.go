@@ -36,6 +36,28 @@ type Options struct {
 	// Workers is the number of goroutines that compress; 0 means one per
 	// processor. It does not change the result.
 	Workers int
+	// Ahead is what StartAhead returned for a file with the disk and the same
+	// options. It may be nil.
+	Ahead *sparse.Ahead
+}
+
+// StartAhead compresses a disk while it is being made in the raw file with the
+// given name; see sparse.Ahead. It keeps up to limit bytes in memory, and returns
+// nil where there is nothing to compress.
+func StartAhead(ctx context.Context, name string, o Options, limit int64) (*sparse.Ahead, error) {
+	if err := o.fill(); err != nil || o.Compression == None {
+		return nil, err
+	}
+	return sparse.StartAhead(ctx, name, o.work(), limit), nil
+}
+
+// work says how clusters are read and compressed.
+func (o *Options) work() sparse.Work {
+	w := sparse.Work{Block: o.ClusterSize, Workers: o.Workers, Ahead: o.Ahead}
+	if o.Compression != None {
+		w.New = func() (sparse.Transform, error) { return newCompressor(o.Compression, o.ClusterSize) }
+	}
+	return w
 }
 
 // Stats tells what was written.
@@ -89,11 +111,7 @@ func Write(ctx context.Context, dst io.WriterAt, src sparse.Source, size int64, 
 		return Stats{}, fmt.Errorf("a qcow2 disk of %d bytes is not possible: the size must be a multiple of 512 of up to 64 TiB", size)
 	}
 	w := newLayout(dst, size, o)
-	work := sparse.Work{Block: o.ClusterSize, Workers: o.Workers}
-	if o.Compression != None {
-		work.New = func() (sparse.Transform, error) { return newCompressor(o.Compression, o.ClusterSize) }
-	}
-	if err := sparse.Blocks(ctx, src, size, work, w.add); err != nil {
+	if err := sparse.Blocks(ctx, src, size, o.work(), w.add); err != nil {
 		return Stats{}, err
 	}
 	return w.finish()

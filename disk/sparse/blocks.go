@@ -24,6 +24,9 @@ type Work struct {
 	// Workers is the number of goroutines that read and transform; 0 means one
 	// per processor. It does not change the result.
 	Workers int
+	// Ahead has the results of blocks that were transformed already. It may be
+	// nil.
+	Ahead *Ahead
 }
 
 // Emit takes a block: its number on the disk, its content, and what Transform
@@ -104,7 +107,7 @@ func newPipeline(ctx context.Context, src Source, size int64, w Work) (*pipeline
 	for _, t := range transforms {
 		p.wg.Go(func() {
 			for j := range p.todo {
-				j.err = j.run(src, size, zero, t)
+				j.err = j.run(src, size, zero, t, w.Ahead)
 				close(j.done)
 			}
 		})
@@ -132,6 +135,10 @@ func (p *pipeline) scan(ctx context.Context, src Source, size, block int64) erro
 			return errSource(errors.New("the source gives ranges out of order"))
 		}
 		for i := max(next, start/block); i*block < min(end, size); i++ {
+			// A select takes either where both are ready.
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			var j *job
 			select {
 			case j = <-p.free:
@@ -149,7 +156,7 @@ func (p *pipeline) scan(ctx context.Context, src Source, size, block int64) erro
 }
 
 // run reads and transforms one block.
-func (j *job) run(src Source, size int64, zero []byte, t Transform) error {
+func (j *job) run(src Source, size int64, zero []byte, t Transform, ahead *Ahead) error {
 	at := j.index * int64(len(j.raw))
 	want := min(int64(len(j.raw)), size-at)
 	n, err := src.ReadAt(j.raw[:want], at)
@@ -162,6 +169,10 @@ func (j *job) run(src Source, size int64, zero []byte, t Transform) error {
 		return nil
 	}
 	if t == nil {
+		return nil
+	}
+	if out, ok := ahead.take(j.index, j.raw); ok {
+		j.out = out
 		return nil
 	}
 	out, err := t(j.raw)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,8 +17,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/osbuildkit/osbuildkit/disk/image"
 )
 
 // bootFlags are the flags of the boot command.
@@ -50,7 +47,7 @@ func (a *app) bootCommand() *cobra.Command {
 	fl.StringArrayVar(&f.waits, "wait-for", nil, "stop when this `TEXT` is on the console, or this http:// address answers with success")
 	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for it")
 	fl.StringVar(&f.firmware, "firmware", "auto", "auto, bios or uefi; auto is uefi if the disk has an EFI system partition")
-	fl.StringVar(&f.arch, "arch", "", "`ARCHITECTURE` of the guest, amd64 or arm64; without it the one that the partition table names, else amd64")
+	fl.StringVar(&f.arch, "arch", "", "`ARCHITECTURE` of the guest, amd64 or arm64; without it that of the boot loaders, else amd64")
 	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg")
 	fl.StringVar(&f.cpu, "cpu", "", "`MODEL` of the processor, as qemu names it")
 	fl.IntVar(&f.memory, "memory", 1024, "memory in `MIB`")
@@ -60,11 +57,8 @@ func (a *app) bootCommand() *cobra.Command {
 }
 
 func (a *app) boot(ctx context.Context, f *bootFlags, name string) error {
-	m, err := image.Open(ctx, name)
+	m, err := openImage(ctx, name)
 	if err != nil {
-		if errors.Is(err, image.ErrUnknown) || errors.Is(err, fs.ErrNotExist) {
-			err = &exitError{code: exitInvalid, err: err}
-		}
 		return err
 	}
 	defer m.Close()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/disk/image"
+	"github.com/osbuildkit/osbuildkit/disk/inspect"
 	"github.com/osbuildkit/osbuildkit/disk/partitions"
 )
 
@@ -87,17 +88,18 @@ type guest struct {
 
 // newGuest finds out what an image needs to boot.
 func (f *bootFlags) newGuest(m *image.Image) (*guest, error) {
-	t, err := partitions.Read(m, m.Size)
-	if errors.Is(err, partitions.ErrNone) {
-		t, err = &partitions.Table{}, nil
-	}
+	d, err := inspect.Open(m, m.Size)
 	if err != nil {
 		return nil, err
+	}
+	t := d.Table
+	if t == nil {
+		t = &partitions.Table{}
 	}
 	g := &guest{path: m.Path, format: m.Format}
 	arch := f.arch
 	if arch == "" {
-		if arch = t.Architecture(); arch == "" {
+		if arch = d.Architecture(); arch == "" {
 			arch = "amd64"
 		}
 	}

@@ -21,7 +21,7 @@ type buildFlags struct {
 	builder, target, toolbox, progress string
 	mirror, platform                   string
 	exports, checkpoints               []string
-	noCache                            string
+	noCache, reproducible              string
 	cacheFrom, cacheTo                 []string
 	contexts, secrets                  []string
 	json, sbom                         bool
@@ -59,6 +59,8 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringVar(&f.progress, "progress", "auto", "how progress is shown: auto, plain, tty, quiet, rawjson")
 	fl.StringVar(&f.noCache, "no-cache", "", "run the steps of these `PIPELINES` again, comma separated; without a value of all")
 	fl.Lookup("no-cache").NoOptDefVal = allPipelines
+	fl.StringVar(&f.reproducible, "verify-reproducible", "", "build a second time, with the steps of these `PIPELINES`, or all, run again, and fail if the files differ, naming the first file in them that does")
+	fl.Lookup("verify-reproducible").NoOptDefVal = allPipelines
 	fl.StringArrayVar(&f.cacheFrom, "cache-from", nil, "import this `CACHE`, such as type=registry,ref=…")
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
 	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")

@@ -49,6 +49,7 @@ func (a *app) check(f *checkFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	f.findLibdir(name)
 	modules, err := a.readLibdir(f.libdir)
 	if err != nil {
 		return err
@@ -133,6 +134,7 @@ func (a *app) inspectCommand() *cobra.Command {
 		Short: "Print the pipelines of a manifest with osbuild's ids",
 		Args:  exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			f.findLibdir(args[0])
 			s, err := a.readManifest(args[0], &f)
 			if err != nil {
 				return err

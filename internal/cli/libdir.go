@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -34,7 +35,7 @@ func (a *app) readLibdir(dir string) (*catalog.Catalog, error) {
 	if err != nil {
 		return nil, usageError("--libdir: %w; give a directory with stages/ and assemblers/, or an image as --build-context %s=…", err, frontend.LibdirContext)
 	}
-	defer root.Close()
+	// Not closed: how osbuild describes a module is read when it is asked for.
 	files, ok := root.FS().(catalog.Dir)
 	if !ok {
 		return nil, errors.New("--libdir: the directory cannot be listed")
@@ -49,6 +50,14 @@ func (a *app) readLibdir(dir string) (*catalog.Catalog, error) {
 		return nil, usageError("--libdir: %w", err)
 	}
 	return builtin.With(user), nil
+}
+
+// findLibdir takes libdir/ beside the manifest where nothing else is given. The
+// frontend does so with the main context.
+func (f *manifestFlags) findLibdir(manifest string) {
+	if f.libdir == "" && f.modules == nil && manifest != "-" {
+		f.libdir = frontend.FindLibdir(filepath.Dir(manifest))
+	}
 }
 
 // modules is the catalog that a manifest is checked against.

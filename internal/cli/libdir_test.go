@@ -124,3 +124,30 @@ func TestLibdirIsAContext(t *testing.T) {
 		}
 	}
 }
+
+// The directory libdir beside the manifest is taken where none is given.
+func TestLibdirBesideManifest(t *testing.T) {
+	t.Parallel()
+	lib := map[string]string{"libdir/stages/org.example.motd!": "#!/bin/sh\n", "image.json": `{"stages": [{"name": "org.example.motd"}]}`}
+	other := libdir(t, map[string]string{"stages/org.example.other!": "#!/bin/sh\n"})
+	found, none := libdir(t, lib), libdir(t, map[string]string{"libdir/lib/a": "", "image.json": lib["image.json"]})
+	link := libdir(t, map[string]string{"image.json": lib["image.json"]})
+	if err := os.Symlink(filepath.Join(found, "libdir"), filepath.Join(link, "libdir")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+	}{
+		{"check", []string{"check", filepath.Join(found, "image.json")}, 0},
+		{"inspect", []string{"inspect", filepath.Join(found, "image.json")}, 0},
+		{"another one is given", []string{"check", "--libdir", other, filepath.Join(found, "image.json")}, 2},
+		{"no modules in it", []string{"check", filepath.Join(none, "image.json")}, 2},
+		{"a link", []string{"check", filepath.Join(link, "image.json")}, 2},
+	} {
+		if code, stdout, stderr := execute(t, "", c.args...); code != c.code {
+			t.Errorf("%s: exit code %d, %s%s", c.name, code, stdout, stderr)
+		}
+	}
+}

@@ -100,7 +100,7 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: exitInvalid, err: err} })
 	root.AddCommand(
 		a.buildCommand(), a.checkCommand(), a.inspectCommand(), a.stagesCommand(),
-		a.bootCommand(), a.duCommand(), a.pruneCommand(), a.versionCommand(),
+		a.bootCommand(), a.imageCommand(), a.duCommand(), a.pruneCommand(), a.versionCommand(),
 	)
 	return root
 }

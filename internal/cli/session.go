@@ -56,6 +56,7 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	f.findLibdir(name)
 	if name != "-" && f.buildEnv != "-" {
 		// Checked before anything is started: what is wrong with a manifest
 		// does not depend on where it would be built.
@@ -92,6 +93,11 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	r := &request{app: a, flags: f, src: src}
 	if err := r.run(ctx, e); err != nil {
 		return err
+	}
+	if f.reproducible != "" {
+		if err := r.buildAgain(ctx, e); err != nil {
+			return err
+		}
 	}
 	return a.report(r)
 }
@@ -165,7 +171,7 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	case r.err != nil:
 		return r.app.failed(r.err, r.src, show)
 	case err != nil:
-		return r.app.failed(err, r.src, show)
+		return r.app.failed(frontend.Explain(err), r.src, show)
 	}
 	r.app.showWarnings(warnings)
 	if tree != nil {

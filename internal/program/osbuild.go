@@ -42,8 +42,8 @@ type arguments struct {
 }
 
 type input struct {
-	Path string         `json:"path"`
-	Data map[string]any `json:"data"`
+	Path string          `json:"path"`
+	Data json.RawMessage `json:"data"`
 }
 
 type meta struct {
@@ -133,10 +133,14 @@ func newArguments(dir string, in *module.Input, old bool) *arguments {
 		Options: in.Options, OutputDir: in.OutputDir, Meta: meta{in.ID, in.Epoch},
 	}
 	for name, path := range in.Inputs {
-		a.Inputs[name] = input{path, map[string]any{}}
+		data := in.InputData[name]
+		if len(data) == 0 {
+			data = json.RawMessage("{}")
+		}
+		a.Inputs[name] = input{path, data}
 	}
 	if in.OutputDir != "" && !old {
-		a.Inputs["tree"] = input{in.Tree, map[string]any{}}
+		a.Inputs["tree"] = input{in.Tree, json.RawMessage("{}")}
 		a.Tree = in.OutputDir
 	}
 	return a

@@ -50,14 +50,14 @@ func TestOsbuildModules(t *testing.T) {
 		name, lib, text, stdin, log string
 		code                        int
 	}{
-		{name: "arguments", lib: "today", stdin: `{"tree": "/t", "options": {"a": 1}, "id": "abc", "epoch": 7, "inputs": {"packages": "/in"}}`,
+		{name: "arguments", lib: "today", stdin: `{"tree": "/t", "options": {"a": 1}, "id": "abc", "epoch": 7, "inputs": {"packages": "/in"}, "input_data": {"packages": {"files": {"sha256:ab": {}}}}}`,
 			text: bothForms + `
 a = osbuild.api.arguments(RUN + "/api/arguments")
 show(a)
-print(a["meta"], a["inputs"]["packages"]["path"], a["devices"], a["mounts"], a["paths"]["inputs"].startswith(RUN))
+print(a["meta"], a["inputs"]["packages"]["path"], list(a["inputs"]["packages"]["data"]["files"]), a["devices"], a["mounts"], a["paths"]["inputs"].startswith(RUN))
 print(os.environ["PYTHONPATH"] == RUN + "/lib", os.environ["container"], os.environ["SOURCE_DATE_EPOCH"])
 `,
-			log: "/t {'a': 1} None ['packages']\n{'id': 'abc', 'source-epoch': 7} /in {} {} True\nTrue bwrap-osbuild 7\n"},
+			log: "/t {'a': 1} None ['packages']\n{'id': 'abc', 'source-epoch': 7} /in ['sha256:ab'] {} {} True\nTrue bwrap-osbuild 7\n"},
 		{name: "assembler of today", lib: "today", stdin: `{"tree": "/t", "options": {}, "output_dir": "OUT"}`,
 			text: `
 a = osbuild.api.arguments(RUN + "/api/arguments")

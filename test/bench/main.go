@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -41,7 +42,9 @@ func run() (err error) {
 	flag.StringVar(&b.program, "program", "bin/osbuildkit", "the command line to measure")
 	flag.StringVar(&b.store, "store", "", "an existing store; without it a new one, so that the first build is cold")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each build is measured; the median is shown")
+	steps := flag.Bool("steps", false, "measure stages beside bare chains of steps alone")
 	caches := flag.String("cache", "", "measure exported caches instead, with this buildkitd")
+	rpm := flag.Bool("rpm", false, "measure the installation of RPM packages instead")
 	flag.Parse()
 	if os.Getuid() != 0 {
 		return errors.New("the embedded engine needs root")
@@ -66,9 +69,14 @@ func run() (err error) {
 	if *caches != "" {
 		return b.caches(ctx, *caches)
 	}
+	if *rpm {
+		return b.rpm(ctx)
+	}
 	fmt.Printf("machine: %d processors, %s/%s; median of %d rounds\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.rounds)
-	if err := b.demo(ctx); err != nil {
-		return err
+	if !*steps {
+		if err := b.demo(ctx); err != nil {
+			return err
+		}
 	}
 	return b.steps(ctx)
 }
@@ -168,26 +176,39 @@ func (b *bench) changed(ctx context.Context, manifest string) (time.Duration, er
 var treeID = regexp.MustCompile(`(?m)^tree id: ([0-9a-f]{64})$`)
 
 // baseTree builds the tree that the steps work on, and keeps it in the store.
-func (b *bench) baseTree(ctx context.Context) (string, error) {
+// It returns its id and its size in bytes, as an archive.
+func (b *bench) baseTree(ctx context.Context, packages []string) (id string, size int64, err error) {
 	dir, err := os.MkdirTemp("", "osbuildkit-bench-out-")
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	type object = map[string]any
+	stages := []object{{"name": "org.osbuildkit.debootstrap", "options": object{"suite": suite}}}
+	if len(packages) > 0 {
+		stages = append(stages, object{"name": "org.osbuildkit.apt", "options": object{"packages": packages}})
+	}
+	text, err := json.Marshal(object{"stages": stages})
+	if err != nil {
+		return "", 0, err
+	}
 	file := filepath.Join(dir, "base.json")
-	text := `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "` + suite + `"}}]}`
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		return "", err
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return "", 0, err
 	}
 	_, out, err := b.build(ctx, "-o", dir, "--target", "tree", "--checkpoint", "tree", file)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	m := treeID.FindStringSubmatch(out)
 	if m == nil {
-		return "", fmt.Errorf("no tree id in %q", out)
+		return "", 0, fmt.Errorf("no tree id in %q", out)
 	}
-	return m[1], nil
+	st, err := os.Stat(filepath.Join(dir, "tree.tar"))
+	if err != nil {
+		return "", 0, err
+	}
+	return m[1], st.Size(), nil
 }
 
 func median(d []time.Duration) time.Duration {

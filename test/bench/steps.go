@@ -24,12 +24,57 @@ import (
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
-// stepCount is the number of stages, and of steps of a bare chain.
-const stepCount = 20
+// stepCase is a chain of stages that is measured.
+type stepCase struct {
+	// what says what the stages do, as a format for their number.
+	what string
+	// packages are those that the tree has beside the smallest system.
+	packages []string
+	// count is the number of stages, and of steps of a bare chain.
+	count int
+	// stage returns the stage of a number; nonce is in no cache yet.
+	stage func(i int, nonce string) stage
+}
+
+// stage is a stage of a manifest.
+type stage struct {
+	Name    string         `json:"name"`
+	Options map[string]any `json:"options"`
+}
+
+var stepCases = []stepCase{
+	{
+		what: "%d stages that edit one small file, per stage", count: 20,
+		stage: func(i int, nonce string) stage {
+			return stage{"org.osbuild.hostname", map[string]any{"hostname": fmt.Sprintf("%s-%d", nonce, i)}}
+		},
+	},
+	{what: "%d stages that edit files of a larger tree, per stage", packages: []string{"linux-image-amd64", "python3", "git"}, count: 50, stage: mixed},
+}
+
+// mixed returns stages of ten kinds in turn.
+func mixed(i int, nonce string) stage {
+	type o = map[string]any
+	unique := fmt.Sprintf("%s-%d", nonce, i)
+	kinds := []stage{
+		{"org.osbuild.hostname", o{"hostname": unique}},
+		{"org.osbuild.locale", o{"language": unique}},
+		{"org.osbuild.keymap", o{"keymap": unique, "x11-keymap": o{"layouts": []string{"de"}}}},
+		{"org.osbuild.fstab", o{"filesystems": []o{{"label": unique, "path": "/", "vfs_type": "ext4"}}}},
+		{"org.osbuild.groups", o{"groups": o{fmt.Sprintf("g%d", i): o{}}}},
+		{"org.osbuild.users", o{"users": o{fmt.Sprintf("u%d", i): o{"home": "/home/" + unique, "key": "ssh-ed25519 " + unique}}}},
+		{"org.osbuild.kernel-cmdline", o{"kernel_opts": unique}},
+		{"org.osbuild.sysconfig", o{"kernel": o{"update_default": true, "default_kernel": unique}}},
+		{"org.osbuild.first-boot", o{"commands": []string{"/bin/echo " + unique}}},
+		{"org.osbuild.systemd", o{"masked_services": []string{unique + ".service"}}},
+	}
+	return kinds[i%len(kinds)]
+}
 
 // chains measures stages beside bare chains of steps.
 type chains struct {
-	engine  *engine.Engine
+	engine *engine.Engine
+	stepCase
 	id      string // of the tree
 	base    llb.State
 	trees   content.Store
@@ -37,10 +82,19 @@ type chains struct {
 	work    string
 }
 
-// steps measures 20 stages that each edit one small file, beside BuildKit's own
-// price for 20 steps on the same tree, in turn.
+// steps measures stages that edit files, beside BuildKit's own price for as
+// many steps on the same tree, in turn.
 func (b *bench) steps(ctx context.Context) error {
-	id, err := b.baseTree(ctx)
+	for _, sc := range stepCases {
+		if err := b.chain(ctx, sc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) chain(ctx context.Context, sc stepCase) error {
+	id, size, err := b.baseTree(ctx, sc.packages)
 	if err != nil {
 		return err
 	}
@@ -49,7 +103,7 @@ func (b *bench) steps(ctx context.Context) error {
 		return err
 	}
 	defer e.Close()
-	c := &chains{engine: e, id: id}
+	c := &chains{engine: e, stepCase: sc, id: id}
 	dir := filepath.Join(b.store, "trees")
 	desc, err := ociindex.NewStoreIndex(dir).Get(id)
 	if err != nil || desc == nil {
@@ -87,9 +141,9 @@ func (b *bench) steps(ctx context.Context) error {
 		}
 		stages, inside, beside = append(stages, one), append(inside, two), append(beside, three)
 	}
-	per := func(d []time.Duration) float64 { return median(d).Seconds() * 1000 / stepCount }
-	fmt.Println()
-	row(fmt.Sprintf("%d stages that edit one small file, per stage", stepCount), "%7.1f ms", per(stages))
+	per := func(d []time.Duration) float64 { return median(d).Seconds() * 1000 / float64(c.count) }
+	fmt.Printf("\ntree of %.0f MB\n", float64(size)/1e6)
+	row(fmt.Sprintf(c.what, c.count), "%7.1f ms", per(stages))
 	row("bare chain: exec of a shell in the tree, per step", "%7.1f ms  ratio %.2f", per(inside), per(stages)/per(inside))
 	row("bare chain: exec of the runner, the tree mounted, per step", "%7.1f ms  ratio %.2f", per(beside), per(stages)/per(beside))
 	return nil
@@ -122,9 +176,9 @@ func (c *chains) time(ctx context.Context, a attempt) (time.Duration, error) {
 
 // stages is a build of the frontend.
 func (c *chains) stages(nonce string) attempt {
-	var list []any
-	for i := range stepCount {
-		list = append(list, map[string]any{"name": "org.osbuild.hostname", "options": map[string]any{"hostname": fmt.Sprintf("%s-%d", nonce, i)}})
+	var list []stage
+	for i := range c.count {
+		list = append(list, c.stage(i, nonce))
 	}
 	text, err := json.Marshal(map[string]any{"base": c.id, "stages": list})
 	if err != nil {
@@ -154,7 +208,7 @@ func runnerFiles() llb.State { return llb.Local("runners", llb.SharedKeyHint("be
 // bareInside is a chain as a Dockerfile would make it.
 func (c *chains) bareInside(nonce string) attempt {
 	st := c.base
-	for i := range stepCount {
+	for i := range c.count {
 		st = st.Run(llb.Args([]string{"/bin/sh", "-c", fmt.Sprintf("echo %s-%d >/etc/hostname", nonce, i)}), llb.Network(llb.NetModeNone)).Root()
 	}
 	return attempt{build: solve(st)}
@@ -165,7 +219,7 @@ func (c *chains) bareBeside(nonce string) attempt {
 	name := "/" + runners.Name(module.GroupStages)
 	root := llb.Scratch().File(llb.Copy(runnerFiles(), name, "/runner"))
 	st := c.base
-	for i := range stepCount {
+	for i := range c.count {
 		st = root.Run(llb.Args([]string{"/runner", "list", fmt.Sprintf("%s-%d", nonce, i)}), llb.Network(llb.NetModeNone), llb.ReadonlyRootFS()).
 			AddMount("/tree", st, llb.ContentCache(llb.MountContentCacheOff))
 	}

@@ -1,0 +1,186 @@
+package inspect
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/osbuildkit/osbuildkit/disk/fsread"
+	"github.com/osbuildkit/osbuildkit/disk/partitions"
+	"github.com/osbuildkit/osbuildkit/disk/sparse"
+)
+
+// Volume is a partition, or all of a disk that has no partitions.
+type Volume struct {
+	// Partition is the entry in the table; a disk without one has a partition
+	// with the number 0.
+	Partition partitions.Partition
+	// Info is what its superblock says.
+	Info *fsread.Info
+	// FS is the file system, nil where it cannot be read.
+	FS fsread.FS
+	// Err says why.
+	Err error
+	// Mountpoint is where it is in the installed system, if that is known.
+	Mountpoint string
+}
+
+// Disk is a disk that is looked at.
+type Disk struct {
+	// Table is the partition table, nil if there is none.
+	Table *partitions.Table
+	// Volumes are the partitions that hold something of their own.
+	Volumes []*Volume
+
+	r    io.ReaderAt
+	size int64
+}
+
+// Open reads the partition table and the superblocks of a disk of size bytes.
+func Open(r sparse.Source, size int64) (*Disk, error) {
+	d := &Disk{r: r, size: size}
+	t, err := partitions.Read(r, size)
+	switch {
+	case errors.Is(err, partitions.ErrNone):
+		return d, d.add(partitions.Partition{Size: size})
+	case err != nil:
+		return nil, err
+	}
+	d.Table = t
+	for _, p := range t.Partitions {
+		if p.Start < 0 || p.Start >= size || t.IsExtended(p) {
+			continue
+		}
+		p.Size = min(p.Size, size-p.Start)
+		if err := d.add(p); err != nil {
+			return nil, fmt.Errorf("partition %d: %w", p.Number, err)
+		}
+	}
+	d.findMountpoints()
+	return d, nil
+}
+
+func (d *Disk) add(p partitions.Partition) error {
+	r := io.NewSectionReader(d.r, p.Start, p.Size)
+	info, err := fsread.Probe(r, p.Size)
+	if err != nil {
+		return err
+	}
+	v := &Volume{Partition: p, Info: info}
+	v.FS, v.Err = fsread.Open(r, p.Size)
+	d.Volumes = append(d.Volumes, v)
+	return nil
+}
+
+// root returns the volume with the root of a system, or the only one that can be
+// read, or nil.
+func (d *Disk) root() *Volume {
+	var readable []*Volume
+	for _, v := range d.Volumes {
+		if v.FS == nil {
+			continue
+		}
+		readable = append(readable, v)
+		for _, name := range []string{"/etc/fstab", "/etc/os-release", "/usr/lib/os-release", "/sbin/init"} {
+			if _, _, err := fsread.Lookup(v.FS, name, true); err == nil && v.Info.Type != "vfat" {
+				return v
+			}
+		}
+	}
+	if len(readable) == 1 {
+		return readable[0]
+	}
+	return nil
+}
+
+// findMountpoints reads the table of mounts of the system.
+func (d *Disk) findMountpoints() {
+	root := d.root()
+	if root == nil {
+		return
+	}
+	root.Mountpoint = "/"
+	data, err := ReadFile(root.FS, "/etc/fstab", 1<<20)
+	if err != nil {
+		return
+	}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
+		if len(f) < 3 || strings.HasPrefix(f[0], "#") {
+			continue
+		}
+		if v := d.bySpec(f[0]); v != nil && v.Mountpoint == "" {
+			v.Mountpoint = f[1]
+		}
+	}
+}
+
+// bySpec finds the volume that the first field of a line names.
+func (d *Disk) bySpec(spec string) *Volume {
+	key, value, ok := strings.Cut(spec, "=")
+	if !ok {
+		return nil
+	}
+	value = strings.Trim(value, `"`)
+	for _, v := range d.Volumes {
+		have := map[string]string{"UUID": v.Info.UUID, "LABEL": v.Info.Label, "PARTUUID": v.Partition.UUID, "PARTLABEL": v.Partition.Name}[key]
+		if have != "" && strings.EqualFold(have, value) {
+			return v
+		}
+	}
+	return nil
+}
+
+// Tree returns the file systems as one, with those that the system mounts in
+// their places.
+func (d *Disk) Tree() (fsread.FS, error) {
+	root := d.root()
+	if root == nil {
+		var errs []error
+		for _, v := range d.Volumes {
+			errs = append(errs, fmt.Errorf("partition %d: %w", v.Partition.Number, v.Err))
+		}
+		return nil, errors.Join(append([]error{errors.New("no file system that can be read here is the root of a system: choose a partition")}, errs...)...)
+	}
+	var mounts []fsread.Mount
+	for _, v := range d.Volumes {
+		if v != root && v.FS != nil && strings.HasPrefix(v.Mountpoint, "/") {
+			mounts = append(mounts, fsread.Mount{Path: v.Mountpoint, FS: v.FS})
+		}
+	}
+	return fsread.Join(root.FS, mounts)
+}
+
+// Volume returns the file system of a partition.
+func (d *Disk) Volume(number int) (fsread.FS, error) {
+	for _, v := range d.Volumes {
+		if v.Partition.Number == number {
+			return v.FS, v.Err
+		}
+	}
+	return nil, fmt.Errorf("there is no partition %d", number)
+}
+
+// ReadFile reads a file of up to most bytes.
+func ReadFile(f fsread.FS, name string, most int64) ([]byte, error) {
+	number, _, err := fsread.Lookup(f, name, true)
+	if err != nil {
+		return nil, err
+	}
+	src, size, err := f.Open(number)
+	if err != nil {
+		return nil, err
+	}
+	if size > most {
+		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, size, most)
+	}
+	out := make([]byte, size)
+	if _, err := src.ReadAt(out, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return out, nil
+}
