@@ -2,14 +2,11 @@ package assemblers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/ledger"
@@ -45,7 +42,6 @@ func attributes(ctx context.Context, in *module.Input) (map[string][]content.Att
 	if err != nil {
 		return nil, err
 	}
-	buf := make([]byte, 64)
 	err = filepath.WalkDir(in.Tree, func(full string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -53,19 +49,16 @@ func attributes(ctx context.Context, in *module.Input) (map[string][]content.Att
 		if !d.Type().IsRegular() {
 			return ctx.Err()
 		}
-		n, err := unix.Lgetxattr(full, ledger.Capability, buf)
-		if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {
-			return nil
-		}
-		if err != nil {
-			return &fs.PathError{Op: "getxattr", Path: full, Err: err}
+		value, err := content.ReadCapability(full)
+		if value == nil {
+			return err
 		}
 		rel, err := filepath.Rel(in.Tree, full)
 		if err != nil {
 			return err
 		}
 		p := "/" + filepath.ToSlash(rel)
-		out[p] = append(out[p], content.Attribute{Name: ledger.Capability, Value: slices.Clone(buf[:n])})
+		out[p] = append(out[p], content.Attribute{Name: ledger.Capability, Value: value})
 		return nil
 	})
 	if err != nil {

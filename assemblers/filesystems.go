@@ -153,7 +153,7 @@ func loadContents(ctx context.Context, in *module.Input, list []*filesystem) err
 		}
 		f.content, err = content.Load(ctx, content.Options{
 			Tree: in.Tree, Root: f.mountpoint, Epoch: in.Epoch, Attributes: attrs,
-			Without: slices.DeleteFunc(slices.Clone(points), func(p string) bool { return p == f.mountpoint }),
+			Without: points,
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.what, err)

@@ -183,11 +183,61 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
+// TestSignedLoader takes the signed programs of the tree, and leaves one alone
+// that lies on the EFI partition already.
+func TestSignedLoader(t *testing.T) {
+	t.Parallel()
+	need(t, "mtype")
+	o := grub.CoreOptions{BuildRoot: "/", Platform: grub.UEFI, GPT: true, Filesystem: "xfs"}
+	if err := o.Find(); err != nil {
+		t.Skip(err)
+	}
+	options := edit(t, gptOptions, `["i386-pc","x86_64-efi"]`, `"x86_64-efi"`)
+	const boot = "boot/grub2/grub.cfg"
+	shim, second := "usr/lib/shim/shimx64.efi.signed", "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"
+	for _, tc := range []struct {
+		name  string
+		files []string
+		want  map[string]string // file of the partition: what it begins with
+		err   string
+	}{
+		{"signed", []string{boot, "boot/vmlinuz", shim, second, "etc/os-release"}, map[string]string{
+			"EFI/BOOT/BOOTX64.EFI": shim, "EFI/BOOT/grubx64.efi": second, "EFI/debian/grub.cfg": "search.fs_uuid 76a22bf4-f153-4541-b6c7-0332c0dfaeac root\nset prefix=($root)/boot/grub2\nconfigfile",
+		}, ""},
+		{"only a shim", []string{boot, "boot/vmlinuz", shim}, map[string]string{"EFI/BOOT/BOOTX64.EFI": "MZ"}, ""},
+		{"there already", []string{boot, "boot/vmlinuz", shim, second, "boot/efi/efi/boot/bootx64.efi"}, map[string]string{"EFI/BOOT/BOOTX64.EFI": "boot/efi/efi"}, ""},
+		{"no name", []string{boot, "boot/vmlinuz", shim, second}, nil, "etc/os-release has no ID"},
+	} {
+		tree := smallTree(t, tc.files...)
+		if tc.name == "signed" {
+			if err := os.WriteFile(filepath.Join(tree, "etc/os-release"), []byte("NAME=x\nID=\"debian\"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, log, err := assemble(t.Context(), t, tree, options, "/")
+		if tc.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("%s: error %v", tc.name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", tc.name, err)
+		}
+		for name, want := range tc.want {
+			got, err := exec.Command("mtype", "-i", filepath.Join(out, "disk.raw")+"@@2M", "::/"+name).Output()
+			if err != nil || !strings.HasPrefix(string(got), want) {
+				t.Errorf("%s: %s is %.60q (%v): %s", tc.name, name, got, err, log)
+			}
+		}
+	}
+}
+
 // TestPartitionErrors checks what must be said before a disk is written.
 func TestPartitionErrors(t *testing.T) {
 	t.Parallel()
 	big := splitTree(t)
-	if err := os.WriteFile(filepath.Join(big, "home/user/big"), []byte(strings.Repeat("data", 90<<20)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(big, "home/user/big"), []byte(strings.Repeat("data", 8<<20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	linked := smallTree(t, "usr/home/file")
@@ -195,13 +245,14 @@ func TestPartitionErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain := edit(t, gptOptions, `"bootloader":{"type":"grub2","platform":["i386-pc","x86_64-efi"]},`, ``)
+	small := edit(t, string(plain), `{"filesystem":{"type":"btrfs"`, `{"size":40960,"filesystem":{"type":"ext4"`)
 	for _, tc := range []struct {
 		name    string
 		tree    string
 		options json.RawMessage
 		want    string
 	}{
-		{"too large", big, plain, "the file system of /home (partition 5): the tree does not fit"},
+		{"too large", big, small, "the file system of /home (partition 5): the tree does not fit: it needs a file system of about 3"},
 		{"a link at a mount point", linked, plain, "a file system is to be mounted on /home, and /home of the tree is no directory"},
 		{"no configuration", smallTree(t, "boot/vmlinuz"), json.RawMessage(gptOptions), "neither boot/grub2/grub.cfg nor boot/grub/grub.cfg: add the stage org.osbuild.grub2"},
 		{"no kernel", smallTree(t, "boot/grub/grub.cfg"), json.RawMessage(gptOptions), "no kernel: looked for boot/vmlinuz*"},

@@ -206,7 +206,7 @@ func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []*l
 		return fmt.Errorf("partition table: %w", err)
 	}
 	for _, l := range loaders {
-		if err := l.install(f, in); err != nil {
+		if err := l.install(f); err != nil {
 			return fmt.Errorf("boot loader: %w", err)
 		}
 	}

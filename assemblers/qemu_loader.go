@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
+	"regexp"
+	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk"
+	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/disk/gpt"
 	"github.com/osbuildkit/osbuildkit/disk/grub"
 	"github.com/osbuildkit/osbuildkit/disk/mbr"
 	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/tree"
 )
 
 // loader is GRUB for one platform on its way onto the disk.
@@ -37,14 +42,14 @@ func (p *qemuPlan) findLoaders(in *module.Input) ([]*loader, error) {
 	if err != nil || dir == "" {
 		return nil, err
 	}
-	fs, prefix := p.holder("/" + dir)
-	if fs == nil || !grub.Reads(fs.kind) {
+	holder, prefix := p.holder("/" + dir)
+	if holder == nil || !grub.Reads(holder.kind) {
 		return nil, fmt.Errorf("boot loader: no file system that GRUB reads holds /%s", dir)
 	}
 	var out []*loader
 	for _, name := range names {
 		l := &loader{core: grub.CoreOptions{
-			BuildRoot: buildRoot(in), Platform: name, GPT: p.gpt, Filesystem: fs.kind, UUID: fs.id(), Prefix: prefix,
+			BuildRoot: buildRoot(in), Platform: name, GPT: p.gpt, Filesystem: holder.kind, UUID: holder.id(), Prefix: prefix,
 		}}
 		if err := l.core.Find(); err != nil {
 			return nil, fmt.Errorf("the tree is to boot with %s/grub.cfg: %w", dir, err)
@@ -76,13 +81,18 @@ func (p *qemuPlan) coreSpace(l *loader) {
 }
 
 // build makes the images. A program for UEFI becomes a file of its partition,
-// unless the tree has one there, which may be signed.
+// unless the tree has one there, or signed ones elsewhere.
 func (l *loader) build(ctx context.Context, in *module.Input, p *qemuPlan, scratch string) (err error) {
 	efi := grub.EFIProgram(l.core.Platform)
 	name := path.Join("/EFI/BOOT", efi)
 	if efi != "" && p.esp().fs.content.Lookup(name, true) != nil {
 		in.Logf("boot loader: the tree has its own %s on the EFI partition, which is left as it is", name)
 		return nil
+	}
+	if efi != "" {
+		if done, err := l.signed(in, p.esp().fs.content, name); done || err != nil {
+			return err
+		}
 	}
 	l.core.Scratch = scratch
 	if l.img, err = grub.Build(ctx, l.core); err != nil {
@@ -99,8 +109,86 @@ func (l *loader) build(ctx context.Context, in *module.Input, p *qemuPlan, scrat
 	return err
 }
 
+// signedPrograms are where distributions leave the programs that firmware with
+// Secure Boot starts: a shim, and the GRUB that it starts.
+var signedPrograms = map[string]struct{ shim, grub, name string }{
+	grub.UEFI:    {"usr/lib/shim/shimx64.efi.signed", "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "grubx64.efi"},
+	grub.UEFIARM: {"usr/lib/shim/shimaa64.efi.signed", "usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed", "grubaa64.efi"},
+}
+
+// signed takes the signed programs of the tree, if it has both. That GRUB reads
+// its configuration from a directory with the name of the distribution.
+func (l *loader) signed(in *module.Input, esp *content.Tree, name string) (bool, error) {
+	from, ok := signedPrograms[l.core.Platform]
+	if !ok {
+		return false, nil
+	}
+	t, err := tree.Open(in.Tree)
+	if err != nil {
+		return false, err
+	}
+	defer t.Close()
+	shim, err := t.ReadFile(from.shim)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	second, err := t.ReadFile(from.grub)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	vendor, err := vendorOf(t)
+	if err != nil {
+		return false, fmt.Errorf("the signed GRUB of the tree: %w", err)
+	}
+	config := append(grub.EarlyConfig(l.core.UUID, l.core.Prefix), "configfile $prefix/grub.cfg\n"...)
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{
+		{name, shim}, {path.Join(path.Dir(name), from.name), second}, {path.Join("/EFI", vendor, "grub.cfg"), config},
+	} {
+		if esp.Lookup(f.name, true) != nil {
+			continue // the tree's own
+		}
+		if err := esp.Put(f.name, f.data, true); err != nil {
+			return false, err
+		}
+	}
+	in.Logf("boot loader: the signed shim and GRUB of the tree for UEFI as %s, reads %s/grub.cfg through /EFI/%s/grub.cfg", name, l.core.Prefix, vendor)
+	return true, nil
+}
+
+// vendorOf returns the ID of the tree's os-release.
+func vendorOf(t *tree.Root) (string, error) {
+	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
+		data, err := t.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		for line := range strings.Lines(string(data)) {
+			if id, ok := strings.CutPrefix(strings.TrimSpace(line), "ID="); ok {
+				if id = strings.Trim(id, `"'`); osReleaseID.MatchString(id) {
+					return id, nil
+				}
+			}
+		}
+	}
+	return "", errors.New("etc/os-release has no ID, by which it looks for its configuration")
+}
+
+var osReleaseID = regexp.MustCompile(`^[a-z0-9._-]+$`)
+
 // install writes what lies outside of file systems.
-func (l *loader) install(f *os.File, _ *module.Input) error {
+func (l *loader) install(f *os.File) error {
 	switch {
 	case grub.EFIProgram(l.core.Platform) != "":
 		return nil

@@ -135,7 +135,7 @@ func (p *qemuPlan) checkSize() error {
 	}
 	switch {
 	case size%disk.SectorSize != 0:
-		return fmt.Errorf("the size %d is not a multiple of %d, the size of a sector: the next is %d", size, disk.SectorSize, (size/disk.SectorSize+1)*disk.SectorSize)
+		return sectorsError(size)
 	case size < smallest:
 		return fmt.Errorf("a disk of %d bytes is too small: it must have at least %d", size, smallest)
 	case !p.gpt && size/disk.SectorSize > mbr.MaxSectors:
@@ -144,6 +144,11 @@ func (p *qemuPlan) checkSize() error {
 		return fmt.Errorf("a disk of %d bytes is larger than 64 TiB", size)
 	}
 	return nil
+}
+
+// sectorsError is the error for a size that is no whole number of sectors.
+func sectorsError(size int64) error {
+	return fmt.Errorf("the size %d is not a multiple of %d, the size of a sector: the next is %d", size, disk.SectorSize, (size/disk.SectorSize+1)*disk.SectorSize)
 }
 
 // short plans the form with one partition, which takes all of the disk behind
@@ -191,9 +196,9 @@ func (f *filesystem) pointer() string { return "/" + f.sizeOption }
 // long plans the form with partitions.
 func (p *qemuPlan) long() {
 	o := &p.options
-	for key, given := range map[string]bool{"/root_fs_uuid": o.RootFSUUID != "", "/root_fs_type": o.RootFSType != ""} {
-		if given {
-			p.problem(key, errors.New("the root file system is one of the partitions: leave this out, or leave out partitions"))
+	for _, short := range [][2]string{{"/root_fs_uuid", o.RootFSUUID}, {"/root_fs_type", o.RootFSType}} {
+		if short[1] != "" {
+			p.problem(short[0], errors.New("the root file system is one of the partitions: leave this out, or leave out partitions"))
 		}
 	}
 	end := p.sectors()

@@ -51,7 +51,7 @@ func (o *RawFSOptions) plan() (*filesystem, []module.Problem) {
 	add("/root_fs_uuid", wrong["uuid"])
 	switch smallest := filesystemKinds[kind].minSize; {
 	case o.Size%disk.SectorSize != 0:
-		add("/size", fmt.Errorf("the size %d is not a multiple of %d, the size of a sector: the next is %d", o.Size, disk.SectorSize, (o.Size/disk.SectorSize+1)*disk.SectorSize))
+		add("/size", sectorsError(o.Size))
 	case o.Size < smallest:
 		add("/size", fmt.Errorf("a file system of %d bytes is too small: %s needs at least %d", o.Size, kind, smallest))
 	case o.Size > maxDisk:

@@ -4,9 +4,12 @@
 // Four small parts meet only in bytes and offsets, so that an assembler or a
 // stage puts together what it needs:
 //
-//   - a partition table (disk/mbr) says which sectors belong to what;
-//   - a file system (disk/ext4) is made from a directory at its offset;
-//   - boot code (disk/grub) is put into the sectors that nobody else owns;
+//   - a partition table (disk/mbr, disk/gpt) says which sectors belong to what;
+//   - a file system (disk/ext4, disk/xfs, disk/btrfs, disk/vfat, disk/swap) is
+//     made at its offset of what disk/content has read: a directory, or the
+//     part of it below a mount point, with the attributes of the ledger;
+//   - boot code (disk/grub) is put into the sectors that nobody else owns, or
+//     becomes a file of the EFI partition;
 //   - a container (disk/qcow2, disk/vdi, disk/vmdk, …) stores the finished disk,
 //     read through disk/sparse so that holes are never read.
 //

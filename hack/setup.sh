@@ -12,6 +12,13 @@ need qemu-system-x86_64 qemu-system-x86
 need qemu-img qemu-utils
 need mke2fs e2fsprogs
 need sfdisk fdisk
+need xfs_repair xfsprogs
+need btrfs btrfs-progs
+need fsck.vfat dosfstools
+need mtype mtools
+need grub-mkimage grub-common
+[ -d /usr/lib/grub/i386-pc ] || missing="$missing grub-pc-bin"
+[ -d /usr/lib/grub/x86_64-efi ] || missing="$missing grub-efi-amd64-bin"
 [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || missing="$missing ovmf"
 need rootlesskit rootlesskit
 need newuidmap uidmap

@@ -23,8 +23,8 @@ type RPMOSTreeOptions struct {
 }
 
 // rpmOSTreeStage has rpm-ostree of the build root give a tree the layout that
-// OSTree needs. It fails where the build root has no rpm-ostree, as every one of
-// Debian's packages has none. Osbuild tells rpm-ostree to keep an empty
+// OSTree needs. It fails where the build root has no such program; Fedora has
+// it, Debian does not. Osbuild tells rpm-ostree to keep an empty
 // machine-id where the tree has one, and so does this stage. rpm-ostree runs
 // dracut and scripts with bubblewrap, which a builder that allows no user
 // namespaces in its steps refuses: its own message is then in the log.

@@ -54,7 +54,7 @@ func DirectDnf(ctx context.Context, box, epoch, metalink, key string, packages .
 	config := fmt.Sprintf("[main]\noptional_metadata_types=filelists\n\n[repo0]\nname=repo0\nmetalink=%s\ngpgcheck=1\ngpgkey=file:///trees/key.asc\n", metalink)
 	for name, text := range map[string]string{
 		"trees/key.asc": key, "trees/dnf.conf": config,
-		"root/.rpmmacros": "%_dbpath " + RPMDatabase + "\n%_netsharedpath /proc:/sys:/dev\n",
+		"root/.rpmmacros": "%_dbpath " + RPMDatabase + "\n",
 	} {
 		file := filepath.Join(box, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

@@ -38,6 +38,8 @@ func TestMake(t *testing.T) {
 		t.Error("the same content gives other bytes")
 	}
 	fstest.Compare(t, part, "btrfs", tree, c)
+	fstest.Use(t, part, "btrfs")
+	check(t, part)
 }
 
 // TestManyFiles has trees of several levels, and data across a copy of the

@@ -24,7 +24,8 @@ type Options struct {
 	// does not have is made.
 	Root string
 	// Without are the paths in the tree of the directories that other file
-	// systems are mounted on: they are there, and empty.
+	// systems are mounted on: they are there, and empty. Those that are not
+	// below Root mean nothing.
 	Without []string
 	// Epoch is the time of the build in seconds since 1970: no time is later,
 	// and directories have it. With 0 times are those of the tree.
@@ -98,6 +99,10 @@ type Tree struct {
 // Load reads a tree but for the data of its files.
 func Load(ctx context.Context, o Options) (*Tree, error) {
 	o.Root = path.Join("/", o.Root)
+	o.Without = slices.DeleteFunc(slices.Sorted(slices.Values(o.Without)), func(p string) bool {
+		_, inside := below(o.Root, p)
+		return !inside
+	})
 	t := &Tree{options: o, byID: map[ID]*File{}, byPath: map[string]*File{}, known: map[string]bool{}}
 	dir, err := realDir(o.Tree, o.Root)
 	if err != nil {
@@ -220,11 +225,8 @@ func (t *Tree) addDir(name string) *File {
 // and notes whether the directory on the builder holds something else than the
 // content.
 func (t *Tree) mountPoints() error {
-	for _, point := range slices.Sorted(slices.Values(t.options.Without)) {
-		rel, ok := below(t.options.Root, point)
-		if !ok {
-			continue
-		}
+	for _, point := range t.options.Without {
+		rel, _ := below(t.options.Root, point)
 		if _, err := realDir(t.options.Tree, point); err != nil {
 			return err
 		}
@@ -264,7 +266,7 @@ func (t *Tree) attributes(name string, f *File) error {
 		t.known[whole] = true
 	}
 	if f.Kind() == unix.S_IFREG && f.Path == name {
-		value, err := capabilityOf(f.source)
+		value, err := ReadCapability(f.source)
 		if err != nil {
 			return err
 		}
@@ -286,8 +288,9 @@ func (t *Tree) attributes(name string, f *File) error {
 	return nil
 }
 
-// capabilityOf returns the capabilities of a file, nil if it has none.
-func capabilityOf(name string) ([]byte, error) {
+// ReadCapability returns the capabilities that a file on the builder has, nil if
+// it has none.
+func ReadCapability(name string) ([]byte, error) {
 	var buf [64]byte
 	n, err := unix.Lgetxattr(name, Capability, buf[:])
 	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP) {

@@ -39,16 +39,15 @@ func (t *Tree) Put(name string, data []byte, fold bool) error {
 			continue
 		}
 		if i := dir.index(part, fold); i >= 0 {
-			dir = dir.Entries[i].File
+			if dir = dir.Entries[i].File; dir.Kind() != unix.S_IFDIR {
+				return fmt.Errorf("%q is to be made, and %q is no directory", name, dir.Path)
+			}
 			continue
 		}
 		sub := &File{Path: path.Join(dir.Path, part), Mode: unix.S_IFDIR | 0o755, Time: t.options.Epoch, Links: 2}
 		t.insert(dir, part, sub)
 		dir.Links++
 		dir = sub
-	}
-	if dir.Kind() != unix.S_IFDIR {
-		return fmt.Errorf("%q is to be made, and %q is no directory", name, dir.Path)
 	}
 	base := path.Base(name)
 	if i := dir.index(base, fold); i >= 0 {

@@ -108,6 +108,10 @@ func (m *Image) read(ctx context.Context) error {
 		m.Source, m.Size = q, q.Size()
 		m.Detail = fmt.Sprintf("version %d, clusters of %d KiB, compression type %s", q.Version(), max(1, q.ClusterSize()>>10), q.CompressionType())
 		return nil
+	case VMDK:
+		if err := checkVMDK(f); err != nil {
+			return err
+		}
 	}
 	out, err := m.temporary("converted.raw")
 	if err != nil {

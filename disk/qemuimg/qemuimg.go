@@ -3,6 +3,8 @@ package qemuimg
 
 import (
 	"context"
+	"errors"
+	"os/exec"
 
 	"github.com/osbuildkit/osbuildkit/disk/internal/tool"
 )
@@ -10,9 +12,9 @@ import (
 // Raw writes the disk in the file image, which is in the given format of qemu's,
 // to the file raw, with holes.
 func Raw(ctx context.Context, image, format, raw string) error {
-	program, err := tool.Find("qemu-utils", "qemu-img")
+	program, err := exec.LookPath("qemu-img")
 	if err != nil {
-		return err
+		return errors.New("qemu-img is not installed: apt-get install qemu-utils (Debian), dnf install qemu-img (Fedora)")
 	}
 	_, err = tool.Run(ctx, nil, program, "convert", "-f", format, "-O", "raw", image, raw)
 	return err

@@ -43,6 +43,8 @@ func TestMake(t *testing.T) {
 		t.Error("the same content gives other bytes")
 	}
 	fstest.Compare(t, part, "xfs", tree, c)
+	fstest.Use(t, part, "xfs")
+	repair(t, part)
 }
 
 // TestManyInodes has more inodes than a group takes, and trees of two levels.

@@ -154,6 +154,10 @@ func (t *tools) signAll(output string) (*Key, error) {
 			continue
 		case strings.HasPrefix(name, "bad-stranger-"):
 			key = keys[1]
+		case strings.HasPrefix(name, hugePackage+"-"):
+			if err := enlarge(f); err != nil {
+				return nil, err
+			}
 		}
 		if err := key.SignFile(f); err != nil {
 			return nil, err

@@ -45,6 +45,12 @@ var additionalFiles = map[string]map[string]string{
 	"bad-file":         {"/usr/share/example/data": "other data\n"},
 }
 
+func init() {
+	for n := range plainPackages {
+		additionalFiles[Plain(n)] = map[string]string{"/usr/share/example/" + Plain(n): "plain\n"}
+	}
+}
+
 // contested is a file that two packages have, with different contents: it is
 // in the spec's build root once and is made by a package of its own.
 const contested = "bad-file"
@@ -72,6 +78,11 @@ func writeOverlay(tree, overlay string) error {
 			if err := writeFile(filepath.Join(overlay, file), text); err != nil {
 				return err
 			}
+		}
+	}
+	for _, f := range hugeFiles() {
+		if err := writeFile(filepath.Join(overlay, f.Path), ""); err != nil {
+			return err
 		}
 	}
 	for _, dir := range []string{"var/lib/httpd", "usr/lib/sysimage/rpm"} {

@@ -123,9 +123,9 @@ Description: not for us
 		}
 	}
 	want := map[string][]string{
-		"bash":        {"%config(noreplace) /etc/bash.bashrc", "/bin", "/usr/bin/bash"},
-		"kernel-core": {"/boot", "/boot/vmlinuz-6.12"},
-		"nobody":      {"/etc/group", "/etc/made", "/etc/passwd", "/usr/bin/nstat"},
+		"bash":        {"%config(noreplace) /etc/bash.bashrc", "/usr/bin/bash"},
+		"kernel-core": {"/boot/vmlinuz-6.12"},
+		"nobody":      {"/bin", "/etc/group", "/etc/made", "/etc/passwd", "/usr/bin/nstat"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)

@@ -3,6 +3,7 @@ package rpmdistro
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -61,7 +62,12 @@ const (
 	leadSize         = 96
 	sigTagRegion     = 62
 	sigTagRSA        = 268
+	sigTagSHA1       = 269
+	sigTagSHA256     = 273
+	sigTagMD5        = 1004
 	sigTagReserved   = 1008
+	tagFileSizes     = 1028
+	typeString       = 6
 	typeBinary       = 7
 	headerEntrySize  = 16
 	headerIntroSize  = 16
@@ -106,6 +112,37 @@ func (k *Key) sign(rpm []byte) ([]byte, error) {
 	return slices.Concat(rpm[:leadSize], writeSignatureHeader(values), rest), nil
 }
 
+// enlarge makes the header of the package in a file say that all its files are
+// as large as the header can say. Only the digest of the header is renewed: it
+// is signed afterwards.
+func enlarge(file string) error {
+	rpm, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	values, rest, err := signatureHeader(rpm)
+	if err != nil {
+		return err
+	}
+	size, err := headerSize(rest)
+	if err != nil {
+		return err
+	}
+	count := int(binary.BigEndian.Uint32(rest[8:]))
+	store := rest[headerIntroSize+count*headerEntrySize : size]
+	for i := range count {
+		e := rest[headerIntroSize+i*headerEntrySize:]
+		if binary.BigEndian.Uint32(e) == tagFileSizes {
+			sizes := store[binary.BigEndian.Uint32(e[8:]):][:4*binary.BigEndian.Uint32(e[12:])]
+			copy(sizes, bytes.Repeat([]byte{0xff}, len(sizes)))
+		}
+	}
+	values = slices.DeleteFunc(values, func(v value) bool { return v.tag == sigTagSHA1 || v.tag == sigTagSHA256 || v.tag == sigTagMD5 })
+	digest := fmt.Sprintf("%x\x00", sha256.Sum256(rest[:size]))
+	values = append(values, value{sigTagSHA256, typeString, 1, []byte(digest)})
+	return os.WriteFile(file, slices.Concat(rpm[:leadSize], writeSignatureHeader(values), rest), 0o644)
+}
+
 // headerSize returns the size of the header that data begins with.
 func headerSize(data []byte) (int, error) {
 	if len(data) < headerIntroSize || !bytes.HasPrefix(data, []byte{0x8e, 0xad, 0xe8, 0x01}) {
@@ -144,7 +181,7 @@ func signatureHeader(rpm []byte) ([]value, []byte, error) {
 			v.data = data[:4*v.count]
 		case 5:
 			v.data = data[:8*v.count]
-		case 6: // one string
+		case typeString: // one
 			v.data = data[:bytes.IndexByte(data, 0)+1]
 		case typeBinary:
 			v.data = data[:v.count]

@@ -99,7 +99,7 @@ func distribute(s *system, packages []*Package, unowned []File, more []*Package)
 		}
 		home.Files = append(home.Files, f)
 	}
-	made := slices.Concat(special(), bad(), next(), more)
+	made := slices.Concat(special(), plain(), bad(), next(), more)
 	for _, p := range made {
 		if p.Version == "" {
 			p.Version, p.Release = "1", "1"

@@ -1,6 +1,7 @@
 package rpmdistro
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -158,9 +159,23 @@ if [ $1 = 1 ]; then systemctl --no-reload preset systemd-networkd.service; fi
 	}
 }
 
+// Plain returns the name of a package with one file and no script, one of ten:
+// each test that needs one which no other test downloads has its own.
+func Plain(n int) string { return fmt.Sprintf("example-plain%d", n) }
+
+const plainPackages = 10
+
+func plain() []*Package {
+	var out []*Package
+	for n := range plainPackages {
+		out = append(out, &Package{Name: Plain(n), Summary: "A plain package", NoArch: true})
+	}
+	return out
+}
+
 // Bad are the names of the packages that cannot or must not be installed; they
 // are in the repository "bad" only.
-var Bad = []string{"bad-unsigned", "bad-stranger", "bad-pre", "bad-post", "bad-conflict", "bad-requires", "bad-file"}
+var Bad = []string{"bad-unsigned", "bad-stranger", "bad-pre", "bad-post", "bad-conflict", "bad-requires", "bad-file", hugePackage}
 
 // bad returns the packages of Bad.
 func bad() []*Package {
@@ -173,7 +188,19 @@ func bad() []*Package {
 		{Name: "bad-conflict", Summary: "A package that conflicts with the web server", NoArch: true, Tags: []string{"Conflicts: httpd"}},
 		{Name: "bad-requires", Summary: "A package that wants what is not there", NoArch: true, Tags: []string{"Requires: unobtainium >= 2"}},
 		{Name: "bad-file", Summary: "A package that has a file of another one", NoArch: true},
+		// Its header says that each file has nearly 4 GiB: no disk has room for them.
+		{Name: hugePackage, Summary: "A package that no disk has room for", NoArch: true, Files: hugeFiles()},
 	}
+}
+
+const hugePackage = "bad-huge"
+
+func hugeFiles() []File {
+	var out []File
+	for i := range 2000 {
+		out = append(out, File{Path: fmt.Sprintf("/usr/share/huge/%04d", i), Mode: "0644", User: "root", Group: "root"})
+	}
+	return out
 }
 
 // Next is the name of the package that only the repository "next" has.

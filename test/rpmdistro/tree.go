@@ -130,7 +130,8 @@ func (s *system) file(name string) (File, bool, error) {
 }
 
 // packages reads dpkg's database: the packages in the order of their names.
-// Files and directories that several of them have are left out.
+// Directories that several of them have are left out, and so is what lies in the
+// root, as /bin is a link that must be there before any other file.
 func (s *system) packages() ([]*Package, error) {
 	db := filepath.Join(s.dir, "var/lib/dpkg")
 	data, err := os.ReadFile(filepath.Join(db, "status"))
@@ -179,7 +180,7 @@ func (s *system) packages() ([]*Package, error) {
 	}
 	conffiles := configFiles(stanzas)
 	for name, list := range owners {
-		if len(list) > 1 {
+		if len(list) > 1 || path.Dir(name) == "/" {
 			continue
 		}
 		f, ok, err := s.file(name)
