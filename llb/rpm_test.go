@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +28,9 @@ type network struct {
 	decision string
 	// hangs are addresses that never answer.
 	hangs []string
+	// breaks says how often the connection to an address breaks.
+	breaks map[string]int
+	mu     sync.Mutex
 }
 
 // sources lists what a state downloads, and whether it has steps.
@@ -55,6 +59,13 @@ func (n *network) get(ctx context.Context, url, sum string) (string, error) {
 			<-ctx.Done()
 			return "", ctx.Err()
 		}
+	}
+	n.mu.Lock()
+	n.breaks[url]--
+	broken := n.breaks[url] >= 0
+	n.mu.Unlock()
+	if broken {
+		return "", errors.New("connection reset by peer")
 	}
 	data, ok := n.files[url]
 	if sum != "" && data != anything {
@@ -164,7 +175,7 @@ func rpmOptions(t testing.TB, n *network) Options {
 
 func newNetwork() *network {
 	return &network{
-		files: map[string]string{},
+		files: map[string]string{}, breaks: map[string]int{},
 		decision: fmt.Sprintf(`{"packages": [
  {"name": "a", "version": "1", "release": "1", "arch": "noarch", "repository": 0, "location": "Packages/a.rpm", "file": "a-1-1.noarch.rpm", "size": 9, "sha256": %q},
  {"name": "b", "version": "1", "release": "1", "arch": "noarch", "repository": 0, "location": "Packages/b.rpm", "file": "b-1-1.noarch.rpm", "size": 9, "sha256": %q}]}`,
@@ -255,6 +266,14 @@ func TestDnfMirrors(t *testing.T) {
 			n.serve(t, "http://one", "/Packages/a.rpm")
 			n.serve(t, "http://two", "/Packages/b.rpm")
 		}},
+		{name: "a connection breaks", repo: `"baseurl": "http://one"`, a: "one", b: "one", prepare: func(n *network) {
+			n.serve(t, "http://one")
+			n.breaks["http://one/Packages/a.rpm"] = 1
+		}},
+		{name: "connections break again and again", repo: `"baseurl": "http://one"`, prepare: func(n *network) {
+			n.serve(t, "http://one")
+			n.breaks["http://one/Packages/a.rpm"] = 2
+		}, err: "a.rpm: http://one/Packages/a.rpm: connection reset by peer"},
 		{name: "hangs", repo: list, more: `, "timeout": 1`, a: "two", b: "two", prepare: func(n *network) {
 			n.files["http://list/metalink?9"] = metalinkFor(t, "http://one", "http://two")
 			n.serve(t, "http://two")

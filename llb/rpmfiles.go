@@ -3,7 +3,6 @@ package llb
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strconv"
 
 	"github.com/moby/buildkit/client/llb"
@@ -33,7 +32,7 @@ func (g *Graph) rpmFiles(ctx context.Context, at place, t Tree) (Tree, error) {
 		d.name = p.File()
 		files = append(files, d)
 	}
-	rpms, err := g.fetch(ctx, fmt.Sprintf("%s: download %d packages", at.name(""), len(files)), files, g.constraints(at)...)
+	rpms, err := g.fetch(ctx, downloadName(at, len(files)), files, g.constraints(at)...)
 	if err != nil {
 		return Tree{}, err
 	}

@@ -263,6 +263,13 @@ func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r package
 	return data, nil
 }
 
+// broken says whether the same mirror may do better at the next time: a
+// connection was broken, rather than that the file is not there.
+func broken(err error) bool {
+	var late *timeoutError
+	return err != nil && !errors.As(err, &late) && !strings.Contains(err.Error(), "digest mismatch") && !strings.Contains(err.Error(), "response status 4")
+}
+
 // explainFetch adds to BuildKit's words what they can mean.
 func explainFetch(err error) error {
 	if err != nil && strings.Contains(err.Error(), "digest mismatch") {
@@ -278,34 +285,28 @@ func (g *Graph) rpmPackages(ctx context.Context, at place, o packages.DnfOptions
 	for i, p := range list.Packages {
 		files[i] = &rpmDownload{Package: p, source: sources[p.Repository], mirror: sources[p.Repository].best}
 	}
-	name := fmt.Sprintf("%s: download %d packages", at.name(""), len(files))
 	limit := time.Duration(o.Timeout) * time.Second
 	for {
-		var downloads []download
-		for _, f := range files {
-			d, err := f.download()
-			if err != nil {
+		downloads := make([]download, len(files))
+		for i, f := range files {
+			var err error
+			if downloads[i], err = f.download(); err != nil {
 				return llb.State{}, err
 			}
-			downloads = append(downloads, d)
 		}
-		st, err := g.fetch(ctx, name, downloads, g.constraints(at)...)
-		if err != nil || len(downloads) == 0 {
-			return st, err
+		again, err := g.eachDownload(ctx, at, files, downloads, limit)
+		if err != nil {
+			return llb.State{}, err
 		}
-		if limit == 0 {
-			err = g.opt.Resolver.Evaluate(ctx, st)
-			if err == nil || ctx.Err() != nil {
-				return st, err
-			}
-		}
-		// Find out which of them are the ones: what is there already costs
-		// nothing.
-		progress, err := g.eachDownload(ctx, at, files, downloads, limit)
-		if err != nil || !progress {
-			return st, err
+		if !again {
+			return g.fetch(ctx, downloadName(at, len(files)), downloads, g.constraints(at)...)
 		}
 	}
+}
+
+// downloadName is what the display shows for the downloads of a stage.
+func downloadName(at place, count int) string {
+	return fmt.Sprintf("%s: download %d packages", at.name(""), count)
 }
 
 // rpmDownload is one package and the mirror that it is asked of.
@@ -313,7 +314,9 @@ type rpmDownload struct {
 	rpmmd.Package
 	source *rpmSource
 	mirror int
-	tried  []error
+	// repeated says that the mirror has been given a second chance.
+	repeated bool
+	tried    []error
 }
 
 func (f *rpmDownload) download() (download, error) {
@@ -321,13 +324,16 @@ func (f *rpmDownload) download() (download, error) {
 	return download{url: u, name: f.File, sha256: f.SHA256}, err
 }
 
-// parallelDownloads is how many files are looked at at once.
-const parallelDownloads = 8
+// parallelDownloads is how many files are downloaded at once. BuildKit alone
+// would open a connection for each at the same time, which mirrors refuse.
+const parallelDownloads = 10
 
-// eachDownload fetches each file by itself, and turns those that fail to their
-// next mirrors. It reports whether any did; that a file has no mirror left is
-// an error.
+// eachDownload fetches each file by itself, a few at a time, and turns those
+// that fail to their next mirrors. It reports whether any did; that a file has
+// no mirror left is an error. What is there already costs next to nothing.
 func (g *Graph) eachDownload(ctx context.Context, at place, files []*rpmDownload, downloads []download, limit time.Duration) (bool, error) {
+	name := downloadName(at, len(files))
+	opts := append(g.constraints(at), llb.ProgressGroup(groupID(name, downloads), name, true))
 	errs := make([]error, len(files))
 	slots := make(chan struct{}, parallelDownloads)
 	var wg sync.WaitGroup
@@ -343,7 +349,7 @@ func (g *Graph) eachDownload(ctx context.Context, at place, files []*rpmDownload
 				return
 			}
 			errs[i] = within(ctx, limit, func(ctx context.Context) error {
-				st, _, err := g.download(ctx, downloads[i], g.constraints(at)...)
+				st, _, err := g.download(ctx, downloads[i], opts...)
 				if err != nil {
 					return err
 				}
@@ -365,6 +371,11 @@ func (g *Graph) eachDownload(ctx context.Context, at place, files []*rpmDownload
 		if errs[i] == nil {
 			continue
 		}
+		if broken(errs[i]) && !f.repeated {
+			f.repeated, again = true, true
+			continue
+		}
+		f.repeated = false
 		f.tried = append(f.tried, fmt.Errorf("%s: %w", downloads[i].url, explainFetch(errs[i])))
 		if len(f.tried) >= len(f.source.mirrors) {
 			lost = append(lost, mirrorsError(path.Base(f.Location), f.tried))
