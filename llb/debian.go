@@ -165,9 +165,25 @@ func encodeOptions(o any) (json.RawMessage, error) {
 }
 
 // solve runs the step that decides which packages are needed, and reads what
-// it has decided: the list, and the state that holds its file. The step reads
-// the tree and leaves it as it is.
+// it has decided: the list, and the state that holds its file.
 func (g *Graph) solve(ctx context.Context, at place, t Tree, name string, o any, index []metadata) (*debian.PackageList, llb.State, error) {
+	var files []download
+	for _, r := range index {
+		files = append(files, r.files...)
+	}
+	data, out, err := g.decide(ctx, at, t, name, o, files, debian.ListFile)
+	if err != nil {
+		return nil, llb.State{}, err
+	}
+	list, err := debian.ParseList(data)
+	return list, out, err
+}
+
+// decide runs the step that decides which packages of repositories are needed,
+// whose metadata are the given files. It returns the named file of what the step
+// has written, and the state that holds all of it. The step reads the tree and
+// leaves it as it is.
+func (g *Graph) decide(ctx context.Context, at place, t Tree, name string, o any, metadata []download, result string) ([]byte, llb.State, error) {
 	m, err := g.part(name)
 	if err != nil {
 		return nil, llb.State{}, err
@@ -176,11 +192,7 @@ func (g *Graph) solve(ctx context.Context, at place, t Tree, name string, o any,
 	if err != nil {
 		return nil, llb.State{}, err
 	}
-	var files []download
-	for _, r := range index {
-		files = append(files, r.files...)
-	}
-	repos, err := g.fetch(ctx, at.name("repositories"), files, g.constraints(at)...)
+	repos, err := g.fetch(ctx, at.name("repositories"), metadata, g.constraints(at)...)
 	if err != nil {
 		return nil, llb.State{}, err
 	}
@@ -191,12 +203,8 @@ func (g *Graph) solve(ctx context.Context, at place, t Tree, name string, o any,
 	if err != nil {
 		return nil, llb.State{}, err
 	}
-	data, err := g.opt.Resolver.ReadFile(ctx, out.output, "/"+debian.ListFile)
-	if err != nil {
-		return nil, llb.State{}, err
-	}
-	list, err := debian.ParseList(data)
-	return list, out.output, err
+	data, err := g.opt.Resolver.ReadFile(ctx, out.output, "/"+result)
+	return data, out.output, err
 }
 
 // packages returns the inputs of the steps that install: the packages and

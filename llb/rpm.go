@@ -87,30 +87,11 @@ func epochOf(sources []*rpmSource, otherwise int64) int64 {
 // solveRPMs runs the step that decides which packages are needed, and reads
 // what it has decided.
 func (g *Graph) solveRPMs(ctx context.Context, at place, t Tree, job packages.DnfJob, sources []*rpmSource) (*rpmmd.PackageList, llb.State, error) {
-	m, err := g.part(packages.DnfSolve)
-	if err != nil {
-		return nil, llb.State{}, err
-	}
-	options, err := encodeOptions(job.ForSolve())
-	if err != nil {
-		return nil, llb.State{}, err
-	}
 	var files []download
-	for i, s := range sources {
-		files = append(files, s.files(i)...)
+	for i, r := range sources {
+		files = append(files, r.files(i)...)
 	}
-	repos, err := g.fetch(ctx, at.name("repositories"), files, g.constraints(at)...)
-	if err != nil {
-		return nil, llb.State{}, err
-	}
-	out, err := g.run(ctx, at, t, step{
-		module: m, part: "solve", options: options, readonly: true, output: true,
-		inputs: map[string]llb.State{"repos": repos},
-	})
-	if err != nil {
-		return nil, llb.State{}, err
-	}
-	data, err := g.opt.Resolver.ReadFile(ctx, out.output, "/"+rpmmd.ListFile)
+	data, out, err := g.decide(ctx, at, t, packages.DnfSolve, job.ForSolve(), files, rpmmd.ListFile)
 	if err != nil {
 		return nil, llb.State{}, err
 	}
@@ -123,7 +104,7 @@ func (g *Graph) solveRPMs(ctx context.Context, at place, t Tree, job packages.Dn
 			return nil, llb.State{}, fmt.Errorf("the package list names repository %d of %d", p.Repository, len(sources))
 		}
 	}
-	return list, out.output, nil
+	return list, out, nil
 }
 
 // RPMInventory returns what rpm says of the packages of a tree, the state after
