@@ -12,4 +12,10 @@
 // OSBUILDKIT_TEST_MIRROR names, else that of this machine's apt, else the
 // snapshot archive. The mirror keeps what it has fetched, counts requests, and
 // can be told to fail.
+//
+// The tests of RPM packages (TestRPM…, make test-rpm) install a distribution that
+// is made for them: see package rpmdistro. An RPMServer has it on loopback, with
+// several mirrors that can be told to fail. To try a manifest by hand,
+// "go run ./test/rpmdistro/serve DIRECTORY" serves what a test has left in
+// rpm-distribution of its store.
 package test
