@@ -38,9 +38,9 @@ type rpmSource struct {
 func (s *rpmSource) files(i int) []download {
 	dir := strconv.Itoa(i) + "/"
 	base := s.mirrors[s.best]
-	out := []download{{url: base + "/repodata/repomd.xml", name: dir + "repodata/repomd.xml", sha256: s.sum}}
+	out := []download{{url: base + "/repodata/repomd.xml", name: dir + "repodata/repomd.xml", sha256: s.sum, attempt: s.best}}
 	for _, d := range s.solve {
-		f := download{url: base + "/" + d.Location, name: dir + d.Location}
+		f := download{url: base + "/" + d.Location, name: dir + d.Location, attempt: s.best}
 		// What has another kind of checksum is verified by the solve step.
 		if d.Checksum.Algorithm == "sha256" {
 			f.sha256 = d.Checksum.Hex
@@ -223,7 +223,7 @@ func (g *Graph) rpmMetadata(ctx context.Context, at place, number int, o package
 // readRepomd returns repomd.xml once it is found genuine.
 func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r packages.DnfRepository, s *rpmSource) ([]byte, error) {
 	u := s.mirrors[s.best] + "/repodata/repomd.xml"
-	d := download{url: u, name: "repomd.xml"}
+	d := download{url: u, name: "repomd.xml", attempt: s.best}
 	if pin, ok := strings.CutPrefix(r.Checksum, "sha256:"); ok {
 		d.sha256 = pin
 	}
@@ -318,7 +318,7 @@ type rpmDownload struct {
 
 func (f *rpmDownload) download() (download, error) {
 	u, err := rpmmd.JoinURL(f.source.mirrors[f.mirror], f.Location)
-	return download{url: u, name: f.File, sha256: f.SHA256}, err
+	return download{url: u, name: f.File, sha256: f.SHA256, attempt: len(f.tried)}, err
 }
 
 // parallelDownloads is how many files are looked at at once.

@@ -21,6 +21,8 @@ type download struct {
 	name string
 	// sha256 is the hex digest that the content must have, or empty.
 	sha256 string
+	// attempt counts the places where the file was looked for before.
+	attempt int
 	// auth names a secret that holds the Authorization header, or is empty.
 	auth string
 }
@@ -38,6 +40,11 @@ func (g *Graph) download(ctx context.Context, d download, opts ...llb.Constraint
 		}
 	}
 	name := path.Base(d.name)
+	if d.attempt > 0 {
+		// The address is in no key where there is a checksum: under the same name
+		// BuildKit would take this for the file that it has just failed to fetch.
+		name = fmt.Sprintf("%s.%d", name, d.attempt)
+	}
 	all := []llb.HTTPOption{llb.Filename(name), llb.WithCustomName("fetch " + d.title())}
 	if d.sha256 != "" {
 		all = append(all, llb.Checksum(digest.NewDigestFromEncoded(digest.SHA256, d.sha256)))
