@@ -316,12 +316,14 @@ type rpmDownload struct {
 	mirror int
 	// repeated says that the mirror has been given a second chance.
 	repeated bool
-	tried    []error
+	// attempt counts the times that the file was asked for.
+	attempt int
+	tried   []error
 }
 
 func (f *rpmDownload) download() (download, error) {
 	u, err := rpmmd.JoinURL(f.source.mirrors[f.mirror], f.Location)
-	return download{url: u, name: f.File, sha256: f.SHA256, attempt: len(f.tried)}, err
+	return download{url: u, name: f.File, sha256: f.SHA256, attempt: f.attempt}, err
 }
 
 // parallelDownloads is how many files are downloaded at once. BuildKit alone
@@ -371,6 +373,7 @@ func (g *Graph) eachDownload(ctx context.Context, at place, files []*rpmDownload
 		if errs[i] == nil {
 			continue
 		}
+		f.attempt++
 		if broken(errs[i]) && !f.repeated {
 			f.repeated, again = true, true
 			continue

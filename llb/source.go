@@ -21,7 +21,7 @@ type download struct {
 	name string
 	// sha256 is the hex digest that the content must have, or empty.
 	sha256 string
-	// attempt counts the places where the file was looked for before.
+	// attempt counts the times that the file was asked for before, in vain.
 	attempt int
 	// auth names a secret that holds the Authorization header, or is empty.
 	auth string
