@@ -76,7 +76,8 @@ func DirectDnf(ctx context.Context, box, epoch, metalink, key string, packages .
 }
 
 // directScript prepares the tree as osbuild does: it has the machine's /proc,
-// /sys and /dev, and a machine id that is none. Its arguments are the toolbox,
+// /sys and /dev, over directories with the modes that these have, and a machine
+// id that is none. Its arguments are the toolbox,
 // the tree below it, and dnf's.
 //
 // The libcomps of Debian 13 crashes when an expression goes through one of its
@@ -84,7 +85,8 @@ func DirectDnf(ctx context.Context, box, epoch, metalink, key string, packages .
 const directScript = `set -e
 box=$1 tree=$1$2
 shift 2
-mkdir -p $tree/proc $tree/sys $tree/dev $tree/etc
+mkdir -p $tree/dev $tree/etc
+mkdir -m 0555 $tree/proc $tree/sys
 for root in $box $tree; do
   mount -t proc proc $root/proc
   mount --rbind /sys $root/sys
