@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc/codes"
 
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/stages/packages"
@@ -191,7 +193,9 @@ func within(ctx context.Context, limit time.Duration, do func(context.Context) e
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := do(bounded)
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+	// The builder is told of the limit and may be the first to see that it is over.
+	over := bounded.Err() != nil || grpcerrors.Code(err) == codes.DeadlineExceeded
+	if err != nil && over && ctx.Err() == nil {
 		return &timeoutError{limit}
 	}
 	return err
