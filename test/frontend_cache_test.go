@@ -12,7 +12,7 @@ import (
 // imports it into daemons that have nothing.
 func TestFrontendCache(t *testing.T) {
 	needFrontend(t)
-	m := syntax(small())
+	m := syntax(lean())
 	m["stages"] = append(m["stages"].([]any), stage("org.osbuildkit.apt", object{"packages": []string{"hello"}}))
 	dir, out := buildDir(t, m), t.TempDir()
 	file := filepath.Join(dir, "image.json")
@@ -36,7 +36,7 @@ func TestFrontendCache(t *testing.T) {
 				t.Errorf("the image is %s, where it was built %s", got, want)
 			}
 			// The last stage runs on a tree that came out of the cache.
-			changed := syntax(small())
+			changed := syntax(lean())
 			changed["stages"] = append(m["stages"].([]any), stage("org.osbuild.hostname", object{"hostname": "imported"}))
 			dir := buildDir(t, changed)
 			p = buildxBuild(t, d, "--cache-from", from, "-o", out, "-f", filepath.Join(dir, "image.json"), dir)

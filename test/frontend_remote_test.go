@@ -32,7 +32,7 @@ func TestFrontendRemote(t *testing.T) {
 	output(t, "sh", "-c", "! timeout 20 "+buildctlProgram+" --addr "+builders[0].address+" --tlsservername localhost --tlscacert "+certs+"/ca.pem debug workers")
 
 	// One of them builds what all have in common.
-	common := buildDir(t, syntax(small()))
+	common := buildDir(t, syntax(lean()))
 	begin := time.Now()
 	buildxBuild(t, builders[0], "--cache-from", "type=registry,ref="+frontend.registry+"/cache:1", "--cache-to", cache+",mode=max,compression=zstd",
 		"-o", t.TempDir(), "-f", filepath.Join(common, "image.json"), common)
@@ -61,7 +61,7 @@ func TestFrontendRemote(t *testing.T) {
 func bake(t *testing.T, d *daemon, cache, out string, first, count int) {
 	targets, names := object{}, []string{}
 	for i := first; i < first+count; i++ {
-		m := small()
+		m := lean()
 		m["stages"] = append(m["stages"].([]any), stage("org.osbuild.hostname", object{"hostname": fmt.Sprintf("node%d", i)}))
 		name := fmt.Sprintf("image%d", i)
 		names = append(names, name)

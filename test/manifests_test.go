@@ -80,6 +80,14 @@ func small() object {
 	}
 }
 
+// lean is small with a build root that has what its assembler needs and no
+// more, for tests that carry whole caches around.
+func lean() object {
+	m := small()
+	m["build"] = object{"stages": []any{stage("org.osbuildkit.debootstrap", object{"suite": suite, "packages": []string{"e2fsprogs"}})}}
+	return m
+}
+
 // demo returns the path of the example and its text.
 func demo(t testing.TB) (string, []byte) {
 	t.Helper()
