@@ -30,16 +30,7 @@ func check(t *testing.T, part string) {
 
 func TestMake(t *testing.T) {
 	t.Parallel()
-	tree := fstest.Tree(t)
-	part, c := fstest.Make(t, tree, fstest.Attributes(), 200<<20, Make)
-	check(t, part)
-	again, _ := fstest.Make(t, tree, fstest.Attributes(), 200<<20, Make)
-	if fstest.Sum(t, part) != fstest.Sum(t, again) {
-		t.Error("the same content gives other bytes")
-	}
-	fstest.Compare(t, part, "btrfs", tree, c)
-	fstest.Use(t, part, "btrfs")
-	check(t, part)
+	fstest.RoundTrip(t, "btrfs", 200<<20, Make, check)
 }
 
 // TestManyFiles has trees of several levels, and data across a copy of the

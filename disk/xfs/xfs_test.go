@@ -35,16 +35,7 @@ func repair(t *testing.T, part string) {
 
 func TestMake(t *testing.T) {
 	t.Parallel()
-	tree := fstest.Tree(t)
-	part, c := fstest.Make(t, tree, fstest.Attributes(), 200<<20, Make)
-	repair(t, part)
-	again, _ := fstest.Make(t, tree, fstest.Attributes(), 200<<20, Make)
-	if fstest.Sum(t, part) != fstest.Sum(t, again) {
-		t.Error("the same content gives other bytes")
-	}
-	fstest.Compare(t, part, "xfs", tree, c)
-	fstest.Use(t, part, "xfs")
-	repair(t, part)
+	fstest.RoundTrip(t, "xfs", 200<<20, Make, repair)
 }
 
 // TestManyInodes has more inodes than a group takes, and trees of two levels.

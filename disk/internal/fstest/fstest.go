@@ -188,6 +188,23 @@ func Sum(t testing.TB, name string) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
+// RoundTrip makes a file system of the given kind and size in bytes out of Tree,
+// twice: the bytes are the same, check finds nothing wrong, each entry is what it
+// was in the tree, and the file system can be written to.
+func RoundTrip(t *testing.T, kind string, size int64, make Maker, check func(t *testing.T, part string)) {
+	t.Helper()
+	tree := Tree(t)
+	part, c := Make(t, tree, Attributes(), size, make)
+	check(t, part)
+	again, _ := Make(t, tree, Attributes(), size, make)
+	if Sum(t, part) != Sum(t, again) {
+		t.Error("the same content gives other bytes")
+	}
+	Compare(t, part, kind, tree, c)
+	Use(t, part, kind)
+	check(t, part)
+}
+
 // Compare mounts a file system and compares every entry with the content. It
 // skips the rest of the test where nothing can be mounted.
 func Compare(t *testing.T, part, kind string, tree string, c *content.Tree) {
