@@ -29,18 +29,18 @@ type filesystemKind struct {
 	// needed returns a lower bound for the size that content needs.
 	needed func(use content.Usage, size int64) int64
 	// make writes it; swap has no content.
-	make func(ctx context.Context, c *content.Tree, to content.Target, scratch string) ([]string, error)
+	make func(ctx context.Context, c *content.Tree, to content.Target) ([]string, error)
 	// gpt and mbr are the types of partition that it has by default.
 	gpt disk.UUID
 	mbr byte
 }
 
 var filesystemKinds = map[string]filesystemKind{
-	"btrfs": {minSize: btrfs.MinSize, maxLabel: btrfs.MaxLabel, needed: btrfs.Needed, make: native(btrfs.Make), gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
-	"ext4":  {minSize: ext4.MinSize, maxLabel: 16, needed: ext4.Needed, make: makeExt4, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
-	"vfat":  {minSize: vfat.MinSize, maxLabel: 11, needed: neededData, make: native(vfat.Make), gpt: gpt.TypeLinux, mbr: 0x0c},
-	"xfs":   {minSize: xfs.MinSize, maxLabel: xfs.MaxLabel, needed: xfs.Needed, make: native(xfs.Make), gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
-	"swap":  {minSize: swap.MinSize, maxLabel: 15, make: native(swap.Make), gpt: gpt.TypeSwap, mbr: mbr.TypeSwap},
+	"btrfs": {minSize: btrfs.MinSize, maxLabel: btrfs.MaxLabel, needed: btrfs.Needed, make: btrfs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
+	"ext4":  {minSize: ext4.MinSize, maxLabel: ext4.MaxLabel, needed: ext4.Needed, make: ext4.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
+	"vfat":  {minSize: vfat.MinSize, maxLabel: 11, needed: neededData, make: vfat.Make, gpt: gpt.TypeLinux, mbr: 0x0c},
+	"xfs":   {minSize: xfs.MinSize, maxLabel: xfs.MaxLabel, needed: xfs.Needed, make: xfs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
+	"swap":  {minSize: swap.MinSize, maxLabel: 15, make: swap.Make, gpt: gpt.TypeSwap, mbr: mbr.TypeSwap},
 }
 
 func filesystemNames() string {
@@ -49,24 +49,6 @@ func filesystemNames() string {
 
 // neededData counts nothing but the data.
 func neededData(use content.Usage, _ int64) int64 { return use.Blocks * content.BlockSize }
-
-// native adapts a writer that needs no scratch directory.
-func native(f func(context.Context, *content.Tree, content.Target) ([]string, error)) func(context.Context, *content.Tree, content.Target, string) ([]string, error) {
-	return func(ctx context.Context, c *content.Tree, to content.Target, _ string) ([]string, error) {
-		return f(ctx, c, to)
-	}
-}
-
-func makeExt4(ctx context.Context, c *content.Tree, to content.Target, scratch string) ([]string, error) {
-	warnings, err := ext4.Make(ctx, ext4.Options{
-		Content: c, Disk: to.Disk, Offset: to.Offset, Size: to.Size, UUID: to.UUID, Label: to.Label, Epoch: to.Epoch, Scratch: scratch,
-	})
-	out := make([]string, len(warnings))
-	for i, w := range warnings {
-		out[i] = string(w)
-	}
-	return out, err
-}
 
 // filesystem is one file system of an image.
 type filesystem struct {
@@ -192,10 +174,10 @@ func (f *filesystem) explain(err error) error {
 }
 
 // write makes the file system in the file disk.
-func (f *filesystem) write(ctx context.Context, in *module.Input, name, scratch string) error {
+func (f *filesystem) write(ctx context.Context, in *module.Input, name string) error {
 	warnings, err := filesystemKinds[f.kind].make(ctx, f.content, content.Target{
 		Disk: name, Offset: f.offset, Size: f.size, UUID: f.uuid, Label: f.label, Epoch: in.Epoch,
-	}, scratch)
+	})
 	for _, w := range warnings {
 		in.Logf("warning: %s", w)
 	}

@@ -214,7 +214,7 @@ func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []*l
 		return err
 	}
 	for _, fs := range p.filesystems {
-		if err := fs.write(ctx, in, raw, scratch); err != nil {
+		if err := fs.write(ctx, in, raw); err != nil {
 			return err
 		}
 	}

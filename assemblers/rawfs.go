@@ -77,10 +77,10 @@ func runRawFS(ctx context.Context, in *module.Input) error {
 	if err := checkFit(list); err != nil {
 		return err
 	}
-	return writeOutput(in, o.Filename, func(out *os.File, scratch string) error {
+	return writeOutput(in, o.Filename, func(out *os.File, _ string) error {
 		if err := out.Truncate(o.Size); err != nil {
 			return fmt.Errorf("making a sparse file of %d bytes: %w", o.Size, err)
 		}
-		return f.write(ctx, in, out.Name(), scratch)
+		return f.write(ctx, in, out.Name())
 	})
 }

@@ -83,13 +83,11 @@ type Tree struct {
 	Root *File
 	// Files are all files, each once, a directory before what is in it.
 	Files []*File
-	// Dir is the directory on the builder that holds the root, if it holds
-	// exactly the content; else it is empty.
-	Dir string
 	// Warnings are for a person to read.
 	Warnings []string
 
 	options Options
+	dir     string // that holds the root on the builder, if any does
 	usage   Usage
 	byID    map[ID]*File
 	byPath  map[string]*File
@@ -111,7 +109,7 @@ func Load(ctx context.Context, o Options) (*Tree, error) {
 	if dir == "" {
 		t.Root = t.addDir("/")
 	} else {
-		t.Dir = dir
+		t.dir = dir
 		if err := Walk(ctx, dir, t.add); err != nil {
 			return nil, fmt.Errorf("reading the tree: %w", err)
 		}
@@ -161,7 +159,7 @@ func (t *Tree) add(e *Entry) error {
 	}
 	f := &File{
 		Path: name, Mode: e.Stat.Mode, UID: e.Stat.Uid, GID: e.Stat.Gid, Time: int64(e.Stat.Mtim.Sec), Links: 1,
-		source: filepath.Join(t.Dir, e.Path), stat: e.Stat,
+		source: filepath.Join(t.dir, e.Path), stat: e.Stat,
 	}
 	if t.options.Epoch != 0 && (f.Time > t.options.Epoch || f.Kind() == unix.S_IFDIR) {
 		f.Time = t.options.Epoch
@@ -221,16 +219,13 @@ func (t *Tree) addDir(name string) *File {
 	return f
 }
 
-// mountPoints sees to it that the mount points of other file systems are there,
-// and notes whether the directory on the builder holds something else than the
-// content.
+// mountPoints sees to it that the mount points of other file systems are there.
 func (t *Tree) mountPoints() error {
 	for _, point := range t.options.Without {
 		rel, _ := below(t.options.Root, point)
 		if _, err := realDir(t.options.Tree, point); err != nil {
 			return err
 		}
-		t.Dir = ""
 		inner := slices.ContainsFunc(t.options.Without, func(q string) bool {
 			_, ok := below(q, point)
 			return ok && q != point

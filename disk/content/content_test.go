@@ -100,9 +100,6 @@ func TestSplit(t *testing.T) {
 		if got := paths(c); got != want {
 			t.Errorf("%s holds %s, want %s", root, got, want)
 		}
-		if whole := root == "/boot/efi" || root == "/home"; (c.Dir != "") != whole {
-			t.Errorf("%s: the directory is %q", root, c.Dir)
-		}
 		if missing := root == "/home"; (len(c.Warnings) > 0) != missing {
 			t.Errorf("%s: warnings %q", root, c.Warnings)
 		}
@@ -131,7 +128,7 @@ func TestPut(t *testing.T) {
 	if err := c.Put("/EFI/BOOT/X.EFI", []byte("data"), true); err != nil {
 		t.Fatal(err)
 	}
-	if got := paths(c); got != "/ /efi /efi/BOOT /efi/BOOT/X.EFI" || c.Dir != "" {
+	if got := paths(c); got != "/ /efi /efi/BOOT /efi/BOOT/X.EFI" {
 		t.Errorf("it holds %s", got)
 	}
 	if f := c.Lookup("/Efi/boot/x.efi", true); f == nil || f.Size != 4 || f.Time != 7 {

@@ -65,5 +65,4 @@ func (t *Tree) insert(dir *File, name string, f *File) {
 	f.stat.Blocks = (f.Size + 511) / 512
 	t.usage.add(f)
 	t.Files = append(t.Files, f)
-	t.Dir = ""
 }

@@ -1,10 +1,12 @@
-// Package ext4 makes an ext4 file system from a directory, at an offset in a
-// plain file, with mke2fs: no device, no mount, no privilege.
+// Package ext4 writes an ext4 file system from the content of a directory, at
+// an offset in a plain file: no device, no mount, no program of the build root.
 //
-// The same directory gives the same bytes. All parameters are ours (identifiers,
-// features and sizes, not those of the build root's mke2fs.conf), and what
-// mke2fs takes from the builder is evened out afterwards: access and change
-// times, the count of kilobytes written, and the mode, owner and time of the
-// root directory, which mke2fs does not take from the tree at all. Different
-// versions of mke2fs may still lay the same content out differently.
+// The structures are those of the kernel's documentation (filesystems/ext4),
+// which the comments below name chapters of. Everything is written once:
+// numbers of inodes are given first, then blocks are taken one after the other,
+// each directory gets its index when it is written, and what describes the
+// groups comes last. The same content gives the same bytes.
+//
+// The features are those that mke2fs 1.46 gives by default, so that kernels and
+// boot loaders of older systems read it, and the file system can grow in place.
 package ext4

@@ -2,203 +2,221 @@ package ext4
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
+	"hash/crc32"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 
-	"github.com/osbuildkit/osbuildkit/disk"
+	"golang.org/x/sys/unix"
+
 	"github.com/osbuildkit/osbuildkit/disk/content"
-	"github.com/osbuildkit/osbuildkit/disk/internal/tool"
 )
 
-// BlockSize is the size of a block of the file systems that are made here.
-const BlockSize = 4096
+var le = binary.LittleEndian
 
-// inodeSize is the size of an inode on the disk in bytes.
-const inodeSize = 256
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// MinSize is the size in bytes of the smallest file system that Make makes:
-// less leaves no room for a journal.
-const MinSize = 16 << 20
+// crc32c continues a checksum the way ext4 does: without the inversions at
+// both ends that the usual form has.
+func crc32c(seed uint32, p []byte) uint32 { return ^crc32.Update(^seed, castagnoli, p) }
 
-// Options says which file system Make is to make.
-type Options struct {
-	// Content is what goes into it.
-	Content *content.Tree
-	// Disk is the file to write to. It exists and reads as zeros where the
-	// file system goes.
-	Disk string
-	// Offset and Size give the place in bytes. What does not fill a block at
-	// the end is left alone.
-	Offset, Size int64
-	// UUID is the identifier of the file system; the hash seed of its
-	// directories is derived from it.
-	UUID disk.UUID
-	// Label is the volume label, of up to 16 bytes. It may be empty.
-	Label string
-	// Epoch is the time of the build in seconds since 1970: no time in the
-	// file system is later. With 0 the times are those of the tree and of now.
-	Epoch int64
-	// Scratch is a directory for temporary files.
-	Scratch string
+// Numbers of inodes; see the chapter "Special inodes".
+const (
+	rootInode    = 2
+	resizeInode  = 7
+	journalInode = 8
+	// firstInode is the first that belongs to no part of the file system
+	// itself; the ones before are not free.
+	firstInode = 11
+)
+
+// maxInodes is what 32 bits number.
+const maxInodes = 1<<32 - 1
+
+// lostAndFound is the directory in which e2fsck puts what has lost its name.
+const lostAndFound = "lost+found"
+
+// writer writes one file system.
+type writer struct {
+	geometry
+	f    *os.File
+	c    *content.Tree
+	to   content.Target
+	buf  []byte
+	seed uint32 // of checksums
+
+	groupUse []groupUse
+	// current is the group that blocks are taken from.
+	current int64
+
+	// files are what gets an inode, in the order of their numbers from
+	// firstInode on but for the root.
+	files   []*content.File
+	numbers map[*content.File]uint32
+	// table collects the inodes of one block before they are written.
+	table      []byte
+	tableBlock int64
+	reserve    map[uint32][]byte // inodes that are not files, by number
+	journalMap []byte            // what the journal's inode says of its blocks
+
+	shared     map[string]*sharedBlock // blocks of attributes by their content
+	sharedList []*sharedBlock
 }
 
-// conf takes the place of the build root's mke2fs.conf, so that the result
-// does not depend on the distribution. The features are what mke2fs 1.46
-// makes: kernels and boot loaders of older systems can read it (no orphan
-// file, no checksum seed).
-const conf = `[defaults]
-	base_features = ext_attr
-	blocksize = 4096
-	inode_size = 256
-	inode_ratio = 16384
-	reserved_ratio = 5
-[fs_types]
-	ext4 = {
-		features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize,dir_index,filetype,resize_inode,sparse_super,large_file
-	}
-	floppy = {
-	}
-	small = {
-	}
-	big = {
-	}
-	huge = {
-	}
-`
+// groupUse is what a group holds.
+type groupUse struct {
+	next   int64 // first block that nothing uses, counted from the group's first
+	inodes int64 // used, the first ones
+	dirs   int64 // how many of them are directories
+}
 
-// inodeRatio is the number of bytes per inode of conf.
-const inodeRatio = 16384
-
-// Warning is something about the result that a person should know.
-type Warning string
-
-// Make makes the file system. The error is a *content.TooSmallError if the tree does
-// not fit; this is found before anything is written where it can be known.
-func Make(ctx context.Context, o Options) ([]Warning, error) {
-	program, err := tool.Find("e2fsprogs", "mke2fs")
+// Make writes the file system. The error is a *content.TooSmallError if the
+// content does not fit.
+func Make(ctx context.Context, c *content.Tree, to content.Target) (warnings []string, err error) {
+	g, err := plan(to.Size, inodeCount(c.Usage()))
 	if err != nil {
 		return nil, err
 	}
-	if o.Size < MinSize {
-		return nil, fmt.Errorf("an ext4 file system of %d bytes is too small: make it at least %d", o.Size, int64(MinSize))
+	if len(to.Label) > MaxLabel {
+		return nil, fmt.Errorf("the ext4 label %q is longer than %d bytes", to.Label, MaxLabel)
 	}
-	if len(o.Label) > 16 {
-		return nil, fmt.Errorf("the ext4 label %q is longer than 16 bytes", o.Label)
+	w := &writer{
+		geometry: g, c: c, to: to, buf: make([]byte, 1<<20), seed: crc32c(^uint32(0), to.UUID[:]),
+		numbers: map[*content.File]uint32{}, reserve: map[uint32][]byte{}, shared: map[string]*sharedBlock{},
+		table: make([]byte, blockSize), tableBlock: -1,
 	}
-	use := o.Content.Usage()
-	if need := Needed(use, o.Size); need > o.Size {
-		return nil, &content.TooSmallError{Needed: need, Available: o.Size}
+	if need := Needed(c.Usage(), to.Size); need > to.Size {
+		return nil, w.full()
 	}
-	confFile := filepath.Join(o.Scratch, "mke2fs.conf")
-	if err := os.WriteFile(confFile, []byte(conf), 0o600); err != nil {
+	if err := w.number(); err != nil {
 		return nil, err
 	}
-	defer os.Remove(confFile)
-
-	out, err := o.run(ctx, confFile, program, o.args(use))
-	if err != nil {
-		return nil, o.explain(use, err)
+	if w.f, err = os.OpenFile(to.Disk, os.O_RDWR, 0); err != nil {
+		return nil, err
 	}
-	var warnings []Warning
-	for _, line := range strings.Split(out, "\n") {
-		// A build root has no /etc/mtab, and none is needed.
-		if line = strings.TrimSpace(line); line != "" && !strings.Contains(line, "mtab") {
-			warnings = append(warnings, Warning("mke2fs: "+line))
-		}
-	}
-	more, err := o.finish()
-	return append(warnings, more...), err
+	defer func() { err = errors.Join(err, w.f.Close()) }()
+	return nil, w.write(ctx)
 }
 
-// run starts mke2fs. It reads the directory itself where that is the content;
-// else, when a part of it belongs to another file system, it gets an archive.
-func (o *Options) run(ctx context.Context, confFile, program string, args []string) (string, error) {
-	if o.Content.Dir != "" {
-		return tool.Run(ctx, o.env(confFile), program, args...)
+// write writes everything, the superblock last: what an interrupted run leaves
+// is no file system.
+func (w *writer) write(ctx context.Context) error {
+	w.groupUse = make([]groupUse, w.groups)
+	for n := range w.groupUse {
+		w.groupUse[n].next = w.firstFree(int64(n))
 	}
-	return tool.Feed(ctx, o.env(confFile), func(w io.Writer) error { return archive(ctx, o.Content, w) }, program, args...)
-}
-
-func (o *Options) env(confFile string) []string {
-	env := []string{"MKE2FS_CONFIG=" + confFile}
-	if o.Epoch > 0 {
-		epoch := strconv.FormatInt(o.Epoch, 10)
-		// For the times of the file system itself; those of its files are
-		// set afterwards. The second is what mke2fs before 1.47.1 knows.
-		env = append(env, "SOURCE_DATE_EPOCH="+epoch, "E2FSPROGS_FAKE_TIME="+epoch)
-	}
-	return env
-}
-
-func (o *Options) args(use content.Usage) []string {
-	from := o.Content.Dir
-	if from == "" {
-		from = "-"
-	}
-	args := []string{"-q", "-F", "-t", "ext4", "-d", from, "-U", o.UUID.String(), "-L", o.Label}
-	if want := inodeCount(use); want > o.Size/inodeRatio {
-		args = append(args, "-N", strconv.FormatInt(want, 10))
-	}
-	extended := fmt.Sprintf("offset=%d,hash_seed=%s,lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0,no_copy_xattrs",
-		o.Offset, o.UUID.Derive("ext4 hash seed"))
-	return append(args, "-E", extended, o.Disk, strconv.FormatInt(o.Size/BlockSize*(BlockSize/1024), 10)+"k")
-}
-
-// explain turns mke2fs's words for "does not fit" into numbers.
-func (o *Options) explain(use content.Usage, err error) error {
-	var te *tool.Error
-	if !errors.As(err, &te) {
+	if err := w.writeJournal(); err != nil {
 		return err
 	}
-	switch {
-	case strings.Contains(te.Output, "Could not allocate"), strings.Contains(te.Output, "No free space"):
-		// The measure is a lower bound, so add what it may have missed.
-		need := Needed(use, o.Size)
-		return &content.TooSmallError{Needed: max(need+need/20, o.Size+o.Size/20), Available: o.Size}
-	case strings.Contains(te.Output, "no_copy_xattrs"):
-		return fmt.Errorf("the build root's e2fsprogs cannot leave out extended attributes: it must be 1.47 or newer: %w", err)
-	case strings.Contains(te.Output, "No space left on device"):
-		return fmt.Errorf("the builder has no disk space left for the file system: %w", err)
-	case strings.Contains(te.Output, "libarchive"), o.Content.Dir == "" && strings.Contains(te.Output, "while populating"):
-		return fmt.Errorf("the build root's e2fsprogs cannot read an archive, which a tree that is split over several file systems is given as: it must be 1.47.1 or newer, and libarchive13t64 must be installed: %w", err)
+	if err := w.writeGrowth(); err != nil {
+		return err
 	}
+	parents := w.parents()
+	for i, f := range w.files {
+		if i&0xff == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := w.file(ctx, f, parents[f]); err != nil {
+			return content.At(f, err)
+		}
+	}
+	if err := w.flushInodes(); err != nil {
+		return err
+	}
+	if err := w.flushAttributes(); err != nil {
+		return err
+	}
+	return w.finish()
+}
+
+// number gives every file its inode, and adds the directory for lost files if
+// the tree has none.
+func (w *writer) number() error {
+	w.files = w.c.Files
+	if i := slices.IndexFunc(w.c.Root.Entries, func(e content.Name) bool { return e.Name == lostAndFound }); i < 0 {
+		root := *w.c.Root
+		lost := &content.File{Path: "/" + lostAndFound, Mode: unix.S_IFDIR | 0o700, Time: w.to.Epoch, Links: 2}
+		at, _ := slices.BinarySearchFunc(root.Entries, lostAndFound, func(e content.Name, name string) int {
+			if e.Name < name {
+				return -1
+			}
+			return 1
+		})
+		root.Entries = slices.Insert(slices.Clone(root.Entries), at, content.Name{Name: lostAndFound, File: lost})
+		root.Links++
+		w.files = slices.Insert(slices.Clone(w.c.Files[1:]), 0, &root, lost)
+	}
+	next := int64(firstInode)
+	for i, f := range w.files {
+		if i == 0 {
+			w.numbers[f] = rootInode
+			continue
+		}
+		w.numbers[f] = uint32(next)
+		next++
+	}
+	if next > min(w.inodesPerGroup*w.groups, maxInodes)+1 {
+		return w.full()
+	}
+	return nil
+}
+
+// parents returns the directory that holds each directory; that of the root is
+// itself.
+func (w *writer) parents() map[*content.File]*content.File {
+	out := map[*content.File]*content.File{w.files[0]: w.files[0]}
+	for _, f := range w.files {
+		for _, e := range f.Entries {
+			if e.File.Kind() == unix.S_IFDIR {
+				out[e.File] = f
+			}
+		}
+	}
+	return out
+}
+
+// full is the error for a file system without a free block or inode.
+func (w *writer) full() error {
+	need := Needed(w.c.Usage(), w.to.Size)
+	return &content.TooSmallError{Needed: max(need+need/50, w.to.Size+w.to.Size/20), Available: w.to.Size}
+}
+
+// take takes up to n blocks in a row, at least one, and returns the first and
+// how many they are.
+func (w *writer) take(n int64) (int64, int64, error) {
+	for ; w.current < w.groups; w.current++ {
+		g := &w.groupUse[w.current]
+		if free := w.groupLen(w.current) - g.next; free > 0 {
+			at := w.current*blocksPerGroup + g.next
+			n = min(n, free)
+			g.next += n
+			return at, n, nil
+		}
+	}
+	return 0, 0, w.full()
+}
+
+// writeBlocks writes to blocks, from the first on.
+func (w *writer) writeBlocks(first int64, b []byte) error {
+	_, err := w.f.WriteAt(b, w.to.Offset+first*blockSize)
 	return err
 }
 
-// finish writes the extended attributes and evens out what mke2fs leaves over.
-func (o *Options) finish() ([]Warning, error) {
-	r := o.Content.Root
-	root := Root{Mode: uint16(r.Mode & 0o7777), UID: r.UID, GID: r.GID, Time: r.Time}
-	f, err := os.OpenFile(o.Disk, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
+// data writes the data of a regular file.
+func (w *writer) data(ctx context.Context, f *content.File) ([]extent, error) {
+	if f.Size > maxFileBlocks*blockSize {
+		return nil, fmt.Errorf("it has %d bytes, and ext4 can have %d in a file", f.Size, int64(maxFileBlocks*blockSize))
 	}
-	warnings, err := o.attributes(f, root)
-	if err == nil {
-		if err = Normalize(f, o.Offset, root, o.Epoch); err != nil {
-			err = fmt.Errorf("evening out the file system: %w", err)
-		}
-	}
-	return warnings, errors.Join(err, f.Close())
-}
-
-func (o *Options) attributes(f ReadWriterAt, root Root) ([]Warning, error) {
-	attributes := o.Content.Attributes()
-	if len(attributes) == 0 {
-		return nil, nil
-	}
-	warnings, err := writeAttributes(f, o.Offset, root, attributes)
-	var full *fullError
-	if errors.As(err, &full) {
-		return nil, &content.TooSmallError{Needed: o.Size + full.blocks*BlockSize, Available: o.Size}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("writing extended attributes: %w", err)
-	}
-	return warnings, nil
+	var list []extent
+	err := w.c.Data(ctx, f, w.buf, func(off int64, data []byte) (err error) {
+		at := off / blockSize
+		list, err = w.grow(list, at, ceil(int64(len(data)), blockSize), func(x extent) error {
+			part := data[(x.file-at)*blockSize:]
+			return w.writeBlocks(x.disk, part[:min(int64(len(part)), x.count*blockSize)])
+		})
+		return err
+	})
+	return list, err
 }
