@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,54 +46,38 @@ type FormatOptions struct {
 type conversion struct {
 	in      *module.Input
 	options FormatOptions
-	// raw is the file with the disk, and size its length.
-	raw  string
-	size int64
+	// size is the length of the disk, and data how much of it holds something,
+	// roughly.
+	size, data int64
+	// raw is the file with the disk, for the formats that are made of one.
+	raw string
 	// dir is where the files are written to, and name the name of the first.
 	dir, name string
 	// id is what identifiers in the image are derived from.
 	id disk.UUID
-	// ahead compresses the disk while it is being made; nil where nothing is
-	// compressed.
-	ahead *sparse.Ahead
-}
-
-// aheadMemory bounds what is compressed ahead, in bytes.
-const aheadMemory = 128 << 20
-
-// start begins to compress the disk, which is about to be made. Stop ends it.
-func (c *conversion) start(ctx context.Context) error {
-	if c.options.Format != "qcow2" {
-		return nil
-	}
-	var err error
-	c.ahead, err = qcow2.StartAhead(ctx, c.raw, c.qcow2(), aheadMemory)
-	return err
-}
-
-// stop waits until nothing looks at the disk any more.
-func (c *conversion) stop() {
-	if c.ahead != nil {
-		c.ahead.Stop()
-	}
 }
 
 // qcow2 is how a qcow2 image is written.
 func (c *conversion) qcow2() qcow2.Options {
-	o := qcow2.Options{Compression: qcow2.Compression(c.options.Compression), Ahead: c.ahead}
+	o := qcow2.Options{Compression: qcow2.Compression(c.options.Compression)}
 	if c.options.QCOW2Compat == "0.10" {
 		o.Version = 2
 	}
 	return o
 }
 
+// fill writes a disk, which reads as zeros before.
+type fill func(w io.WriterAt) error
+
 // diskFormat is a way to store a disk.
 type diskFormat struct {
 	// most is the largest size in bytes; 0 is no limit.
 	most int64
-	// write makes the files in the conversion's directory and returns their
-	// names.
+	// write makes the files in the conversion's directory of the raw disk and
+	// returns their names.
 	write func(ctx context.Context, c *conversion) ([]string, error)
+	// direct takes the place of write where no raw disk is needed.
+	direct func(ctx context.Context, c *conversion, f fill) ([]string, error)
 	// inPlace says that write uses the raw file itself, so that it should lie
 	// where the result goes.
 	inPlace bool
@@ -102,7 +87,7 @@ var diskFormats = map[string]diskFormat{
 	"raw":     {write: writeRaw, inPlace: true},
 	"raw.xz":  {write: writeCompressed("xz")},
 	"raw.zst": {write: writeCompressed("zstd")},
-	"qcow2":   {write: writeQcow2},
+	"qcow2":   {direct: writeQcow2},
 	"vdi":     {write: writeVDI, most: vdi.MaxSize},
 	"vmdk":    {write: writeVMDK, most: vmdk.MaxSize},
 	"vpc":     {write: writeVPC, most: vpc.MaxSize, inPlace: true},
@@ -171,16 +156,25 @@ func (o *FormatOptions) unused() []string {
 	return out
 }
 
-// convert stores a disk in the format that was asked for, and returns the names
-// of the files that it has put into the output directory. A file gets its name
-// there when all of them are complete.
-func (c *conversion) convert(ctx context.Context) ([]string, error) {
+// make stores the disk that f writes in the format that was asked for, and
+// returns the names of the files that it has put into the output directory. A
+// file gets its name there when all of them are complete.
+func (c *conversion) make(ctx context.Context, f fill) ([]string, error) {
 	for _, name := range c.options.unused() {
 		c.in.Logf("warning: the option %s has no effect on the format %s", name, c.options.Format)
 	}
-	names, err := diskFormats[c.options.Format].write(ctx, c)
+	format := diskFormats[c.options.Format]
+	if format.direct == nil {
+		done, err := c.makeRaw(f)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		format.direct = func(ctx context.Context, c *conversion, _ fill) ([]string, error) { return format.write(ctx, c) }
+	}
+	names, err := format.direct(ctx, c, f)
 	if err != nil {
-		return nil, fmt.Errorf("writing the %s image: %w", c.options.Format, err)
+		return nil, err
 	}
 	for _, name := range names {
 		if err := os.Chmod(filepath.Join(c.dir, name), 0o644); err != nil {
@@ -195,31 +189,80 @@ func (c *conversion) convert(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// open opens the disk and the file that it is stored in.
+// makeRaw makes the disk as a sparse file, which done removes.
+func (c *conversion) makeRaw(f fill) (done func(), err error) {
+	dir := c.dir
+	done = func() {}
+	if !c.options.inPlace() {
+		if d := diskDir(c.data, c.dir); d != c.dir {
+			if dir, err = os.MkdirTemp(d, scratchPrefix); err != nil {
+				return nil, err
+			}
+			done = func() { _ = os.RemoveAll(dir) }
+		}
+	}
+	c.raw = filepath.Join(dir, "disk.raw")
+	w, err := os.OpenFile(c.raw, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err == nil {
+		if err = w.Truncate(c.size); err != nil {
+			err = fmt.Errorf("making a sparse file of %d bytes: %w", c.size, err)
+		} else {
+			err = f(w)
+		}
+		err = errors.Join(err, w.Close())
+	}
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return done, nil
+}
+
+// create makes the file of the image.
+func (c *conversion) create(write func(dst *os.File) error) ([]string, error) {
+	dst, err := os.OpenFile(filepath.Join(c.dir, c.name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return []string{c.name}, errors.Join(write(dst), dst.Close())
+}
+
+// open opens the disk and makes the file that it is stored in.
 func (c *conversion) open(write func(dst *os.File, src sparse.Source) error) ([]string, error) {
 	src, err := os.Open(c.raw)
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
-	dst, err := os.OpenFile(filepath.Join(c.dir, c.name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	return []string{c.name}, errors.Join(write(dst, sparse.File{File: src}), dst.Close())
+	return c.create(func(dst *os.File) error {
+		if err := write(dst, sparse.File{File: src}); err != nil {
+			return fmt.Errorf("writing the %s image: %w", c.options.Format, err)
+		}
+		return nil
+	})
 }
 
 func writeRaw(_ context.Context, c *conversion) ([]string, error) {
 	return []string{c.name}, os.Rename(c.raw, filepath.Join(c.dir, c.name))
 }
 
-func writeQcow2(ctx context.Context, c *conversion) ([]string, error) {
-	return c.open(func(dst *os.File, src sparse.Source) error {
-		stats, err := qcow2.Write(ctx, dst, src, c.size, c.qcow2())
-		if err == nil {
-			c.in.Logf("%s: qcow2, %d bytes, %d clusters with data, %d of them compressed", c.name, stats.Size, stats.Clusters, stats.Compressed)
+// writeQcow2 compresses the disk while it is written.
+func writeQcow2(ctx context.Context, c *conversion, f fill) ([]string, error) {
+	return c.create(func(dst *os.File) error {
+		w, err := qcow2.NewWriter(ctx, dst, c.size, c.qcow2(), c.dir)
+		if err != nil {
+			return err
 		}
-		return err
+		if err := f(w); err != nil {
+			w.Stop()
+			return err
+		}
+		stats, err := w.Finish()
+		if err != nil {
+			return fmt.Errorf("writing the qcow2 image: %w", err)
+		}
+		c.in.Logf("%s: qcow2, %d bytes, %d clusters with data, %d of them compressed", c.name, stats.Size, stats.Clusters, stats.Compressed)
+		return nil
 	})
 }
 

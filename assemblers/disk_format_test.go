@@ -162,28 +162,28 @@ func unpacked(t *testing.T, format, name string) []byte {
 func TestStreamDisk(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{512, streamBlock, zstdPiece, 3*zstdPiece + 512, 2 * zstdPiece} {
-		name := filepath.Join(t.TempDir(), "disk")
-		f, err := os.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		if err := f.Truncate(size); err != nil {
-			t.Fatal(err)
-		}
+		want := make([]byte, size)
 		for _, at := range []int64{100, streamBlock, size - 1} {
 			if at < size {
-				if _, err := f.WriteAt([]byte{7}, at); err != nil {
-					t.Fatal(err)
-				}
+				want[at] = 7
 			}
 		}
 		out := t.TempDir()
-		c := &conversion{in: &module.Input{OutputDir: out, Log: io.Discard}, options: FormatOptions{Format: "raw.zst"}, raw: name, size: size, dir: t.TempDir(), name: "z"}
-		if _, err := c.convert(t.Context()); err != nil {
+		c := &conversion{in: &module.Input{OutputDir: out, Log: io.Discard}, options: FormatOptions{Format: "raw.zst"}, size: size, dir: t.TempDir(), name: "z"}
+		_, err := c.make(t.Context(), func(w io.WriterAt) error {
+			for at, b := range want {
+				if b != 0 {
+					if _, err := w.WriteAt([]byte{b}, int64(at)); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := unpacked(t, "raw.zst", filepath.Join(out, "z")), read(t, name); !bytes.Equal(got, want) {
+		if got := unpacked(t, "raw.zst", filepath.Join(out, "z")); !bytes.Equal(got, want) {
 			t.Errorf("a disk of %d bytes comes back as one of %d", size, len(got))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -173,10 +174,10 @@ func (f *filesystem) explain(err error) error {
 	return fmt.Errorf("%s: %w; set the option %s, which is %d, to %d or more", f.what, err, f.sizeOption, f.sizeValue, want)
 }
 
-// write makes the file system in the file disk.
-func (f *filesystem) write(ctx context.Context, in *module.Input, name string) error {
+// write makes the file system on a disk.
+func (f *filesystem) write(ctx context.Context, in *module.Input, w io.WriterAt) error {
 	warnings, err := filesystemKinds[f.kind].make(ctx, f.content, content.Target{
-		Disk: name, Offset: f.offset, Size: f.size, UUID: f.uuid, Label: f.label, Epoch: in.Epoch,
+		Disk: w, Offset: f.offset, Size: f.size, UUID: f.uuid, Label: f.label, Epoch: in.Epoch,
 	})
 	for _, w := range warnings {
 		in.Logf("warning: %s", w)

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/osbuildkit/osbuildkit/module"
 )
@@ -159,33 +159,6 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 
-	disks := scratch
-	if !o.inPlace() {
-		if dir := diskDir(data, scratch); dir != scratch {
-			if disks, err = os.MkdirTemp(dir, scratchPrefix); err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, os.RemoveAll(disks)) }()
-		}
-	}
-	raw := filepath.Join(disks, "disk.raw")
-	c := conversion{in: in, options: o.FormatOptions, raw: raw, size: o.Size, dir: scratch, name: o.Filename, id: p.imageID()}
-	if err := c.start(ctx); err != nil {
-		return err
-	}
-	err = p.writeDisk(ctx, in, loaders, raw, scratch)
-	if c.stop(); err != nil {
-		return err
-	}
-	names, err := c.convert(ctx)
-	if err != nil {
-		return err
-	}
-	return writeSums(in.OutputDir, names)
-}
-
-// writeDisk makes the disk as a sparse raw file.
-func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []*loader, raw, scratch string) error {
 	for _, l := range loaders {
 		if err := l.build(ctx, in, p, scratch); err != nil {
 			return fmt.Errorf("boot loader: %w", err)
@@ -194,27 +167,26 @@ func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []*l
 	if err := checkFit(p.filesystems); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(raw, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	c := conversion{in: in, options: o.FormatOptions, size: o.Size, data: data, dir: scratch, name: o.Filename, id: p.imageID()}
+	names, err := c.make(ctx, func(w io.WriterAt) error { return p.writeDisk(ctx, in, loaders, w) })
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := f.Truncate(p.options.Size); err != nil {
-		return fmt.Errorf("making a sparse file of %d bytes: %w", p.options.Size, err)
-	}
-	if err := p.table.Write(f, p.sectors()); err != nil {
+	return writeSums(in.OutputDir, names)
+}
+
+// writeDisk writes the disk.
+func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []*loader, w io.WriterAt) error {
+	if err := p.table.Write(w, p.sectors()); err != nil {
 		return fmt.Errorf("partition table: %w", err)
 	}
 	for _, l := range loaders {
-		if err := l.install(f); err != nil {
+		if err := l.install(w); err != nil {
 			return fmt.Errorf("boot loader: %w", err)
 		}
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
 	for _, fs := range p.filesystems {
-		if err := fs.write(ctx, in, raw); err != nil {
+		if err := fs.write(ctx, in, w); err != nil {
 			return err
 		}
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
 	"path"
 	"regexp"
 	"strings"
@@ -188,16 +188,16 @@ func vendorOf(t *tree.Root) (string, error) {
 var osReleaseID = regexp.MustCompile(`^[a-z0-9._-]+$`)
 
 // install writes what lies outside of file systems.
-func (l *loader) install(f *os.File) error {
+func (l *loader) install(w io.WriterAt) error {
 	switch {
 	case grub.EFIProgram(l.core.Platform) != "":
 		return nil
 	case l.core.Platform != grub.OpenFirm:
-		return grub.Install(f, l.img, l.first, l.end)
+		return grub.Install(w, l.img, l.first, l.end)
 	}
 	if n := uint64(len(l.img.Core)+disk.SectorSize-1) / disk.SectorSize; n > l.end-l.first {
 		return errors.New("the core image does not fit into its partition")
 	}
-	_, err := f.WriteAt(l.img.Core, int64(l.first)*disk.SectorSize)
+	_, err := w.WriteAt(l.img.Core, int64(l.first)*disk.SectorSize)
 	return err
 }

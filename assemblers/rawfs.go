@@ -81,6 +81,6 @@ func runRawFS(ctx context.Context, in *module.Input) error {
 		if err := out.Truncate(o.Size); err != nil {
 			return fmt.Errorf("making a sparse file of %d bytes: %w", o.Size, err)
 		}
-		return f.write(ctx, in, out.Name())
+		return f.write(ctx, in, out)
 	})
 }

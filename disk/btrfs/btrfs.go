@@ -2,10 +2,8 @@ package btrfs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -52,7 +50,6 @@ type chunk struct {
 
 // writer writes one file system.
 type writer struct {
-	f    *os.File
 	c    *content.Tree
 	to   content.Target
 	buf  []byte
@@ -80,10 +77,6 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) (warnings []s
 		chunkUUID: to.UUID.Derive("chunk tree"), deviceUUID: to.UUID.Derive("device"), trees: map[uint64]tree{},
 		chunks: []*chunk{{kind: chunkSystem, start: systemStart, size: systemSize, next: systemStart}},
 	}
-	if w.f, err = os.OpenFile(to.Disk, os.O_RDWR, 0); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, w.f.Close()) }()
 	if err := w.files(ctx); err != nil {
 		return nil, err
 	}
@@ -91,7 +84,7 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) (warnings []s
 		return nil, err
 	}
 	for _, b := range w.blocks {
-		if _, err := w.f.WriteAt(b.data, w.to.Offset+int64(b.at)); err != nil {
+		if _, err := w.to.Disk.WriteAt(b.data, w.to.Offset+int64(b.at)); err != nil {
 			return nil, err
 		}
 	}
@@ -281,7 +274,7 @@ func (w *writer) superblocks() error {
 		}
 		b := w.superblock(at)
 		le.PutUint32(b, crc32.Checksum(b[32:], castagnoli))
-		if _, err := w.f.WriteAt(b, w.to.Offset+at); err != nil {
+		if _, err := w.to.Disk.WriteAt(b, w.to.Offset+at); err != nil {
 			return err
 		}
 	}

@@ -74,10 +74,12 @@ func TestErrors(t *testing.T) {
 		return c
 	}
 	name := filepath.Join(t.TempDir(), "disk")
-	if err := os.WriteFile(name, nil, 0o600); err != nil {
+	f, err := os.Create(name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	to := content.Target{Disk: name, Size: MinSize, UUID: fstest.UUID}
+	defer f.Close()
+	to := content.Target{Disk: f, Size: MinSize, UUID: fstest.UUID}
 	small := to
 	small.Size--
 	if _, err := Make(t.Context(), load(nil), small); err == nil || !strings.Contains(err.Error(), "make it at least 134217728") {

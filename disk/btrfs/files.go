@@ -235,16 +235,12 @@ func (s *sliceWriter) Write(p []byte) (int, error) {
 
 // writeData writes data and notes the checksums of its sectors.
 func (w *writer) writeData(at int64, data []byte) error {
-	if _, err := w.f.WriteAt(data, w.to.Offset+at); err != nil {
+	data = content.Whole(data, sectorSize)
+	if _, err := w.to.Disk.WriteAt(data, w.to.Offset+at); err != nil {
 		return err
 	}
 	for i := 0; i < len(data); i += sectorSize {
-		s := data[i:min(i+sectorSize, len(data))]
-		sum := crc32.Checksum(s, castagnoli)
-		if len(s) < sectorSize {
-			sum = crc32.Update(sum, castagnoli, make([]byte, sectorSize-len(s)))
-		}
-		w.sum(uint64(at)+uint64(i), sum)
+		w.sum(uint64(at)+uint64(i), crc32.Checksum(data[i:i+sectorSize], castagnoli))
 	}
 	return nil
 }

@@ -20,13 +20,16 @@ var zeros [HoleSize]byte
 
 // Data calls use for the data of a regular file, in order, with where it is in
 // the file; what is left out is zeros. buf is memory to read with, a multiple
-// of HoleSize.
+// of HoleSize. Behind the data, up to a multiple of BlockSize, lie zeros that
+// Whole adds.
 func (t *Tree) Data(ctx context.Context, f *File, buf []byte, use func(at int64, data []byte) error) error {
 	if f.Size == 0 {
 		return nil
 	}
 	if f.added {
-		return eachRun(0, f.data, use)
+		padded := make([]byte, (f.Size+BlockSize-1)/BlockSize*BlockSize)
+		copy(padded, f.data)
+		return eachRun(0, padded[:f.Size], use)
 	}
 	r, err := t.open(f)
 	if err != nil {
@@ -54,12 +57,18 @@ func (t *Tree) Data(ctx context.Context, f *File, buf []byte, use func(at int64,
 			}
 			return fmt.Errorf("%q: %w", f.Path, err)
 		}
+		clear(Whole(data, BlockSize)[len(data):])
 		if err := eachRun(at, data, use); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// Whole returns data as Data gives it, with the zeros behind it up to a multiple
+// of unit bytes, which is BlockSize or a part of it: a block is written as a
+// whole.
+func Whole(data []byte, unit int) []byte { return data[:(len(data)+unit-1)/unit*unit] }
 
 // eachRun calls use for each run of units that are not all zeros.
 func eachRun(at int64, data []byte, use func(at int64, data []byte) error) error {

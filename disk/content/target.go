@@ -1,12 +1,16 @@
 package content
 
-import "github.com/osbuildkit/osbuildkit/disk"
+import (
+	"io"
+
+	"github.com/osbuildkit/osbuildkit/disk"
+)
 
 // Target says where a file system goes and what it is called.
 type Target struct {
-	// Disk is the file to write to. It exists and reads as zeros where the
+	// Disk is what is written to, each byte once. It reads as zeros where the
 	// file system goes.
-	Disk string
+	Disk io.WriterAt
 	// Offset and Size give the place in bytes. What does not fill a block at
 	// the end is left alone.
 	Offset, Size int64

@@ -3,10 +3,8 @@ package ext4
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +39,6 @@ const lostAndFound = "lost+found"
 // writer writes one file system.
 type writer struct {
 	geometry
-	f    *os.File
 	c    *content.Tree
 	to   content.Target
 	buf  []byte
@@ -74,7 +71,7 @@ type groupUse struct {
 
 // Make writes the file system. The error is a *content.TooSmallError if the
 // content does not fit.
-func Make(ctx context.Context, c *content.Tree, to content.Target) (warnings []string, err error) {
+func Make(ctx context.Context, c *content.Tree, to content.Target) ([]string, error) {
 	g, err := plan(to.Size, inodeCount(c.Usage()))
 	if err != nil {
 		return nil, err
@@ -93,10 +90,6 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) (warnings []s
 	if err := w.number(); err != nil {
 		return nil, err
 	}
-	if w.f, err = os.OpenFile(to.Disk, os.O_RDWR, 0); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, w.f.Close()) }()
 	return nil, w.write(ctx)
 }
 
@@ -200,7 +193,7 @@ func (w *writer) take(n int64) (int64, int64, error) {
 
 // writeBlocks writes to blocks, from the first on.
 func (w *writer) writeBlocks(first int64, b []byte) error {
-	_, err := w.f.WriteAt(b, w.to.Offset+first*blockSize)
+	_, err := w.to.Disk.WriteAt(b, w.to.Offset+first*blockSize)
 	return err
 }
 
@@ -212,9 +205,9 @@ func (w *writer) data(ctx context.Context, f *content.File) ([]extent, error) {
 	var list []extent
 	err := w.c.Data(ctx, f, w.buf, func(off int64, data []byte) (err error) {
 		at := off / blockSize
-		list, err = w.grow(list, at, ceil(int64(len(data)), blockSize), func(x extent) error {
-			part := data[(x.file-at)*blockSize:]
-			return w.writeBlocks(x.disk, part[:min(int64(len(part)), x.count*blockSize)])
+		data = content.Whole(data, blockSize)
+		list, err = w.grow(list, at, int64(len(data))/blockSize, func(x extent) error {
+			return w.writeBlocks(x.disk, data[(x.file-at)*blockSize:][:x.count*blockSize])
 		})
 		return err
 	})

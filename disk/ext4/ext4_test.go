@@ -62,12 +62,17 @@ func sampleTree(t *testing.T) string {
 func try(t *testing.T, tree string, attributes map[string][]content.Attribute, size int64, label string) (string, error) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "disk")
-	if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Truncate(name, size)); err != nil {
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
 	c, err := content.Load(t.Context(), content.Options{Tree: tree, Epoch: fstest.Epoch, Attributes: attributes})
 	if err == nil {
-		_, err = Make(t.Context(), c, content.Target{Disk: name, Size: size, UUID: fstest.UUID, Label: label, Epoch: fstest.Epoch})
+		_, err = Make(t.Context(), c, content.Target{Disk: f, Size: size, UUID: fstest.UUID, Label: label, Epoch: fstest.Epoch})
 	}
 	return name, err
 }

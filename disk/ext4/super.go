@@ -109,7 +109,7 @@ func (w *writer) finish() error {
 		if n == 0 {
 			at += superAt // what is before belongs to a boot loader
 		}
-		if _, err := w.f.WriteAt(super, at); err != nil {
+		if _, err := w.to.Disk.WriteAt(super, at); err != nil {
 			return err
 		}
 	}

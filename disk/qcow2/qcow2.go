@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/bits"
+	"slices"
 
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
@@ -36,24 +38,11 @@ type Options struct {
 	// Workers is the number of goroutines that compress; 0 means one per
 	// processor. It does not change the result.
 	Workers int
-	// Ahead is what StartAhead returned for a file with the disk and the same
-	// options. It may be nil.
-	Ahead *sparse.Ahead
-}
-
-// StartAhead compresses a disk while it is being made in the raw file with the
-// given name; see sparse.Ahead. It keeps up to limit bytes in memory, and returns
-// nil where there is nothing to compress.
-func StartAhead(ctx context.Context, name string, o Options, limit int64) (*sparse.Ahead, error) {
-	if err := o.fill(); err != nil || o.Compression == None {
-		return nil, err
-	}
-	return sparse.StartAhead(ctx, name, o.work(), limit), nil
 }
 
 // work says how clusters are read and compressed.
 func (o *Options) work() sparse.Work {
-	w := sparse.Work{Block: o.ClusterSize, Workers: o.Workers, Ahead: o.Ahead}
+	w := sparse.Work{Block: o.ClusterSize, Workers: o.Workers}
 	if o.Compression != None {
 		w.New = func() (sparse.Transform, error) { return newCompressor(o.Compression, o.ClusterSize) }
 	}
@@ -104,17 +93,45 @@ func (o *Options) fill() error {
 // taken for an image. size must be a positive multiple of 512. Where src ends
 // before size, the rest reads as zeros.
 func Write(ctx context.Context, dst io.WriterAt, src sparse.Source, size int64, o Options) (Stats, error) {
-	if err := o.fill(); err != nil {
+	w, err := newLayout(dst, size, o)
+	if err != nil {
 		return Stats{}, err
 	}
-	if size <= 0 || size%512 != 0 || size > maxSize {
-		return Stats{}, fmt.Errorf("a qcow2 disk of %d bytes is not possible: the size must be a multiple of 512 of up to 64 TiB", size)
-	}
-	w := newLayout(dst, size, o)
-	if err := sparse.Blocks(ctx, src, size, o.work(), w.add); err != nil {
+	if err := sparse.Blocks(ctx, src, size, w.o.work(), w.add); err != nil {
 		return Stats{}, err
 	}
 	return w.finish()
+}
+
+// Writer writes an image of a disk that is written to it piece by piece, as a
+// sparse.Collector takes it. Clusters are stored in the order in which they
+// became complete.
+type Writer struct {
+	*sparse.Collector
+	l *layout
+}
+
+// NewWriter starts an image of size bytes in dst, which must be empty; o and
+// size are as for Write, and scratch as for sparse.Collect. Finish or Stop must
+// be called.
+func NewWriter(ctx context.Context, dst io.WriterAt, size int64, o Options, scratch string) (*Writer, error) {
+	l, err := newLayout(dst, size, o)
+	if err != nil {
+		return nil, err
+	}
+	c, err := sparse.Collect(ctx, size, l.o.work(), scratch, l.add)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{Collector: c, l: l}, nil
+}
+
+// Finish completes the image. The header comes last, as in Write.
+func (w *Writer) Finish() (Stats, error) {
+	if err := w.Close(); err != nil {
+		return Stats{}, err
+	}
+	return w.l.finish()
 }
 
 // layout decides where things go in the file and keeps the tables.
@@ -128,21 +145,26 @@ type layout struct {
 	open, end int64    // free bytes in a cluster that holds compressed data
 	refs      []uint16 // references to each cluster of the file
 	l1        []uint64
-	l2        []byte // the table being filled
-	l2Index   int64
+	l2        map[int64][]byte // the tables by their place in l1
 	stats     Stats
 }
 
-func newLayout(dst io.WriterAt, size int64, o Options) *layout {
+func newLayout(dst io.WriterAt, size int64, o Options) (*layout, error) {
+	if err := o.fill(); err != nil {
+		return nil, err
+	}
+	if size <= 0 || size%512 != 0 || size > maxSize {
+		return nil, fmt.Errorf("a qcow2 disk of %d bytes is not possible: the size must be a multiple of 512 of up to 64 TiB", size)
+	}
 	c := int64(o.ClusterSize)
 	perTable := c * (c / 8)
 	w := &layout{
 		dst: dst, size: size, o: o, cluster: c,
-		l1:      make([]uint64, (size+perTable-1)/perTable),
-		l2Index: -1,
+		l1: make([]uint64, (size+perTable-1)/perTable),
+		l2: map[int64][]byte{},
 	}
 	w.alloc(1) // the header
-	return w
+	return w, nil
 }
 
 // alloc takes n whole clusters and returns the offset of the first.
@@ -164,9 +186,6 @@ const (
 // nil, else raw as it is.
 func (w *layout) add(index int64, raw, out []byte) error {
 	w.stats.Clusters++
-	if err := w.selectTable(index); err != nil {
-		return err
-	}
 	var entry uint64
 	if out == nil {
 		at := w.alloc(1)
@@ -186,7 +205,13 @@ func (w *layout) add(index int64, raw, out []byte) error {
 		shift := 62 - (bits.TrailingZeros64(uint64(w.cluster)) - 8)
 		entry = uint64(at) | uint64(sectors)<<shift | flagCompressed
 	}
-	putBE64(w.l2[index%(w.cluster/8)*8:], entry)
+	perTable := w.cluster / 8
+	table := w.l2[index/perTable]
+	if table == nil {
+		table = make([]byte, w.cluster)
+		w.l2[index/perTable] = table
+	}
+	putBE64(table[index%perTable*8:], entry)
 	return nil
 }
 
@@ -219,39 +244,14 @@ func (w *layout) grow(n int64) {
 	w.end = w.next * w.cluster
 }
 
-// selectTable makes w.l2 the table for a cluster of the disk. Clusters come in
-// order, so a table that is left is complete and goes to the file.
-func (w *layout) selectTable(index int64) error {
-	i := index / (w.cluster / 8)
-	if i == w.l2Index {
-		return nil
-	}
-	if err := w.flushTable(); err != nil {
-		return err
-	}
-	if w.l2 == nil {
-		w.l2 = make([]byte, w.cluster)
-	}
-	clear(w.l2)
-	w.l2Index = i
-	return nil
-}
-
-func (w *layout) flushTable() error {
-	if w.l2Index < 0 {
-		return nil
-	}
-	at := w.alloc(1)
-	w.l1[w.l2Index] = uint64(at) | flagCopied
-	w.l2Index = -1
-	_, err := w.dst.WriteAt(w.l2, at)
-	return err
-}
-
 // finish writes the tables and then the header.
 func (w *layout) finish() (Stats, error) {
-	if err := w.flushTable(); err != nil {
-		return Stats{}, err
+	for _, i := range slices.Sorted(maps.Keys(w.l2)) {
+		at := w.alloc(1)
+		w.l1[i] = uint64(at) | flagCopied
+		if _, err := w.dst.WriteAt(w.l2[i], at); err != nil {
+			return Stats{}, err
+		}
 	}
 	h := header{
 		clusterBits: bits.TrailingZeros64(uint64(w.cluster)),

@@ -177,6 +177,43 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// TestWriter writes the disks backwards and piece by piece.
+func TestWriter(t *testing.T) {
+	t.Parallel()
+	for _, s := range samples() {
+		for _, o := range kinds {
+			t.Run(fmt.Sprintf("%s/%s%d", s.name, o.Compression, o.ClusterSize), func(t *testing.T) {
+				t.Parallel()
+				var f file
+				w, err := NewWriter(t.Context(), &f, s.size, o, t.TempDir())
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := s.want()
+				const piece = 3 * 512
+				for at := (s.size - 1) / piece * piece; at >= 0; at -= piece {
+					if part := want[at:min(at+piece, s.size)]; !bytes.Equal(part, make([]byte, len(part))) {
+						if _, err := w.WriteAt(part, at); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				stats, err := w.Finish()
+				if err != nil || stats.Size != int64(len(f.b)) {
+					t.Fatalf("%v: %d bytes, and the file has %d", err, stats.Size, len(f.b))
+				}
+				img, err := parse(f.b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := img.content(); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("the disk reads differently: %v", err)
+				}
+			})
+		}
+	}
+}
+
 // TestQemu lets QEMU check and read the images.
 func TestQemu(t *testing.T) {
 	t.Parallel()
@@ -295,7 +332,10 @@ func (ranges) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
 // of 16 bits can tell.
 func TestManyReferences(t *testing.T) {
 	t.Parallel()
-	w := newLayout(&file{}, 1<<40, Options{ClusterSize: 1 << 20})
+	w, err := newLayout(&file{}, 1<<40, Options{ClusterSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := int64(0)
 	for range 200000 {
 		at := w.place(3)

@@ -24,9 +24,6 @@ type Work struct {
 	// Workers is the number of goroutines that read and transform; 0 means one
 	// per processor. It does not change the result.
 	Workers int
-	// Ahead has the results of blocks that were transformed already. It may be
-	// nil.
-	Ahead *Ahead
 }
 
 // Emit takes a block: its number on the disk, its content, and what Transform
@@ -38,28 +35,21 @@ type Emit func(index int64, raw, out []byte) error
 // transformed in parallel; memory stays bounded by a few of them per worker. The
 // last block is filled up with zeros, as is where src ends before size.
 func Blocks(ctx context.Context, src Source, size int64, w Work, emit Emit) error {
-	if w.Workers <= 0 {
-		w.Workers = runtime.GOMAXPROCS(0)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	p, err := newPipeline(ctx, src, size, w)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p, err := newPipeline(w, func(j *job) error { return j.read(src, size) })
 	if err != nil {
 		return err
 	}
-	defer p.stop(cancel)
-	for job := range p.ordered {
-		<-job.done
-		err := job.err
-		if err == nil && !job.zero {
-			err = emit(job.index, job.raw, job.out)
-		}
-		p.free <- job
-		if err != nil {
-			return err
-		}
+	var scanErr error
+	go func() {
+		scanErr = p.scan(ctx, src, size)
+		p.end()
+	}()
+	if err := p.emit(emit, cancel); err != nil {
+		return err
 	}
-	return p.scanErr
+	return scanErr
 }
 
 // job is one block on its way from the source to the consumer.
@@ -73,19 +63,26 @@ type job struct {
 	done  chan struct{}
 }
 
-// pipeline reads and transforms blocks on several goroutines and hands them
-// out in order. The number of jobs, and so the memory, is fixed.
+// pipeline transforms blocks on several goroutines and hands them out in the
+// order in which they were put in. The number of jobs, and so the memory, is
+// fixed.
 type pipeline struct {
-	ordered chan *job // in the order of the disk
+	block   int64
+	ordered chan *job
 	free    chan *job
 	todo    chan *job
 	wg      sync.WaitGroup
-	scanErr error // valid once ordered is closed
 }
 
-func newPipeline(ctx context.Context, src Source, size int64, w Work) (*pipeline, error) {
+// newPipeline starts the workers. fill puts the content into a job where it is
+// not there yet; it may be nil.
+func newPipeline(w Work, fill func(j *job) error) (*pipeline, error) {
+	if w.Workers <= 0 {
+		w.Workers = runtime.GOMAXPROCS(0)
+	}
 	n := 2*w.Workers + 1
 	p := &pipeline{
+		block:   int64(w.Block),
 		ordered: make(chan *job, n),
 		free:    make(chan *job, n),
 		todo:    make(chan *job, n),
@@ -107,21 +104,68 @@ func newPipeline(ctx context.Context, src Source, size int64, w Work) (*pipeline
 	for _, t := range transforms {
 		p.wg.Go(func() {
 			for j := range p.todo {
-				j.err = j.run(src, size, zero, t, w.Ahead)
+				if fill != nil {
+					j.err = fill(j)
+				}
+				if j.err == nil {
+					j.err = j.run(zero, t)
+				}
 				close(j.done)
 			}
 		})
 	}
-	p.wg.Go(func() {
-		p.scanErr = p.scan(ctx, src, size, int64(w.Block))
-		close(p.todo)
-		close(p.ordered)
-	})
 	return p, nil
 }
 
+// get waits for a job that is free.
+func (p *pipeline) get(ctx context.Context) (*job, error) {
+	// A select takes either where both are ready.
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case j := <-p.free:
+		return j, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// put hands a job to the workers.
+func (p *pipeline) put(j *job, index int64) {
+	j.index, j.out, j.zero, j.err, j.done = index, nil, false, nil, make(chan struct{})
+	p.todo <- j
+	p.ordered <- j
+}
+
+// end says that no more jobs come.
+func (p *pipeline) end() {
+	close(p.todo)
+	close(p.ordered)
+}
+
+// emit calls the consumer for each job in order, until the end. After an error
+// it calls failed, and drops what is still on its way.
+func (p *pipeline) emit(emit Emit, failed func(error)) error {
+	var err error
+	for j := range p.ordered {
+		<-j.done
+		if err == nil {
+			if err = j.err; err == nil && !j.zero {
+				err = emit(j.index, j.raw, j.out)
+			}
+			if err != nil {
+				failed(err)
+			}
+		}
+		p.free <- j
+	}
+	p.wg.Wait()
+	return err
+}
+
 // scan makes a job of each block that the source has data in.
-func (p *pipeline) scan(ctx context.Context, src Source, size, block int64) error {
+func (p *pipeline) scan(ctx context.Context, src Source, size int64) error {
 	next := int64(0) // first block that has no job
 	for off := int64(0); off < size; {
 		start, end, err := src.Next(off)
@@ -134,20 +178,12 @@ func (p *pipeline) scan(ctx context.Context, src Source, size, block int64) erro
 		if start < off || end <= start {
 			return errSource(errors.New("the source gives ranges out of order"))
 		}
-		for i := max(next, start/block); i*block < min(end, size); i++ {
-			// A select takes either where both are ready.
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
+		for i := max(next, start/p.block); i*p.block < min(end, size); i++ {
+			j, err := p.get(ctx)
+			if err != nil {
+				return err
 			}
-			var j *job
-			select {
-			case j = <-p.free:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-			j.index, j.out, j.zero, j.err, j.done = i, nil, false, nil, make(chan struct{})
-			p.todo <- j
-			p.ordered <- j
+			p.put(j, i)
 			next = i + 1
 		}
 		off = end
@@ -155,8 +191,8 @@ func (p *pipeline) scan(ctx context.Context, src Source, size, block int64) erro
 	return nil
 }
 
-// run reads and transforms one block.
-func (j *job) run(src Source, size int64, zero []byte, t Transform, ahead *Ahead) error {
+// read reads the block of a job.
+func (j *job) read(src Source, size int64) error {
 	at := j.index * int64(len(j.raw))
 	want := min(int64(len(j.raw)), size-at)
 	n, err := src.ReadAt(j.raw[:want], at)
@@ -164,15 +200,16 @@ func (j *job) run(src Source, size int64, zero []byte, t Transform, ahead *Ahead
 		return errSource(err)
 	}
 	clear(j.raw[n:])
+	return nil
+}
+
+// run transforms a block.
+func (j *job) run(zero []byte, t Transform) error {
 	if bytes.Equal(j.raw, zero) {
 		j.zero = true
 		return nil
 	}
 	if t == nil {
-		return nil
-	}
-	if out, ok := ahead.take(j.index, j.raw); ok {
-		j.out = out
 		return nil
 	}
 	out, err := t(j.raw)
@@ -183,15 +220,6 @@ func (j *job) run(src Source, size int64, zero []byte, t Transform, ahead *Ahead
 	j.keep = append(j.keep[:0], out...)
 	j.out = j.keep
 	return nil
-}
-
-// stop ends the goroutines and waits for them.
-func (p *pipeline) stop(cancel context.CancelFunc) {
-	cancel()
-	for range p.ordered {
-		// Whatever is still on its way is dropped.
-	}
-	p.wg.Wait()
 }
 
 // errSource wraps what the source says, so that it is not taken for a problem

@@ -3,9 +3,7 @@ package swap
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/osbuildkit/osbuildkit/disk/content"
 )
@@ -31,10 +29,6 @@ func Make(_ context.Context, _ *content.Tree, to content.Target) ([]string, erro
 	copy(b[header+12:], to.UUID[:])
 	copy(b[header+28:], to.Label)
 	copy(b[page-10:], "SWAPSPACE2")
-	f, err := os.OpenFile(to.Disk, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	_, err = f.WriteAt(b, to.Offset)
-	return nil, errors.Join(err, f.Close())
+	_, err := to.Disk.WriteAt(b, to.Offset)
+	return nil, err
 }

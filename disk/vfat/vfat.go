@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -134,7 +132,6 @@ func (g *geometry) dataStart() int64 { return g.reserved + 2*g.fat + g.root }
 // writer writes one file system.
 type writer struct {
 	geometry
-	f     *os.File
 	c     *content.Tree
 	to    content.Target
 	table []uint32
@@ -160,10 +157,6 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) (warnings []s
 	if err := w.allocate(root); err != nil {
 		return nil, err
 	}
-	if w.f, err = os.OpenFile(to.Disk, os.O_RDWR, 0); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, w.f.Close()) }()
 	if err := w.write(ctx, root); err != nil {
 		return nil, err
 	}
@@ -268,7 +261,7 @@ func (w *writer) write(ctx context.Context, d *directory) error {
 	if d.first != 0 {
 		place = w.at(d.first)
 	}
-	if _, err := w.f.WriteAt(d.encode(), place); err != nil {
+	if _, err := w.to.Disk.WriteAt(d.encode(), place); err != nil {
 		return err
 	}
 	for _, e := range d.entries {
@@ -285,7 +278,7 @@ func (w *writer) write(ctx context.Context, d *directory) error {
 			at = w.at(e.first)
 		}
 		err := w.c.Data(ctx, e.file, w.buf, func(off int64, data []byte) error {
-			_, err := w.f.WriteAt(data, at+off)
+			_, err := w.to.Disk.WriteAt(content.Whole(data, int(min(w.clusterSize(), content.BlockSize))), at+off)
 			return err
 		})
 		if err != nil {
@@ -306,7 +299,7 @@ func (w *writer) tables() error {
 		}
 	}
 	for i := range int64(2) {
-		if _, err := w.f.WriteAt(b, w.to.Offset+(w.reserved+i*w.fat)*sector); err != nil {
+		if _, err := w.to.Disk.WriteAt(b, w.to.Offset+(w.reserved+i*w.fat)*sector); err != nil {
 			return err
 		}
 	}
@@ -356,7 +349,7 @@ func (w *writer) headers(root *directory) error {
 	copy(extended[26:], "\xcd\x18\xeb\xfe")
 	b[510], b[511] = 0x55, 0xaa
 	if !w.wide {
-		_, err := w.f.WriteAt(b, w.to.Offset)
+		_, err := w.to.Disk.WriteAt(b, w.to.Offset)
 		return err
 	}
 	info := make([]byte, sector)
@@ -366,7 +359,7 @@ func (w *writer) headers(root *directory) error {
 	le.PutUint32(info[492:], w.next)
 	info[510], info[511] = 0x55, 0xaa
 	for _, at := range []int64{6, 0} {
-		if _, err := w.f.WriteAt(append(b[:sector:sector], info...), w.to.Offset+at*sector); err != nil {
+		if _, err := w.to.Disk.WriteAt(append(b[:sector:sector], info...), w.to.Offset+at*sector); err != nil {
 			return err
 		}
 	}

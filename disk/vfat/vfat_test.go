@@ -143,7 +143,7 @@ func TestErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = Make(t.Context(), c, content.Target{Disk: "/nonexistent", Size: tc.size, Label: tc.label})
+		_, err = Make(t.Context(), c, content.Target{Size: tc.size, Label: tc.label})
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("error %v, want %q", err, tc.want)
 		}

@@ -60,7 +60,7 @@ func (w *writer) writeGroup(g *group, sb []byte) error {
 	w.freeSpaceHeader(g, head[sectorSize:2*sectorSize], free)
 	w.inodeHeader(g, head[2*sectorSize:3*sectorSize], blocks, levels)
 	w.freeList(g, head[3*sectorSize:])
-	_, err = w.f.WriteAt(head, w.place(w.fsBlock(g.number, 0)))
+	_, err = w.to.Disk.WriteAt(head, w.place(w.fsBlock(g.number, 0)))
 	return err
 }
 

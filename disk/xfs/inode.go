@@ -132,7 +132,7 @@ func (w *writer) emptyInode(number uint64) []byte {
 
 // writeInode writes an inode to its place.
 func (w *writer) writeInode(number uint64, b []byte) error {
-	_, err := w.f.WriteAt(b, w.place(number>>perLog)+int64(number&(perBlock-1))*inodeSize)
+	_, err := w.to.Disk.WriteAt(b, w.place(number>>perLog)+int64(number&(perBlock-1))*inodeSize)
 	return err
 }
 

@@ -2,9 +2,7 @@ package xfs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +13,6 @@ import (
 // writer writes one file system.
 type writer struct {
 	geometry
-	f   *os.File
 	c   *content.Tree
 	to  content.Target
 	buf []byte
@@ -41,7 +38,7 @@ type group struct {
 
 // Make writes the file system. The error is a *content.TooSmallError if the
 // content does not fit.
-func Make(ctx context.Context, c *content.Tree, to content.Target) (warnings []string, err error) {
+func Make(ctx context.Context, c *content.Tree, to content.Target) ([]string, error) {
 	g, err := plan(to.Size)
 	if err != nil {
 		return nil, err
@@ -50,10 +47,6 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) (warnings []s
 		return nil, fmt.Errorf("the XFS label %q is longer than %d bytes", to.Label, MaxLabel)
 	}
 	w := &writer{geometry: g, c: c, to: to, buf: make([]byte, 1<<20), numbers: map[*content.File]uint64{}}
-	if w.f, err = os.OpenFile(to.Disk, os.O_RDWR, 0); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, w.f.Close()) }()
 	if err := w.groups(); err != nil {
 		return nil, err
 	}
@@ -168,7 +161,7 @@ func (w *writer) take(n int64) (uint64, int64, error) {
 func (w *writer) place(fsBlock uint64) int64 { return w.to.Offset + w.linear(fsBlock)*blockSize }
 
 func (w *writer) writeBlock(fsBlock uint64, b []byte) error {
-	_, err := w.f.WriteAt(b, w.place(fsBlock))
+	_, err := w.to.Disk.WriteAt(b, w.place(fsBlock))
 	return err
 }
 
@@ -216,7 +209,8 @@ func (w *writer) data(ctx context.Context, f *content.File) ([]extent, error) {
 	next := uint64(0) // first block of the file that has none on the disk
 	err := w.c.Data(ctx, f, w.buf, func(off int64, data []byte) error {
 		at := uint64(off / blockSize)
-		n := int64(len(data)+blockSize-1) / blockSize
+		data = content.Whole(data, blockSize)
+		n := int64(len(data)) / blockSize
 		var err error
 		if at > next && len(list) >= maxHoles {
 			if list, err = w.grow(list, next, int64(at-next), nil); err != nil {
@@ -225,8 +219,7 @@ func (w *writer) data(ctx context.Context, f *content.File) ([]extent, error) {
 		}
 		next = at + uint64(n)
 		list, err = w.grow(list, at, n, func(x extent) error {
-			part := data[int64(x.file-at)*blockSize:]
-			_, err := w.f.WriteAt(part[:min(int64(len(part)), x.count*blockSize)], w.place(x.disk))
+			_, err := w.to.Disk.WriteAt(data[int64(x.file-at)*blockSize:][:x.count*blockSize], w.place(x.disk))
 			return err
 		})
 		return err

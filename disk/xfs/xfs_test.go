@@ -81,10 +81,12 @@ func TestErrors(t *testing.T) {
 	}
 	tree := t.TempDir()
 	name := filepath.Join(t.TempDir(), "disk")
-	if err := os.WriteFile(name, nil, 0o600); err != nil {
+	f, err := os.Create(name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	to := content.Target{Disk: name, Size: MinSize, UUID: fstest.UUID}
+	defer f.Close()
+	to := content.Target{Disk: f, Size: MinSize, UUID: fstest.UUID}
 	for _, tc := range []struct {
 		change     func(*content.Target)
 		attributes map[string][]content.Attribute

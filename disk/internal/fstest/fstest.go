@@ -5,6 +5,7 @@ package fstest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -139,15 +140,41 @@ func Make(t testing.TB, tree string, attributes map[string][]content.Attribute, 
 	if err := f.Truncate(Offset + size + 1000); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := make(t.Context(), c, content.Target{Disk: name, Offset: Offset, Size: size + 1000, UUID: UUID, Label: "a label", Epoch: Epoch}); err != nil {
+	once := &once{f: f}
+	if _, err := make(t.Context(), c, content.Target{Disk: once, Offset: Offset, Size: size + 1000, UUID: UUID, Label: "a label", Epoch: Epoch}); err != nil {
 		t.Fatal(err)
 	}
+	once.check(t)
 	part := filepath.Join(t.TempDir(), "part")
 	copyPart(t, f, part, size)
 	if err := os.Truncate(part, size); err != nil {
 		t.Fatal(err)
 	}
 	return part, c
+}
+
+// once is a disk that notes what is written.
+type once struct {
+	f    *os.File
+	runs []run
+}
+
+type run struct{ start, end int64 }
+
+func (o *once) WriteAt(b []byte, at int64) (int, error) {
+	o.runs = append(o.runs, run{at, at + int64(len(b))})
+	return o.f.WriteAt(b, at)
+}
+
+// check finds bytes that were written twice, which content.Target forbids.
+func (o *once) check(t testing.TB) {
+	t.Helper()
+	slices.SortFunc(o.runs, func(a, b run) int { return cmp.Compare(a.start, b.start) })
+	for i := 1; i < len(o.runs); i++ {
+		if a, b := o.runs[i-1], o.runs[i]; b.start < a.end {
+			t.Fatalf("the bytes from %d to %d are written twice", b.start-Offset, min(a.end, b.end)-Offset)
+		}
+	}
 }
 
 // copyPart copies the file system without its holes.
