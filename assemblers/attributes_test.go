@@ -20,7 +20,7 @@ import (
 // and of a tree whose files have nothing, as from a cache.
 func TestQemuAttributes(t *testing.T) {
 	t.Parallel()
-	need(t, "mke2fs", "debugfs")
+	need(t, "debugfs")
 	book := t.TempDir()
 	err := ledger.Update(book, time.Unix(1, 0), func(l *ledger.Ledger) error {
 		return l.Set("/etc/hostname", "user.note", []byte("from the ledger"))

@@ -26,7 +26,6 @@ const (
 // seconds per GiB of tree and the peak memory of this process, which the
 // runner's is no larger than. OSBUILDKIT_BENCH_TREE names another tree.
 func BenchmarkQemu(b *testing.B) {
-	need(b, "mke2fs")
 	tree, size := os.Getenv("OSBUILDKIT_BENCH_TREE"), int64(benchBytes)
 	if tree == "" {
 		tree = benchTree(b)

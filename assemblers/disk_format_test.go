@@ -54,7 +54,7 @@ var formatCases = []formatCase{
 // the files of two runs.
 func TestQemuFormats(t *testing.T) {
 	t.Parallel()
-	need(t, "mke2fs", "qemu-img", "sha256sum", "e2fsck", "sfdisk")
+	need(t, "qemu-img", "sha256sum", "e2fsck", "sfdisk")
 	tree := smallTree(t)
 	raw := ""
 	for _, tc := range formatCases {

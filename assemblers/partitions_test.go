@@ -273,7 +273,7 @@ func TestPartitionErrors(t *testing.T) {
 
 func TestRawFS(t *testing.T) {
 	t.Parallel()
-	need(t, "mke2fs", "e2fsck", "xfs_repair", "btrfs")
+	need(t, "e2fsck", "xfs_repair", "btrfs")
 	m := module.Find(Modules(), "org.osbuild.rawfs")
 	for kind, check := range map[string][]string{"": {"e2fsck", "-fn"}, "xfs": {"xfs_repair", "-n"}, "btrfs": {"btrfs", "check", "--readonly"}} {
 		options := `{"filename":"root.img","root_fs_uuid":"76a22bf4-f153-4541-b6c7-0332c0dfaeac","size":209715200`

@@ -14,10 +14,9 @@ const memoryDir = "/tmp"
 const tmpfsMagic = 0x01021994
 
 // diskDir returns the directory for a raw disk that is only a way to the
-// file that was asked for, and holds need bytes of data. Memory is several
-// times faster, as mke2fs waits at its end until all it wrote is on the disk;
-// it is used if the step has a file system in memory and three times as much
-// memory is free. Otherwise, and by hand, it is fallback.
+// file that was asked for, and holds need bytes of data: one in memory, if the
+// step has it and three times as much memory is free. Otherwise, and by hand,
+// it is fallback.
 func diskDir(need int64, fallback string) string {
 	var st syscall.Statfs_t
 	if syscall.Statfs(memoryDir, &st) != nil || int64(st.Type) != tmpfsMagic {

@@ -101,7 +101,7 @@ func checkImage(t *testing.T, image string, inspections [][]string) {
 
 // TestLedgerRoundTrip takes a system of packages through a cache.
 func TestLedgerRoundTrip(t *testing.T) {
-	need(t, "debugfs", "mke2fs")
+	need(t, "debugfs")
 	r := roundTrip(t, t.TempDir(), func(host string) object {
 		return object{
 			// The script of systemd sets access control lists.
@@ -129,7 +129,7 @@ func TestLedgerRoundTrip(t *testing.T) {
 // ships: devices, pipes, and attributes that the archive of a tree brings with
 // it and no ledger holds.
 func TestNodesRoundTrip(t *testing.T) {
-	need(t, "debugfs", "mke2fs")
+	need(t, "debugfs")
 	const id = "00000000000000000000000000000000000000000000000000000000000000aa"
 	empty := t.TempDir()
 	for _, store := range []string{shared.store, empty} {

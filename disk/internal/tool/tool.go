@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,30 +55,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Run runs a program and returns what it printed on both streams. The
 // environment is fixed but for env. A failure is an *Error, unless ctx ended.
 func Run(ctx context.Context, env []string, program string, args ...string) (string, error) {
-	return run(ctx, env, nil, program, args)
-}
-
-// Feed runs a program like Run, with what write writes as its standard input.
-func Feed(ctx context.Context, env []string, write func(io.Writer) error, program string, args ...string) (string, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	r, w := io.Pipe()
-	defer r.Close()
-	go func() {
-		err := write(w)
-		if err != nil && !errors.Is(err, io.ErrClosedPipe) {
-			cancel(err)
-		}
-		w.CloseWithError(err)
-	}()
-	return run(ctx, env, r, program, args)
-}
-
-func run(ctx context.Context, env []string, input io.Reader, program string, args []string) (string, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append([]string{"PATH=" + strings.Join(dirs, ":"), "LC_ALL=C", "TZ=UTC", "HOME=/nonexistent"}, env...)
 	var out tail
-	cmd.Stdin = input
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
 	if err == nil {
