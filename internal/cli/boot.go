@@ -71,16 +71,16 @@ func (a *app) boot(ctx context.Context, f *bootFlags, name string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	args, err := f.arguments(ctx, g, dir)
-	if err != nil {
-		return err
-	}
 	if len(f.waits) == 0 {
+		args, err := f.arguments(ctx, g, dir)
+		if err != nil {
+			return err
+		}
 		cmd := exec.CommandContext(ctx, g.qemu, append(args, "-nographic")...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, a.stdout, a.stderr
 		return cmd.Run()
 	}
-	return a.bootAndWait(ctx, f, g.qemu, append(args, "-display", "none", "-monitor", "none", "-serial", "stdio"))
+	return a.bootAndWait(ctx, f, g, dir)
 }
 
 // arguments returns the qemu arguments but for the console.
@@ -124,11 +124,20 @@ func isPort(s string) bool {
 const bootTries = 3
 
 // bootAndWait runs the guest until all that is waited for has been seen.
-func (a *app) bootAndWait(ctx context.Context, f *bootFlags, qemu string, args []string) error {
+func (a *app) bootAndWait(ctx context.Context, f *bootFlags, g *guest, dir string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, errTimeout)
 	defer cancel()
 	for try := 1; ; try++ {
-		err := a.bootOnce(ctx, f, qemu, args)
+		args, err := f.arguments(ctx, g, dir)
+		if err != nil {
+			return err
+		}
+		err = a.bootOnce(ctx, f, g.qemu, append(args, "-display", "none", "-monitor", "none", "-serial", "stdio"))
+		if errors.Is(err, errKVM) && f.accel == "auto" {
+			fmt.Fprintf(a.stderr, "\nosbuildkit: %v; starting it again without KVM\n", err)
+			f.accel = "tcg"
+			continue
+		}
 		if try == bootTries || !errors.Is(err, errCrashed) {
 			return err
 		}
@@ -149,7 +158,8 @@ func (a *app) bootOnce(ctx context.Context, f *bootFlags, qemu string, args []st
 	console := &watcher{out: a.stdout, missing: texts, found: make(chan struct{}), crashed: make(chan struct{})}
 	console.check()
 	cmd := exec.CommandContext(ctx, qemu, args...)
-	cmd.Stdout, cmd.Stderr = console, a.stderr
+	kvm := &watcher{out: a.stderr, missing: []string{kvmFails}, found: make(chan struct{}), crashed: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = console, kvm
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -174,6 +184,8 @@ func (a *app) bootOnce(ctx context.Context, f *bootFlags, qemu string, args []st
 				return fmt.Errorf("the guest ended (%v) before %s", err, f.stillWaited(console, addresses, step))
 			}
 			return f.timedOut(ctx, console, addresses, step)
+		case <-kvm.found:
+			return fmt.Errorf("%w before %s", errKVM, f.stillWaited(console, addresses, step))
 		case <-console.crashed:
 			return fmt.Errorf("%w before %s", errCrashed, f.stillWaited(console, addresses, step))
 		case <-ctx.Done():
@@ -193,7 +205,13 @@ func (a *app) bootOnce(ctx context.Context, f *bootFlags, qemu string, args []st
 var (
 	errTimeout = errors.New("time is up")
 	errCrashed = errors.New("the guest's kernel crashed")
+	errKVM     = errors.New("KVM cannot run the guest")
 )
+
+// kvmFails is what qemu says when KVM meets an instruction that it can neither
+// run nor emulate, as happens where KVM is itself in a virtual machine. The
+// guest then stands still.
+const kvmFails = "KVM internal error"
 
 // crashes are what a kernel prints when it fails by itself. A kernel that
 // panics because it finds no root file system or no init does not crash in

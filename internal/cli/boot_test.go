@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/osbuildkit/osbuildkit/disk/image"
 	"github.com/osbuildkit/osbuildkit/disk/partitions"
@@ -81,5 +82,40 @@ func TestBootArguments(t *testing.T) {
 	f.forwards = []string{"80"}
 	if _, err := f.arguments(t.Context(), g, dir); err == nil {
 		t.Error("half a forward is taken")
+	}
+}
+
+// TestBootWithoutKVM has a qemu that can run the probe under KVM and no guest.
+func TestBootWithoutKVM(t *testing.T) {
+	t.Parallel()
+	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
+		t.Skip(err)
+	} else {
+		f.Close()
+	}
+	qemu := filepath.Join(t.TempDir(), "qemu")
+	script := `#!/bin/sh
+case "$*" in
+*isa-debug-exit*) exit 33 ;;
+*"-accel kvm"*) echo "KVM internal error. Suberror: 1" >&2; exec sleep 60 ;;
+*) echo "host login:" ;;
+esac
+`
+	if err := os.WriteFile(qemu, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var out, log strings.Builder
+	a := &app{stdout: &out, stderr: &log}
+	f := bootFlags{accel: "auto", memory: 512, cpus: 1, waits: []string{"login:"}, timeout: time.Minute}
+	g := &guest{machine: &machines[0], qemu: qemu, path: "/x", format: image.Raw}
+	if err := a.bootAndWait(t.Context(), &f, g, t.TempDir()); err != nil {
+		t.Fatal(err, log.String())
+	}
+	if !strings.Contains(log.String(), "starting it again without KVM") {
+		t.Errorf("log: %s", log.String())
+	}
+	f.accel = "kvm"
+	if err := a.bootAndWait(t.Context(), &f, g, t.TempDir()); err == nil || !strings.Contains(err.Error(), "KVM cannot run the guest") {
+		t.Errorf("where KVM is asked for: %v", err)
 	}
 }
