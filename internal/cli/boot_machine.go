@@ -197,15 +197,18 @@ func (f *bootFlags) accelerator(ctx context.Context, g *guest) (accel, cpu strin
 	return accel, g.machine.cpu, nil
 }
 
-// probeCode is a boot sector that ends the guest with a known exit code
-// through qemu's debug exit device: mov dx,0xf4; mov al,0x10; out dx,al; hlt.
-var probeCode = []byte{0xba, 0xf4, 0x00, 0xb0, 0x10, 0xee, 0xf4, 0xeb, 0xfd}
+// probeCode is a boot sector that counts to twenty millions, which takes a
+// processor some milliseconds, and then ends the guest with a known exit code
+// through qemu's debug exit device: mov ecx,20000000; dec ecx; jnz -4;
+// mov dx,0xf4; mov al,0x10; out dx,al; hlt.
+var probeCode = []byte{0x66, 0xb9, 0x00, 0x2d, 0x31, 0x01, 0x66, 0x49, 0x75, 0xfc, 0xba, 0xf4, 0x00, 0xb0, 0x10, 0xee, 0xf4, 0xeb, 0xfd}
 
 // probeExit is what qemu makes of it: twice the value, plus one.
 const probeExit = 0x10<<1 | 1
 
 // kvmWorks starts a tiny guest under KVM. That /dev/kvm can be opened says
-// nothing: on some machines a guest then never runs.
+// nothing: on some machines a guest then never runs, and where KVM itself is in
+// a virtual machine that has to emulate it, a guest is slower than without.
 func kvmWorks(ctx context.Context, qemu string) bool {
 	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
 		return false
