@@ -12,6 +12,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/disk"
 	"github.com/osbuildkit/osbuildkit/disk/btrfs"
 	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/disk/erofs"
 	"github.com/osbuildkit/osbuildkit/disk/ext4"
 	"github.com/osbuildkit/osbuildkit/disk/gpt"
 	"github.com/osbuildkit/osbuildkit/disk/mbr"
@@ -38,6 +39,7 @@ type filesystemKind struct {
 
 var filesystemKinds = map[string]filesystemKind{
 	"btrfs": {minSize: btrfs.MinSize, maxLabel: btrfs.MaxLabel, needed: btrfs.Needed, make: btrfs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
+	"erofs": {minSize: erofs.MinSize, maxLabel: erofs.MaxLabel, needed: erofs.Needed, make: erofs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"ext4":  {minSize: ext4.MinSize, maxLabel: ext4.MaxLabel, needed: ext4.Needed, make: ext4.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"vfat":  {minSize: vfat.MinSize, maxLabel: 11, needed: neededData, make: vfat.Make, gpt: gpt.TypeLinux, mbr: 0x0c},
 	"xfs":   {minSize: xfs.MinSize, maxLabel: xfs.MaxLabel, needed: xfs.Needed, make: xfs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},

@@ -55,7 +55,7 @@ func TestCheckPartitions(t *testing.T) {
 		{[]string{`7B77-95E7`, `76a22bf4-f153-4541-b6c7-0332c0dfaeac`}, "/partitions/1/filesystem/uuid", "eight hexadecimal digits as 4-4"},
 		{[]string{`76a22bf4-f153`, `76a22bf4-f15`}, "/partitions/3/filesystem/uuid", "is not a UUID"},
 		{[]string{`"label":"ESP"`, `"label":"EFI partition"`}, "/partitions/1/filesystem/label", "longer than 11 bytes"},
-		{[]string{`"type":"btrfs"`, `"type":"zfs"`}, "/partitions/4/filesystem/type", "use btrfs, ext4, swap, vfat, xfs"},
+		{[]string{`"type":"btrfs"`, `"type":"zfs"`}, "/partitions/4/filesystem/type", "use btrfs, erofs, ext4, swap, vfat, xfs"},
 		{[]string{`21686148-6449`, `21686148-644`}, "/partitions/0/type", "is not a partition type of a GPT"},
 		{[]string{`"name":"root"`, `"uuid":"x"`}, "/partitions/3/uuid", "is not a UUID"},
 		{[]string{`"type":"grub2"`, `"type":"zipl"`}, "/bootloader/type", "through a device"},
@@ -273,9 +273,9 @@ func TestPartitionErrors(t *testing.T) {
 
 func TestRawFS(t *testing.T) {
 	t.Parallel()
-	need(t, "e2fsck", "xfs_repair", "btrfs")
+	need(t, "e2fsck", "xfs_repair", "btrfs", "fsck.erofs")
 	m := module.Find(Modules(), "org.osbuild.rawfs")
-	for kind, check := range map[string][]string{"": {"e2fsck", "-fn"}, "xfs": {"xfs_repair", "-n"}, "btrfs": {"btrfs", "check", "--readonly"}} {
+	for kind, check := range map[string][]string{"": {"e2fsck", "-fn"}, "xfs": {"xfs_repair", "-n"}, "btrfs": {"btrfs", "check", "--readonly"}, "erofs": {"fsck.erofs"}} {
 		options := `{"filename":"root.img","root_fs_uuid":"76a22bf4-f153-4541-b6c7-0332c0dfaeac","size":209715200`
 		if kind != "" {
 			options += `,"fs_type":"` + kind + `"`

@@ -63,8 +63,9 @@ type QemuPartition struct {
 
 // QemuFilesystem is the file system of a partition.
 type QemuFilesystem struct {
-	// Type is its type. swap is an addition to osbuild's.
-	Type string `json:"type" jsonschema:"required,enum=ext4,enum=xfs,enum=vfat,enum=btrfs,enum=swap"`
+	// Type is its type. swap and erofs, which is read-only and no larger than
+	// its content, are additions to osbuild's.
+	Type string `json:"type" jsonschema:"required,enum=ext4,enum=xfs,enum=vfat,enum=btrfs,enum=swap,enum=erofs"`
 	// UUID identifies it: a UUID, or for vfat eight hexadecimal digits such as
 	// 7B77-95E7. By default it is derived from that of the disk.
 	UUID string `json:"uuid,omitempty"`

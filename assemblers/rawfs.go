@@ -18,8 +18,9 @@ type RawFSOptions struct {
 	RootFSUUID string `json:"root_fs_uuid" jsonschema:"required,example=76a22bf4-f153-4541-b6c7-0332c0dfaeac"`
 	// Size is the size of the file in bytes, a multiple of 512.
 	Size int64 `json:"size" jsonschema:"required,minimum=1"`
-	// FSType is the type of the file system; ext4 by default.
-	FSType string `json:"fs_type,omitempty" jsonschema:"enum=ext4,enum=xfs,enum=btrfs,default=ext4"`
+	// FSType is the type of the file system; ext4 by default. erofs, which is
+	// read-only and no larger than its content, is an addition to osbuild's.
+	FSType string `json:"fs_type,omitempty" jsonschema:"enum=ext4,enum=xfs,enum=btrfs,enum=erofs,default=ext4"`
 }
 
 // checkRawFS reports what the schema cannot say about the options.

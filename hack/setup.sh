@@ -15,6 +15,7 @@ need sfdisk fdisk
 need xfs_repair xfsprogs
 need btrfs btrfs-progs
 need fsck.vfat dosfstools
+need fsck.erofs erofs-utils
 need mtype mtools
 need grub-mkimage grub-common
 [ -d /usr/lib/grub/i386-pc ] || missing="$missing grub-pc-bin"

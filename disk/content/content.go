@@ -345,6 +345,20 @@ func (t *Tree) elsewhere(name string) bool {
 	})
 }
 
+// Parents returns the directory that holds each directory; that of the root is
+// itself.
+func (t *Tree) Parents() map[*File]*File {
+	out := map[*File]*File{t.Root: t.Root}
+	for _, f := range t.Files {
+		for _, e := range f.Entries {
+			if e.File.Kind() == unix.S_IFDIR {
+				out[e.File] = f
+			}
+		}
+	}
+	return out
+}
+
 // Attributes returns the extended attributes by the paths in the file system.
 func (t *Tree) Attributes() map[string][]Attribute {
 	out := map[string][]Attribute{}

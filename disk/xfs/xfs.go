@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/disk/content"
 )
 
@@ -50,7 +48,7 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) ([]string, er
 	if err := w.groups(); err != nil {
 		return nil, err
 	}
-	parents := parentsOf(c)
+	parents := c.Parents()
 	for i, f := range c.Files {
 		if i&0xff == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -60,20 +58,6 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) ([]string, er
 		}
 	}
 	return nil, w.finish()
-}
-
-// parentsOf returns the directory that holds each directory; that of the root
-// is itself.
-func parentsOf(c *content.Tree) map[*content.File]*content.File {
-	out := map[*content.File]*content.File{c.Root: c.Root}
-	for _, f := range c.Files {
-		for _, e := range f.Entries {
-			if e.File.Kind() == unix.S_IFDIR {
-				out[e.File] = f
-			}
-		}
-	}
-	return out
 }
 
 // specials are the inodes that belong to no file of the tree but the root.
