@@ -78,12 +78,21 @@ type QemuFilesystem struct {
 
 // QemuBootloader is the boot loader of a disk.
 type QemuBootloader struct {
-	// Type is the boot loader. zipl is refused, as it needs a device.
-	Type string `json:"type" jsonschema:"required,enum=grub2,enum=zipl"`
+	// Type is the boot loader. uki is none but the newest kernel of the tree with
+	// its initrd and command line as one program that UEFI firmware starts, a
+	// unified kernel image; systemd-boot starts such an image from a menu. Both
+	// are additions to osbuild's, and are put onto the EFI system partition.
+	// zipl is refused, as it needs a device.
+	Type string `json:"type" jsonschema:"required,enum=grub2,enum=uki,enum=systemd-boot,enum=zipl"`
 	// Platform is what it is for, one of GRUB's platforms or several: i386-pc,
 	// which is the default, x86_64-efi, arm64-efi, powerpc-ieee1275 and so on.
 	// With i386-pc and x86_64-efi the disk boots with both kinds of firmware.
+	// With uki and systemd-boot it is x86_64-efi, their default, or arm64-efi.
 	Platform GrubPlatforms `json:"platform,omitempty"`
+	// KernelOpts is what stands on the kernel's command line of a uki or with
+	// systemd-boot, behind root= with the root file system and ro, each of which
+	// is left out if it says so itself. GRUB's are those of org.osbuild.grub2.
+	KernelOpts string `json:"kernel_opts,omitempty" jsonschema:"example=console=ttyS0 quiet"`
 }
 
 // GrubPlatforms is a list of platforms; in JSON one alone is just a string, as
@@ -177,7 +186,7 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 }
 
 // writeDisk writes the disk.
-func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []*loader, w io.WriterAt) error {
+func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []bootLoader, w io.WriterAt) error {
 	if err := p.table.Write(w, p.sectors()); err != nil {
 		return fmt.Errorf("partition table: %w", err)
 	}

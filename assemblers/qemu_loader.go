@@ -19,7 +19,14 @@ import (
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// loader is GRUB for one platform on its way onto the disk.
+// bootLoader is a boot loader on its way onto the disk: build makes it and adds
+// what lies in a file system to its content, install writes what lies outside.
+type bootLoader interface {
+	build(ctx context.Context, in *module.Input, p *qemuPlan, scratch string) error
+	install(w io.WriterAt) error
+}
+
+// loader is GRUB for one platform.
 type loader struct {
 	core grub.CoreOptions
 	img  *grub.Images
@@ -29,8 +36,12 @@ type loader struct {
 
 // findLoaders looks for all that the disk's boot loaders need, before any long
 // work.
-func (p *qemuPlan) findLoaders(in *module.Input) ([]*loader, error) {
+func (p *qemuPlan) findLoaders(in *module.Input) ([]bootLoader, error) {
 	names, required := p.platforms, p.options.Bootloader != nil
+	if required && isUnified(p.options.Bootloader.Type) {
+		l, err := p.findUnified(in)
+		return []bootLoader{l}, err
+	}
 	if !required {
 		if p.gpt {
 			in.Logf("no boot loader was asked for: the disk boots by what the tree has on its EFI partition, or not at all")
@@ -46,7 +57,7 @@ func (p *qemuPlan) findLoaders(in *module.Input) ([]*loader, error) {
 	if holder == nil || !grub.Reads(holder.kind) {
 		return nil, fmt.Errorf("boot loader: no file system that GRUB reads holds /%s", dir)
 	}
-	var out []*loader
+	var out []bootLoader
 	for _, name := range names {
 		l := &loader{core: grub.CoreOptions{
 			BuildRoot: buildRoot(in), Platform: name, GPT: p.gpt, Filesystem: holder.kind, UUID: holder.id(), Prefix: prefix,
@@ -142,9 +153,13 @@ func (l *loader) signed(in *module.Input, esp *content.Tree, name string) (bool,
 	if err != nil {
 		return false, err
 	}
-	vendor, err := vendorOf(t)
+	text, err := osRelease(t)
 	if err != nil {
-		return false, fmt.Errorf("the signed GRUB of the tree: %w", err)
+		return false, err
+	}
+	vendor, ok := osReleaseValue(text, "ID")
+	if !ok {
+		return false, errors.New("the signed GRUB of the tree: etc/os-release has no ID, by which it looks for its configuration")
 	}
 	config := append(grub.EarlyConfig(l.core.UUID, l.core.Prefix), "configfile $prefix/grub.cfg\n"...)
 	for _, f := range []struct {
@@ -164,25 +179,32 @@ func (l *loader) signed(in *module.Input, esp *content.Tree, name string) (bool,
 	return true, nil
 }
 
-// vendorOf returns the ID of the tree's os-release.
-func vendorOf(t *tree.Root) (string, error) {
+// osRelease returns the tree's os-release, "" if it has none.
+func osRelease(t *tree.Root) (string, error) {
 	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
 		data, err := t.ReadFile(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		if err == nil && len(data) > maxOSRelease {
+			err = fmt.Errorf("/%s has %d bytes, more than %d", name, len(data), maxOSRelease)
 		}
-		if err != nil {
-			return "", err
+		if !errors.Is(err, fs.ErrNotExist) {
+			return string(data), err
 		}
-		for line := range strings.Lines(string(data)) {
-			if id, ok := strings.CutPrefix(strings.TrimSpace(line), "ID="); ok {
-				if id = strings.Trim(id, `"'`); osReleaseID.MatchString(id) {
-					return id, nil
-				}
+	}
+	return "", nil
+}
+
+const maxOSRelease = 64 << 10
+
+// osReleaseValue returns the value of a key that is a plain word.
+func osReleaseValue(text, key string) (string, bool) {
+	for line := range strings.Lines(text) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
+			if v = strings.Trim(v, `"'`); osReleaseID.MatchString(v) {
+				return v, true
 			}
 		}
 	}
-	return "", errors.New("etc/os-release has no ID, by which it looks for its configuration")
+	return "", false
 }
 
 var osReleaseID = regexp.MustCompile(`^[a-z0-9._-]+$`)

@@ -358,9 +358,16 @@ func (p *qemuPlan) checkBootloader() {
 	if b == nil {
 		return
 	}
-	if b.Type != "grub2" {
-		p.problem("/bootloader/type", errors.New("zipl writes lists of blocks through a device, which there is none here: use grub2"))
+	if isUnified(b.Type) {
+		p.checkUnified(b)
 		return
+	}
+	if b.Type != "grub2" {
+		p.problem("/bootloader/type", errors.New("zipl writes lists of blocks through a device, which there is none here: use grub2, uki or systemd-boot"))
+		return
+	}
+	if b.KernelOpts != "" {
+		p.problem("/bootloader/kernel_opts", errors.New("the kernel options of GRUB are in its configuration: give them to org.osbuild.grub2"))
 	}
 	if p.platforms = b.Platform; len(p.platforms) == 0 {
 		p.platforms = []string{grub.BIOS}
