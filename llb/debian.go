@@ -68,6 +68,11 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
 		return Tree{}, err
 	}
+	arch := g.debianArch()
+	if len(t.repos) > 0 {
+		arch = t.repos[0].Arch // as debootstrap's options have it
+	}
+	o = o.For(arch)
 	if len(o.Repos) > 0 {
 		t.repos = nil
 		for _, r := range o.Repos {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/debian"
@@ -79,7 +80,10 @@ type RepositoryOptions struct {
 // AptOptions are the options of org.osbuildkit.apt.
 type AptOptions struct {
 	// Packages lists the packages to install, each as apt-get takes it: NAME,
-	// NAME=VERSION or NAME:ARCHITECTURE.
+	// NAME=VERSION or NAME:ARCHITECTURE. Behind a space may follow the
+	// architectures for which it is meant, as in Debian's control files:
+	// "grub-pc-bin [amd64 i386]", or "[!arm64]" for all but some; for others it
+	// is left out.
 	Packages []string `json:"packages" jsonschema:"required,minItems=1"`
 	// Repos lists the repositories. The default is those of the
 	// org.osbuildkit.debootstrap stage earlier in the pipeline.
@@ -141,6 +145,54 @@ func (o DebootstrapOptions) ForConfigure() DebootstrapOptions {
 
 // Cleaned reports whether the normaliser follows.
 func (o DebootstrapOptions) Cleaned() bool { return o.Clean == nil || *o.Clean }
+
+// For returns the options for a tree of one architecture, in Debian's terms:
+// without the packages that are meant for others.
+func (o AptOptions) For(arch string) AptOptions {
+	var list []string
+	for _, p := range o.Packages {
+		name, only, limited := cutArchitectures(p)
+		if !limited || only.has(arch) {
+			list = append(list, name)
+		}
+	}
+	o.Packages = list
+	return o
+}
+
+// architectures is a list of architectures of a control file: one of them, or
+// if each stands behind a "!", any other.
+type architectures []string
+
+// cutArchitectures cuts the architectures off a package. limited says whether
+// there are any.
+func cutArchitectures(p string) (name string, list architectures, limited bool) {
+	name, rest, ok := strings.Cut(p, " [")
+	if inner, closed := strings.CutSuffix(rest, "]"); ok && closed {
+		return name, strings.Fields(inner), true
+	}
+	return p, nil, false
+}
+
+// has reports whether an architecture is meant.
+func (a architectures) has(arch string) bool {
+	if len(a) > 0 && strings.HasPrefix(a[0], "!") {
+		return !slices.Contains(a, "!"+arch)
+	}
+	return slices.Contains(a, arch)
+}
+
+// valid reports whether the list is one of names, all with a "!" or none.
+func (a architectures) valid() bool {
+	not := len(a) > 0 && strings.HasPrefix(a[0], "!")
+	for _, name := range a {
+		plain, negated := strings.CutPrefix(name, "!")
+		if negated != not || plain == "any" || strings.ToLower(plain) != plain || !debian.ValidPackageName(plain) {
+			return false
+		}
+	}
+	return len(a) > 0
+}
 
 // ForSolve returns what the parts solve and solve-inside depend on. The
 // repositories keep neither mirror nor checksum: the files are what counts.
@@ -216,7 +268,11 @@ func checkApt(options json.RawMessage) []module.Problem {
 // checkAptName reports why apt-get should not be given p as a package: a
 // leading or trailing minus would be an option or a removal.
 func checkAptName(p string) error {
-	name, ver, hasVersion := strings.Cut(p, "=")
+	whole, only, limited := cutArchitectures(p)
+	if limited && !only.valid() {
+		return fmt.Errorf("%q is no package; want a list of architectures in the brackets, all with a \"!\" or none", p)
+	}
+	name, ver, hasVersion := strings.Cut(whole, "=")
 	name, arch, hasArch := strings.Cut(name, ":")
 	ok := debian.ValidPackageName(name) && !strings.HasSuffix(name, "-") &&
 		(!hasArch || debian.ValidPackageName(arch))
@@ -225,7 +281,7 @@ func checkAptName(p string) error {
 		ok = err == nil
 	}
 	if !ok {
-		return fmt.Errorf("%q is no package; want NAME, NAME=VERSION or NAME:ARCHITECTURE", p)
+		return fmt.Errorf("%q is no package; want NAME, NAME=VERSION or NAME:ARCHITECTURE, each with the architectures for which it is meant as in \"NAME [amd64]\" or without", p)
 	}
 	return nil
 }

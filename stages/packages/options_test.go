@@ -17,6 +17,18 @@ import (
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
+// TestArchitectures leaves out the packages that are meant for others.
+func TestArchitectures(t *testing.T) {
+	t.Parallel()
+	o := AptOptions{Packages: []string{"all", "pc=1 [amd64 i386]", "arm [arm64]", "most [!arm64 !armhf]"}, Update: true}
+	for arch, want := range map[string][]string{"amd64": {"all", "pc=1", "most"}, "arm64": {"all", "arm"}, "armhf": {"all"}, "riscv64": {"all", "most"}} {
+		got := o.For(arch)
+		if !slices.Equal(got.Packages, want) || !got.Update {
+			t.Errorf("%s: %+v", arch, got)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	key, err := json.Marshal(string(debian.DefaultKeyring()))
@@ -40,6 +52,9 @@ func TestCheck(t *testing.T) {
 		{DebootstrapStage, `{"suite":"trixie","keyring":"hello"}`, []string{`/keyring the keyring is neither`}},
 		{AptStage, `{"packages":["a","a=1:2-3","a:arm64","g++"]}`, nil},
 		{AptStage, `{"packages":["-y","a-","a b","a=","a=x","a/trixie"]}`, []string{`/packages/0 "-y" is no package`, `/packages/1`, `/packages/2`, `/packages/3`, `/packages/4`, `/packages/5`}},
+		{AptStage, `{"packages":["a [amd64]","a=1 [amd64 i386]","a:any [!arm64 !hurd-amd64]"]}`, nil},
+		{AptStage, `{"packages":["a []","a [amd64 !i386]","a [AMD64]","a [any]","a [amd64","a[amd64]","-a [amd64]","a [!]"]}`, []string{
+			`/packages/0 "a []" is no package; want a list of arch`, `/packages/1`, `/packages/2`, `/packages/3`, `/packages/4`, `/packages/5`, `/packages/6`, `/packages/7`}},
 		{AptStage, `{"packages":["a"],"exclude_packages":["b","c=1"]}`, []string{`/exclude_packages/1`}},
 		{AptStage, `{"packages":["a"],"repos":[{"suite":"ok"},{"suite":"a b","components":["x y"],"keyring":"k"}]}`, []string{`/repos/1/suite`, `/repos/1/components/0`, `/repos/1/keyring`}},
 		{AptStage, `{"packages":["a"],"debconf":["a b c d","a b","a b c\nd"]}`, []string{`/debconf/1 want one line`, `/debconf/2`}},
