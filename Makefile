@@ -15,7 +15,7 @@ GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_te
 export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: all build demo test test-unit test-e2e test-frontend image-here test-rpm bench bench-cache bench-disk bench-rpm lint generate setup tools clean
+.PHONY: all build demo test test-unit test-e2e test-frontend image-here test-boots test-rpm bench bench-cache bench-disk bench-rpm lint generate setup tools clean
 
 all: build
 
@@ -76,6 +76,11 @@ test-e2e: setup build tools image-here
 # buildctl, registries, several builders.
 test-frontend: setup build tools image-here
 	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e -run '^TestFrontend' ./test
+
+# Boots every combination of format, boot loader and file system; the end-to-end
+# tests boot some. Takes about half an hour without KVM.
+test-boots: setup build
+	OSBUILDKIT_BOOTS=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -v -count=1 -timeout 120m -tags e2e -run '^TestBoots$$' ./test
 
 # The stages that install RPM packages, on a distribution that is made for it.
 test-rpm: setup build

@@ -9,7 +9,8 @@
 //     made at its offset of what disk/content has read: a directory, or the
 //     part of it below a mount point, with the attributes of the ledger;
 //   - boot code (disk/grub) is put into the sectors that nobody else owns, or
-//     becomes a file of the EFI partition;
+//     becomes a file of the EFI partition, as a unified kernel image (disk/uki)
+//     does;
 //   - a container (disk/qcow2, disk/vdi, disk/vmdk, …) stores the finished disk,
 //     read through disk/sparse so that holes are never read.
 //

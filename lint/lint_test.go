@@ -138,6 +138,7 @@ func TestExamples(t *testing.T) {
 		"centos-stream-9.json": {"UnpinnedRepository /stages/0/options/repos/0", "UnpinnedRepository /stages/0/options/repos/1"},
 		"debian-nginx.json":    {"UnpinnedRepository /stages/0"},
 		"debian-uefi.json":     {"UnpinnedRepository /stages/0"},
+		"debian-uki.json":      {"UnpinnedRepository /stages/0"},
 		"fedora-43.json":       {"UnpinnedRepository /stages/0/options/repos/0", "UnpinnedRepository /stages/0/options/repos/1"},
 		"toolbox.json":         {"UnpinnedRepository /stages/0"},
 	}
