@@ -26,18 +26,21 @@ const (
 	coffOptional = 20
 
 	optMagic            = 0
+	optInitialized      = 8
 	optSectionAlignment = 32
 	optFileAlignment    = 36
 	optSizeOfImage      = 56
 	optSizeOfHeaders    = 60
 	optCheckSum         = 64
 	optSubsystem        = 68
+	optCharacteristics  = 70
 	optDirectories      = 108
 	optSecurity         = 144 // the entry of the signature: place and size
 	optSize             = 152 // what has to be there of it
 
 	magic64        = 0x20b
 	efiApplication = 10
+	nxCompatible   = 0x100 // it runs where memory is either written or executed
 )
 
 // Bounds of what is believed.
@@ -65,6 +68,8 @@ type Header struct {
 	sectionAlignment      uint32
 	fileAlignment         uint32
 	sizeOfHeaders         uint32
+	initialized           uint32
+	characteristics       uint16
 	signed                bool
 	sections              []section
 }
@@ -99,6 +104,7 @@ func ReadHeader(r io.ReaderAt, size int64) (*Header, error) {
 	h.table = h.optional + int(le.Uint16(coff[coffOptional:]))
 	h.sectionAlignment, h.fileAlignment = le.Uint32(opt[optSectionAlignment:]), le.Uint32(opt[optFileAlignment:])
 	h.SizeOfImage, h.sizeOfHeaders = le.Uint32(opt[optSizeOfImage:]), le.Uint32(opt[optSizeOfHeaders:])
+	h.initialized, h.characteristics = le.Uint32(opt[optInitialized:]), le.Uint16(opt[optCharacteristics:])
 	h.signed = le.Uint32(opt[optDirectories:]) > 4 && le.Uint64(opt[optSecurity:]) != 0
 	return h, h.readSections(b, size, int(le.Uint16(coff[coffSections:])))
 }

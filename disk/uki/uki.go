@@ -81,6 +81,8 @@ func Build(stub []byte, machine uint16, sections []Section) ([]byte, error) {
 	last := added[len(added)-1]
 	le.PutUint16(out[h.coff+coffSections:], uint16(len(h.sections)+len(added)))
 	le.PutUint32(out[h.optional+optSizeOfImage:], uint32(roundUp(int64(last.address)+int64(last.size), int64(h.sectionAlignment))))
+	le.PutUint32(out[h.optional+optInitialized:], h.initialized)
+	le.PutUint16(out[h.optional+optCharacteristics:], h.characteristics)
 	le.PutUint32(out[h.optional+optCheckSum:], 0) // firmware does not look at it
 	return out, nil
 }
@@ -113,7 +115,8 @@ func (h *Header) checkStub(machine uint16, sections []Section) error {
 	return nil
 }
 
-// place finds where each section goes, and the size of the file.
+// place finds where each section goes, and the size of the file, and brings
+// those fields of the headers up to date that follow from the sections.
 func (h *Header) place(size int64, sections []Section) ([]section, int64, error) {
 	file, memory := int64(h.fileAlignment), int64(max(h.sectionAlignment, page))
 	at, address := size, int64(h.sizeOfHeaders)
@@ -137,6 +140,10 @@ func (h *Header) place(size int64, sections []Section) ([]section, int64, error)
 			// A kernel that is started where it lies needs room for what it
 			// does not bring along.
 			inMemory = max(inMemory, int64(k.SizeOfImage))
+			// What the whole image claims must be true of the kernel as well.
+			if k.characteristics&nxCompatible == 0 {
+				h.characteristics &^= nxCompatible
+			}
 		}
 		at, address = roundUp(at, file), roundUp(address, memory)
 		end := at + roundUp(s.Size, file)
@@ -144,6 +151,7 @@ func (h *Header) place(size int64, sections []Section) ([]section, int64, error)
 			return nil, 0, fmt.Errorf("%s: with it the image has more than %d bytes, or takes more than twice as much memory", s.Name, MaxSize)
 		}
 		out = append(out, section{name: s.Name, address: uint32(address), size: uint32(inMemory), pointer: uint32(at), sizeOfBytes: uint32(end - at)})
+		h.initialized += uint32(inMemory)
 		at, address = end, address+inMemory
 	}
 	return out, at, nil

@@ -80,6 +80,7 @@ func TestBuild(t *testing.T) {
 		initrd := strings.Repeat("initrd", 1000)
 		sections := []Section{Text(".osrel", "ID=x\n"), Text(".cmdline", "root=UUID=1 ro"), Text(".uname", "6.12"), Text(".initrd", initrd), data(".linux", kernel)}
 		stub := append(program(machine, ".text", ".sdmagic"), "debug"...)
+		binary.LittleEndian.PutUint16(stub[0x98+70:], 0x160)
 		image, err := Build(stub, machine, sections)
 		if err != nil {
 			t.Fatal(err)
@@ -100,9 +101,22 @@ func TestBuild(t *testing.T) {
 		if s := f.Section(".linux"); s.VirtualSize != 0x12345 || s.Characteristics != 0x40000020 {
 			t.Errorf(".linux has %#x bytes in memory, %#x", s.VirtualSize, s.Characteristics)
 		}
+		o := f.OptionalHeader.(*pe.OptionalHeader64)
+		if want := uint32(5 + 14 + 4 + 6000 + 0x12345); o.DllCharacteristics != 0x60 || o.SizeOfInitializedData != want {
+			t.Errorf("the characteristics are %#x, and %d bytes initialized, want %d", o.DllCharacteristics, o.SizeOfInitializedData, want)
+		}
 		if s := f.Section(".initrd"); s.Characteristics != 0x40000040 {
 			t.Errorf(".initrd: %#x", s.Characteristics)
 		}
+		binary.LittleEndian.PutUint16(kernel[0x98+70:], 0x100)
+		if h, err := ReadHeader(bytes.NewReader(image), int64(len(image))); err != nil || h.characteristics != 0x60 {
+			t.Errorf("read again: %+v, %v", h, err)
+		}
+		fit, err := Build(stub, machine, sections)
+		if err != nil || binary.LittleEndian.Uint16(fit[0x98+70:]) != 0x160 {
+			t.Errorf("a kernel that is compatible with NX has lost that: %v", err)
+		}
+		binary.LittleEndian.PutUint16(kernel[0x98+70:], 0)
 		again, err := Build(stub, machine, sections)
 		if err != nil || !bytes.Equal(image, again) {
 			t.Errorf("the same input gives other bytes: %v", err)
