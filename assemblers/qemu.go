@@ -87,7 +87,8 @@ type QemuBootloader struct {
 	// Platform is what it is for, one of GRUB's platforms or several: i386-pc,
 	// which is the default, x86_64-efi, arm64-efi, powerpc-ieee1275 and so on.
 	// With i386-pc and x86_64-efi the disk boots with both kinds of firmware.
-	// With uki and systemd-boot it is x86_64-efi, their default, or arm64-efi.
+	// With uki and systemd-boot it is x86_64-efi or arm64-efi, by default what
+	// the kernel is for.
 	Platform GrubPlatforms `json:"platform,omitempty"`
 	// KernelOpts is what stands on the kernel's command line of a uki or with
 	// systemd-boot, behind root= with the root file system and ro, each of which

@@ -37,10 +37,8 @@ const maxCmdline = 2047
 
 // checkUnified reports why there can be no unified kernel image.
 func (p *qemuPlan) checkUnified(b *QemuBootloader) {
-	if p.platforms = b.Platform; len(p.platforms) == 0 {
-		p.platforms = []string{grub.UEFI}
-	}
-	if len(p.platforms) > 1 || unifiedMachines[p.platforms[0]].suffix == "" {
+	p.platforms = b.Platform
+	if n := len(p.platforms); n > 1 || n == 1 && unifiedMachines[p.platforms[0]].suffix == "" {
 		p.problem("/bootloader/platform", fmt.Errorf("%s is made for one platform, %s or %s", b.Type, grub.UEFI, grub.UEFIARM))
 	}
 	if p.esp() == nil {
@@ -83,8 +81,11 @@ func (p *qemuPlan) findUnified(in *module.Input) (l *unifiedLoader, err error) {
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	kind := p.options.Bootloader.Type
-	l = &unifiedLoader{unifiedMachine: unifiedMachines[p.platforms[0]], id: "linux"}
+	l = &unifiedLoader{id: "linux"}
 	if l.kernel, err = newestKernel(t); err != nil {
+		return nil, fmt.Errorf("boot loader %s: %w", kind, err)
+	}
+	if l.unifiedMachine, err = machineOf(t, l.kernel.linux, p.platforms); err != nil {
 		return nil, fmt.Errorf("boot loader %s: %w", kind, err)
 	}
 	if l.osRelease, err = osRelease(t); err != nil {
@@ -106,6 +107,29 @@ func (p *qemuPlan) findUnified(in *module.Input) (l *unifiedLoader, err error) {
 		}
 	}
 	return l, l.checkSpace(t, p.esp().fs)
+}
+
+// machineOf returns the machine that a kernel is for, which must be that of the
+// platform if there is one.
+func machineOf(t *tree.Root, kernel string, platforms []string) (unifiedMachine, error) {
+	f, size, err := openRegular(t, kernel, uki.MaxSize)
+	if err != nil {
+		return unifiedMachine{}, err
+	}
+	defer f.Close()
+	h, err := uki.ReadHeader(f, size)
+	if err != nil {
+		return unifiedMachine{}, fmt.Errorf("the kernel /%s: %w", kernel, err)
+	}
+	for name, m := range unifiedMachines {
+		if m.machine == h.Machine && (len(platforms) == 0 || platforms[0] == name) {
+			return m, nil
+		}
+	}
+	if len(platforms) == 0 {
+		return unifiedMachine{}, fmt.Errorf("the kernel /%s is for the machine %#x: only those for %s and %s are supported", kernel, h.Machine, grub.UEFI, grub.UEFIARM)
+	}
+	return unifiedMachine{}, fmt.Errorf("the kernel /%s is for the machine %#x, and not for %s: leave out the platform", kernel, h.Machine, platforms[0])
 }
 
 // checkSpace reports an EFI system partition that the image does not fit on,

@@ -131,6 +131,10 @@ func TestUnified(t *testing.T) {
 			"EFI/BOOT/BOOTAA64.EFI", map[string]string{".initrd": "initrd"},
 		},
 		{
+			"by the kernel", unifiedOptions, []string{"boot/vmlinuz-6.12.1", efiFile(uki.ARM64, "arm")},
+			"EFI/BOOT/BOOTAA64.EFI", map[string]string{".initrd": "initrd"},
+		},
+		{
 			"kernel-install", unifiedOptions, []string{"boot/0123/7.0/linux", efiFile(uki.AMD64, "seven"), "boot/0123/7.0/initrd", "seven's"},
 			"EFI/BOOT/BOOTX64.EFI", map[string]string{".uname": "7.0", ".initrd": "seven's"},
 		},
@@ -189,8 +193,10 @@ func TestUnifiedErrors(t *testing.T) {
 		"no stub":          {unifiedOptions, []string{efiDir + "/linuxx64.efi.stub", "-"}, "neither the tree nor the build root has /usr/lib/systemd/boot/efi/linuxx64.efi.stub: install the package systemd-boot-efi"},
 		"no menu":          {menu, []string{efiDir + "/systemd-bootx64.efi", "-"}, "has /usr/lib/systemd/boot/efi/systemd-bootx64.efi: install the package systemd-boot-efi"},
 		"no name":          {menu, []string{"etc/os-release", "NAME=x\n"}, "etc/os-release of the tree has no ID"},
-		"no program":       {unifiedOptions, []string{"boot/vmlinuz-6.12.1", "\x1f\x8b\x08"}, "/boot/vmlinuz-6.12.1 and /boot/initrd.img-6.12.1: .linux: it is compressed with gzip"},
-		"other kernel":     {unifiedOptions, []string{"boot/vmlinuz-6.12.1", efiFile(uki.ARM64, "arm")}, ".linux: it is for the machine 0xaa64, and the stub for 0x8664"},
+		"no program":       {unifiedOptions, []string{"boot/vmlinuz-6.12.1", "\x1f\x8b\x08"}, "the kernel /boot/vmlinuz-6.12.1: it is compressed with gzip"},
+		"other kernel":     {string(edit(t, unifiedOptions, `"uki"`, `"uki","platform":"x86_64-efi"`)), []string{"boot/vmlinuz-6.12.1", efiFile(uki.ARM64, "arm")}, "is for the machine 0xaa64, and not for x86_64-efi: leave out the platform"},
+		"unknown machine":  {unifiedOptions, []string{"boot/vmlinuz-6.12.1", efiFile(0x5064, "riscv")}, "is for the machine 0x5064: only those for x86_64-efi and arm64-efi"},
+		"other stub":       {unifiedOptions, []string{efiDir + "/linuxx64.efi.stub", efiFile(uki.ARM64, "arm")}, "the stub: it is for the machine 0xaa64, and 0x8664 is wanted"},
 		"damaged stub":     {unifiedOptions, []string{efiDir + "/linuxx64.efi.stub", "x"}, "the stub: it is no program for UEFI"},
 		"there already":    {unifiedOptions, []string{"boot/efi/EFI/Boot/bootx64.efi", "x"}, "the tree has its own /EFI/BOOT/BOOTX64.EFI on the EFI system partition: remove it"},
 		"image there":      {menu, []string{"boot/efi/EFI/Linux/debian-6.12.1.efi", "x"}, `"/EFI/Linux/debian-6.12.1.efi" is there already`},
