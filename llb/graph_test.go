@@ -229,6 +229,21 @@ func TestDeterminism(t *testing.T) {
 	}
 }
 
+// A package that is meant for another architecture leaves no trace.
+func TestPackageOfAnotherArchitecture(t *testing.T) {
+	t.Parallel()
+	with := func(packages string) string {
+		return head(t, define(t, testManifest(t, strings.Replace(whole, `["nginx"]`, packages, 1)), options(t), "assembler")).String()
+	}
+	plain, most := with(`["nginx"]`), with(`["nginx [!arm64]", "grub-efi-arm64-bin [arm64]"]`)
+	if plain != most {
+		t.Error("a package for arm64 changes what is built for amd64")
+	}
+	if plain == with(`["nginx", "grub-pc-bin [amd64]"]`) {
+		t.Error("a package for amd64 is left out")
+	}
+}
+
 // A change in stage n changes the steps from n on and no other.
 func TestChangeInOneStage(t *testing.T) {
 	t.Parallel()
