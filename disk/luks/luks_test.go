@@ -191,6 +191,48 @@ func TestCryptsetup(t *testing.T) {
 	}
 }
 
+// TestDecrypt lets cryptsetup take the encryption off again, which it does with a
+// cipher of its own.
+func TestDecrypt(t *testing.T) {
+	t.Parallel()
+	program, err := tool.Find("cryptsetup-bin", "cryptsetup")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, sector := range []int{512, 4096} {
+		o := options()
+		// Memory and passes that cryptsetup does not take for a mistake.
+		o.SectorSize, o.KDF = sector, KDF{Iterations: 4, Memory: 64, Threads: 1}
+		name := volume(t, o, 0, false)
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := tool.Feed(t.Context(), nil, func(w io.Writer) error { _, err := io.WriteString(w, passphrase); return err }, program,
+			"reencrypt", "--decrypt", "--force-offline-reencrypt", "--batch-mode", "--header", name+".header", "--key-file=-", name)
+		if err != nil {
+			f.Close()
+			if strings.Contains(out, "unknown option") {
+				t.Skip("this cryptsetup is too old")
+			}
+			t.Fatalf("%v: %s", err, out)
+		}
+		want := plain()
+		got := make([]byte, len(want))
+		_, err = f.ReadAt(got, 0)
+		f.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := 0; at < len(want); at += 4096 {
+			w, use := want[at:at+4096], at < 204<<10 && at >= 100<<10 || at == 1<<20
+			if (use || !bytes.Equal(w, make([]byte, 4096))) && !bytes.Equal(w, got[at:at+4096]) {
+				t.Errorf("sectors of %d: the block at %d differs", sector, at)
+			}
+		}
+	}
+}
+
 // TestSecondHeader damages the first copy of a header; cryptsetup writes it anew.
 func TestSecondHeader(t *testing.T) {
 	t.Parallel()
