@@ -57,6 +57,7 @@ func Modules() []module.Module {
 			Summary: "Makes a bootable disk image of the tree: raw, qcow2, vdi, vmdk, vpc, vhdx or Google's archive",
 			Options: func() any { return new(QemuOptions) },
 			Check:   checkQemu,
+			Secrets: qemuSecrets,
 			Run:     runQemu,
 		},
 		{
@@ -80,6 +81,15 @@ func Modules() []module.Module {
 			Options: func() any { return new(TarOptions) },
 			Check:   checkTar,
 			Run:     runTar,
+		},
+		{
+			Name:    "org.osbuildkit.secrets",
+			Kind:    module.Assembler,
+			Sandbox: module.Edit,
+			Group:   module.GroupAssemblers,
+			Summary: "Looks whether the secrets that an assembler needs are there",
+			Secrets: partSecrets,
+			Run:     runSecrets,
 		},
 	}
 }

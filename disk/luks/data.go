@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
@@ -23,12 +23,13 @@ const piece = 1 << 20
 // bytes, whatever their size is.
 func (v *Volume) sector(at int64) uint64 { return uint64(at / 512) }
 
-// Encrypt encrypts in place the size bytes of f from offset on, which are the
-// data of the volume; its header lies elsewhere. What is in use is encrypted
-// whether it is zero or not; of the rest, blocks of 4096 bytes that are zero
-// stay so, and read as noise once the volume is open. Ranges are counted from
-// offset. The result does not depend on where f has holes.
-func (v *Volume) Encrypt(ctx context.Context, f *os.File, offset, size int64, inUse []used.Range) error {
+// Encrypt encrypts the size bytes of src, which are the data of the volume, into
+// dst; its header lies elsewhere. What is in use is encrypted whether it is zero
+// or not; of the rest, blocks of 4096 bytes that are zero are left out: dst must
+// read as zeros there, which are noise once the volume is open. Dst may be what
+// src reads from. The result does not depend on where src has holes. Each byte
+// is written once, in the order of the disk.
+func (v *Volume) Encrypt(ctx context.Context, dst io.WriterAt, src sparse.Source, size int64, inUse []used.Range) error {
 	if size%int64(v.sectorSize) != 0 {
 		return errors.New("the data is no whole number of sectors")
 	}
@@ -38,9 +39,8 @@ func (v *Volume) Encrypt(ctx context.Context, f *os.File, offset, size int64, in
 	}
 	inUse = used.Merge(roundOut(inUse, size), size)
 	list := inUse
-	data := sparse.Section(sparse.File{File: f}, offset, size)
-	for at := int64(0); ; {
-		start, end, err := data.Next(at)
+	for at := int64(0); at < size; {
+		start, end, err := src.Next(at)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -50,8 +50,8 @@ func (v *Volume) Encrypt(ctx context.Context, f *os.File, offset, size int64, in
 		list = append(list[:len(list):len(list)], used.Range{Start: start, End: end})
 		at = end
 	}
-	e := &encryption{volume: v, cipher: x, f: f, offset: offset, inUse: inUse}
-	return e.run(ctx, used.Merge(roundOut(list, size), size))
+	e := &encryption{volume: v, cipher: x, src: src, inUse: inUse}
+	return e.run(ctx, dst, used.Merge(roundOut(list, size), size))
 }
 
 // roundOut makes ranges whole blocks.
@@ -67,78 +67,117 @@ func roundOut(list []used.Range, size int64) []used.Range {
 type encryption struct {
 	volume *Volume
 	cipher *xts
-	f      *os.File
-	offset int64
+	src    io.ReaderAt
 	inUse  []used.Range
 }
 
-// run encrypts ranges on all processors.
-func (e *encryption) run(ctx context.Context, list []used.Range) error {
+// part is a part of a volume on its way.
+type part struct {
+	at   int64
+	data []byte // its length is that of the part
+	runs [][2]int
+	err  error
+	done chan struct{}
+}
+
+// run encrypts ranges on all processors and writes them in order.
+func (e *encryption) run(ctx context.Context, dst io.WriterAt, list []used.Range) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	todo := make(chan used.Range)
+	workers := runtime.GOMAXPROCS(0)
+	free, todo, ordered := make(chan *part, 2*workers), make(chan *part, 2*workers), make(chan *part, 2*workers)
+	for range 2 * workers {
+		free <- &part{data: make([]byte, piece)}
+	}
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range workers {
 		wg.Go(func() {
-			buf, t := make([]byte, piece), new(tweaks)
-			for r := range todo {
-				if err := e.piece(buf[:r.End-r.Start], r.Start, t); err != nil {
-					cancel(err)
-				}
+			var t tweaks
+			for p := range todo {
+				p.err = e.encrypt(p, &t)
+				close(p.done)
 			}
 		})
 	}
-	for _, r := range list {
-		for at := r.Start; at < r.End && ctx.Err() == nil; at += piece {
-			select {
-			case todo <- used.Range{Start: at, End: min(r.End, at+piece)}:
-			case <-ctx.Done():
+	wg.Go(func() {
+		defer close(ordered)
+		defer close(todo)
+		for _, r := range list {
+			for at := r.Start; at < r.End; at += piece {
+				var p *part
+				select {
+				case p = <-free:
+				case <-ctx.Done():
+					return
+				}
+				if ctx.Err() != nil {
+					return // a select takes either where both are ready
+				}
+				p.at, p.data, p.runs, p.done = at, p.data[:min(piece, r.End-at)], p.runs[:0], make(chan struct{})
+				todo <- p
+				ordered <- p
 			}
 		}
+	})
+	for p := range ordered {
+		<-p.done
+		if err := p.write(dst); err != nil {
+			cancel(err)
+		}
+		p.data = p.data[:piece]
+		free <- p
 	}
-	close(todo)
 	wg.Wait()
 	return context.Cause(ctx)
 }
 
-// piece encrypts what lies at a place.
-func (e *encryption) piece(b []byte, at int64, t *tweaks) error {
-	if n, err := e.f.ReadAt(b, e.offset+at); n < len(b) {
-		return err
+// write writes the runs of a part.
+func (p *part) write(dst io.WriterAt) error {
+	if p.err != nil {
+		return p.err
 	}
-	var zero [block]byte
-	next := 0 // the first range in use that ends behind the block
-	for next < len(e.inUse) && e.inUse[next].End <= at {
-		next++
-	}
-	from := 0 // what was not written yet
-	write := func(to int) error {
-		if from == to {
-			return nil
+	for _, r := range p.runs {
+		if _, err := dst.WriteAt(p.data[r[0]:r[1]], p.at+int64(r[0])); err != nil {
+			return err
 		}
-		_, err := e.f.WriteAt(b[from:to], e.offset+at+int64(from))
+	}
+	return nil
+}
+
+// encrypt reads a part and encrypts what is in use of it, or not zero.
+func (e *encryption) encrypt(p *part, t *tweaks) error {
+	b := p.data
+	n, err := e.src.ReadAt(b, p.at)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
+	clear(b[n:])
+	var zero [block]byte
+	next, _ := slices.BinarySearchFunc(e.inUse, p.at, func(r used.Range, at int64) int {
+		if r.End <= at {
+			return -1
+		}
+		return 1
+	})
 	for i := 0; i < len(b); i += block {
-		p := b[i:min(i+block, len(b))]
-		place := at + int64(i)
+		s := b[i:min(i+block, len(b))]
+		place := p.at + int64(i)
 		for next < len(e.inUse) && e.inUse[next].End <= place {
 			next++
 		}
-		free := next == len(e.inUse) || e.inUse[next].Start > place
-		if free && bytes.Equal(p, zero[:len(p)]) {
-			if err := write(i); err != nil {
-				return err
-			}
-			from = i + len(p)
+		if (next == len(e.inUse) || e.inUse[next].Start > place) && bytes.Equal(s, zero[:len(s)]) {
 			continue
 		}
-		for s := 0; s < len(p); s += e.volume.sectorSize {
-			sector := p[s : s+e.volume.sectorSize]
-			e.cipher.encrypt(sector, e.volume.sector(place+int64(s)), t)
+		for j := 0; j < len(s); j += e.volume.sectorSize {
+			e.cipher.encrypt(s[j:j+e.volume.sectorSize], e.volume.sector(place+int64(j)), t)
+		}
+		if last := len(p.runs) - 1; last >= 0 && p.runs[last][1] == i {
+			p.runs[last][1] = i + len(s)
+		} else {
+			p.runs = append(p.runs, [2]int{i, i + len(s)})
 		}
 	}
-	return write(len(b))
+	return nil
 }
 
 // Reader returns the decrypted data of a volume; r starts at its header.

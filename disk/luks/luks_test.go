@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/disk"
 	"github.com/osbuildkit/osbuildkit/disk/internal/tool"
+	"github.com/osbuildkit/osbuildkit/disk/sparse"
 	"github.com/osbuildkit/osbuildkit/disk/used"
 )
 
@@ -65,11 +67,15 @@ func volume(t *testing.T, o Options, offset int64, zerosAsData bool) string {
 			}
 		}
 	}
-	if err := v.Encrypt(t.Context(), f, offset+v.Offset, int64(len(data)), inUse); err != nil {
+	if err := v.Encrypt(t.Context(), offsetWriter{f, offset + v.Offset}, sparse.Section(sparse.File{File: f}, offset+v.Offset, int64(len(data))), int64(len(data)), inUse); err != nil {
 		t.Fatal(err)
 	}
 	return name
 }
+
+type writerAt func(p []byte, at int64) (int, error)
+
+func (w writerAt) WriteAt(p []byte, at int64) (int, error) { return w(p, at) }
 
 type offsetWriter struct {
 	io.WriterAt
@@ -136,6 +142,16 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// feed runs a program with a text as its standard input.
+func feed(t *testing.T, in, program string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Stdin = strings.NewReader(in)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 // TestCryptsetup lets cryptsetup read headers and open volumes, which it does
 // without a device unless it maps them.
 func TestCryptsetup(t *testing.T) {
@@ -144,9 +160,7 @@ func TestCryptsetup(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	run := func(in string, args ...string) (string, error) {
-		return tool.Feed(t.Context(), nil, func(w io.Writer) error { _, err := io.WriteString(w, in); return err }, program, args...)
-	}
+	run := func(in string, args ...string) (string, error) { return feed(t, in, program, args...) }
 	for _, tc := range []struct {
 		sector int
 		kdf    KDF
@@ -208,8 +222,7 @@ func TestDecrypt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := tool.Feed(t.Context(), nil, func(w io.Writer) error { _, err := io.WriteString(w, passphrase); return err }, program,
-			"reencrypt", "--decrypt", "--force-offline-reencrypt", "--batch-mode", "--header", name+".header", "--key-file=-", name)
+		out, err := feed(t, passphrase, program, "reencrypt", "--decrypt", "--force-offline-reencrypt", "--batch-mode", "--header", name+".header", "--key-file=-", name)
 		if err != nil {
 			f.Close()
 			if strings.Contains(out, "unknown option") {
@@ -406,11 +419,15 @@ func TestCancel(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := v.Encrypt(ctx, f, v.Offset, 2<<20, nil); !errors.Is(err, context.Canceled) {
+	if err := v.Encrypt(ctx, f, sparse.File{File: f}, 2<<20, nil); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if err := v.Encrypt(t.Context(), f, v.Offset, 2<<20+1, nil); err == nil {
+	if err := v.Encrypt(t.Context(), f, sparse.File{File: f}, 2<<20+1, nil); err == nil {
 		t.Error("half a sector is encrypted")
+	}
+	full := writerAt(func([]byte, int64) (int, error) { return 0, io.ErrShortWrite })
+	if err := v.Encrypt(t.Context(), full, sparse.File{File: f}, 2<<20, nil); !errors.Is(err, io.ErrShortWrite) {
+		t.Error(err)
 	}
 }
 
@@ -428,7 +445,7 @@ func BenchmarkEncrypt(b *testing.B) {
 	v := &Volume{key: bytes.Repeat([]byte("key of the test."), 4), sectorSize: 512}
 	b.SetBytes(size)
 	for b.Loop() {
-		if err := v.Encrypt(b.Context(), f, 0, size, nil); err != nil {
+		if err := v.Encrypt(b.Context(), f, sparse.File{File: f}, size, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/disk/btrfs"
 	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/disk/ext4"
 	"github.com/osbuildkit/osbuildkit/disk/fsread"
 	"github.com/osbuildkit/osbuildkit/disk/internal/fstest"
 	"github.com/osbuildkit/osbuildkit/disk/internal/tool"
@@ -87,6 +88,7 @@ func TestFreeSpace(t *testing.T) {
 		program []string
 	}{
 		{"xfs", xfs.Make, 40 << 20, "xfsprogs", []string{"xfs_repair", "-n"}},
+		{"ext4", ext4.Make, 40 << 20, "e2fsprogs", []string{"e2fsck", "-fn"}},
 		{"btrfs", btrfs.Make, 130 << 20, "btrfs-progs", []string{"btrfs", "check", "--check-data-csum"}},
 	} {
 		t.Run(tc.kind, func(t *testing.T) {
@@ -237,22 +239,30 @@ func FuzzRanges(f *testing.F) {
 	f.Add(0, []byte{0, 0, 0, 1, 2, 3})
 	f.Add(1, []byte{1, 0, 88, 9, 9, 9})
 	disks := map[string][]byte{}
-	kinds := []string{"xfs", "btrfs", "vfat"}
-	for kind, write := range map[string]func(context.Context, *content.Tree, content.Target) ([]string, error){"xfs": xfs.Make, "btrfs": btrfs.Make, "vfat": vfat.Make} {
+	kinds := []string{"xfs", "btrfs", "vfat", "ext4"}
+	for kind, write := range map[string]func(context.Context, *content.Tree, content.Target) ([]string, error){"xfs": xfs.Make, "btrfs": btrfs.Make, "vfat": vfat.Make, "ext4": ext4.Make} {
 		name := filepath.Join(f.TempDir(), kind)
-		os.WriteFile(name, nil, 0o600)
-		os.Truncate(name, 128<<20)
+		to, err := os.Create(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if err := to.Truncate(128 << 20); err != nil {
+			f.Fatal(err)
+		}
 		c, err := content.Load(f.Context(), content.Options{Tree: f.TempDir(), Epoch: 1})
 		if err != nil {
 			f.Fatal(err)
 		}
-		if _, err := write(f.Context(), c, content.Target{Disk: name, Size: 128 << 20, UUID: fstest.UUID}); err != nil {
+		if _, err := write(f.Context(), c, content.Target{Disk: to, Size: 128 << 20, UUID: fstest.UUID}); err != nil {
 			f.Fatal(err)
 		}
-		disks[kind], _ = os.ReadFile(name)
+		to.Close()
+		if disks[kind], err = os.ReadFile(name); err != nil {
+			f.Fatal(err)
+		}
 	}
 	f.Fuzz(func(t *testing.T, n int, edits []byte) {
-		kind := kinds[uint(n)%3]
+		kind := kinds[uint(n)%4]
 		d := bytes.Clone(disks[kind][:2<<20])
 		for ; len(edits) >= 4; edits = edits[4:] {
 			d[(int(edits[0])<<16|int(edits[1])<<8|int(edits[2]))%len(d)] = edits[3]
