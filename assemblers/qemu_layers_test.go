@@ -217,7 +217,7 @@ func TestLayersSameBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	compare(t, filepath.Join(one, "disk.raw"), filepath.Join(two, "disk.raw"), "qcow2")
-	random := edit(t, layerOptions, `"volume_key":"derived",`, "", `"encrypt_free_space":true`, "")
+	random := edit(t, layerOptions, `"volume_key":"derived",`, "")
 	three, log, err := assembleSecret(t.Context(), t, tree, random, "correct horse")
 	if err != nil {
 		t.Fatal(err)
