@@ -88,8 +88,8 @@ func TestDiskLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	p = build(t, "-o", dir, "--secret", "id=disk-key,src="+key, file)
-	if n := p.count("[tree "); n > 0 || sha256File(t, filepath.Join(dir, "disk.raw")) != before {
-		t.Errorf("with another secret %d steps of the tree ran, or the image is another", n)
+	if ran := withoutSolves(p.ran()); len(ran) != 1 || !strings.HasSuffix(ran[0], ": look for its secrets") || sha256File(t, filepath.Join(dir, "disk.raw")) != before {
+		t.Errorf("with another secret the steps %q ran, or the image is another", ran)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/osbuildkit/osbuildkit/disk"
+	"github.com/osbuildkit/osbuildkit/disk/fsread"
 	"github.com/osbuildkit/osbuildkit/disk/internal/tool"
 )
 
@@ -101,6 +102,21 @@ func TestReport(t *testing.T) {
 	check := filepath.Join(filepath.Dir(lvs), "vgck")
 	if out, err := tool.Run(t.Context(), nil, check, "--config", config, "system"); err != nil {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestProbe reads back what is needed to name a physical volume.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	g := group()
+	f, err := os.Open(write(t, g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := fsread.Probe(f, g.Size)
+	if err != nil || info.Type != "LVM2_member" || info.Label != "system" || info.UUID != dashed(g.id("physical volume")) {
+		t.Errorf("%+v, %v", info, err)
 	}
 }
 
