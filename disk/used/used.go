@@ -23,11 +23,11 @@ var (
 
 // kinds are the readers of the maps.
 var kinds = map[string]func(r io.ReaderAt, size int64) ([]Range, error){
-	"ext4": ext4Ranges, "xfs": xfsRanges, "btrfs": btrfsRanges, "vfat": vfatRanges, "swap": swapRanges,
+	"ext4": ext4Ranges, "xfs": xfsRanges, "btrfs": btrfsRanges, "vfat": vfatRanges, "swap": swapRanges, "erofs": erofsRanges,
 }
 
 // Ranges returns the parts in use of the file system of a kind (ext4, xfs,
-// btrfs, vfat or swap) at the start of r, which has size bytes: in order,
+// btrfs, vfat, erofs or swap) at the start of r, which has size bytes: in order,
 // without overlaps. All of it is in use if its map cannot be read. The error is
 // that of reading.
 func Ranges(r io.ReaderAt, kind string, size int64) ([]Range, error) {
@@ -105,6 +105,18 @@ func readAt(r io.ReaderAt, at int64, n int) ([]byte, error) {
 
 // swapRanges is that of the header: nothing else is read before it is written.
 func swapRanges(_ io.ReaderAt, _ int64) ([]Range, error) { return []Range{{0, 4096}}, nil }
+
+// erofsRanges is what the superblock counts: nothing of EROFS is free.
+func erofsRanges(r io.ReaderAt, _ int64) ([]Range, error) {
+	b, err := readAt(r, 1024, 64)
+	if err != nil {
+		return nil, err
+	}
+	if le.Uint32(b) != 0xe0f5e1e2 || b[12] > 16 {
+		return nil, errUnknown
+	}
+	return []Range{{0, int64(le.Uint32(b[36:])) << b[12]}}, nil
+}
 
 // vfatRanges reads the first table of a FAT16 or FAT32: entries that are zero are
 // free clusters.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/disk/btrfs"
 	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/disk/erofs"
 	"github.com/osbuildkit/osbuildkit/disk/ext4"
 	"github.com/osbuildkit/osbuildkit/disk/fsread"
 	"github.com/osbuildkit/osbuildkit/disk/internal/fstest"
@@ -218,8 +219,17 @@ func TestRanges(t *testing.T) {
 	if got, err := Ranges(f, "swap", 1<<20); err != nil || fmt.Sprint(got) != "[{0 4096}]" {
 		t.Errorf("swap: %v, %v", got, err)
 	}
+	part, _ = fstest.Make(t, fstest.Tree(t), nil, 64<<20, erofs.Make)
+	e, err := os.Open(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if got, err := Ranges(e, "erofs", 64<<20); err != nil || len(got) != 1 || got[0].Start != 0 || got[0].End < 2<<20 || got[0].End > 40<<20 {
+		t.Errorf("erofs: %v, %v", got, err)
+	}
 	// What is not known is in use.
-	for _, kind := range []string{"ext4", "xfs", "btrfs", "vfat", "zfs"} {
+	for _, kind := range []string{"ext4", "xfs", "btrfs", "vfat", "erofs", "zfs"} {
 		for _, r := range []io.ReaderAt{f, strings.NewReader(""), strings.NewReader(strings.Repeat("\xff", 1<<18))} {
 			if got, err := Ranges(r, kind, 1<<20); err != nil || fmt.Sprint(got) != "[{0 1048576}]" {
 				t.Errorf("%s: %v, %v", kind, got, err)
