@@ -230,3 +230,63 @@ func holds(t *testing.T, text string, dirs ...string) []string {
 	}
 	return out
 }
+
+// layersScript sets up a system that opens an encrypted volume group at boot,
+// and says what it finds there.
+const layersScript = `#!/bin/sh
+set -eu
+mkdir -p /etc/keys /home /srv
+printf %s boot-passphrase > /etc/keys/private.key
+chmod 400 /etc/keys/private.key
+echo 'private UUID=0b6fb0a4-9a4e-4b5c-8b1c-7d1b2f0c9e11 /etc/keys/private.key luks' > /etc/crypttab
+cat > /etc/fstab <<F
+UUID=` + rootID + ` / ext4 defaults 0 1
+/dev/vg-private/home /home ext4 defaults 0 0
+/dev/open/srv /srv xfs defaults 0 0
+F
+echo from-home > /home/marker
+echo from-srv > /srv/marker
+cat > /etc/systemd/system/layers.service <<'F'
+[Unit]
+RequiresMountsFor=/home /srv
+After=local-fs.target
+[Service]
+Type=oneshot
+StandardOutput=tty
+TTYPath=/dev/ttyS0
+ExecStart=/bin/sh -c 'touch /home/new /srv/new && sync && echo "layers: $(cat /home/marker) $(cat /srv/marker) $(lvs --noheadings -o lv_name | tr -d "[:space:]") $(lsblk -no TYPE -s /dev/vg-private/home | tr -d "[:space:]")"'
+[Install]
+WantedBy=multi-user.target
+F
+mkdir -p /etc/systemd/system/multi-user.target.wants
+ln -s ../layers.service /etc/systemd/system/multi-user.target.wants/layers.service
+`
+
+// TestDiskLayersBoot boots a system whose /home lies in an encrypted volume
+// group, and /srv in one that is not encrypted.
+func TestDiskLayersBoot(t *testing.T) {
+	need(t, "qemu-system-x86_64")
+	stages := diskTree(false)
+	stages[1] = stage("org.osbuildkit.apt", object{"packages": []string{"initramfs-tools", "linux-image-cloud-amd64", "systemd-sysv", "udev", "cryptsetup", "systemd-cryptsetup", "lvm2"}})
+	file := manifestFile(t, "layers.json", object{
+		"stages": append(stages, stage("org.osbuild.script", object{"script": layersScript})),
+		"assembler": stage("org.osbuild.qemu", object{
+			"format": "qcow2", "filename": "disk.qcow2", "pttype": "gpt", "size": diskSize, "ptuuid": "d209c89e-ea5e-4fbd-b161-b461cce297e0",
+			"bootloader": object{"type": "grub2", "platform": "i386-pc"},
+			"partitions": []object{
+				part(2048, typeBIOSBoot, nil),
+				part(1<<22, "", fsOf("ext4", rootID, "/")),
+				{
+					"size": 1 << 19, "luks": object{"passphrase_secret": "disk-key", "uuid": "0b6fb0a4-9a4e-4b5c-8b1c-7d1b2f0c9e11", "pbkdf": object{"memory": 8192, "parallelism": 1}},
+					"lvm": object{"name": "vg-private", "volumes": []object{{"name": "home", "filesystem": fsOf("ext4", "", "/home")}}},
+				},
+				{"lvm": object{"name": "open", "volumes": []object{{"name": "srv", "filesystem": fsOf("xfs", "", "/srv")}}}},
+			},
+		}),
+	})
+	t.Setenv("DISK_KEY", "boot-passphrase")
+	dir := t.TempDir()
+	p := build(t, "-o", dir, "--secret", "id=disk-key,env=DISK_KEY", file)
+	t.Logf("built in %.1f s", p.took.Seconds())
+	bootDisk(t, filepath.Join(dir, "disk.qcow2"), "bios", "layers: from-home from-srv homesrv lvmcryptpartdisk")
+}
