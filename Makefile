@@ -46,7 +46,7 @@ IMAGE ?= bin/image
 image: $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
 	set -e; for a in $(ARCHES); do \
 	  mkdir -p $(IMAGE)/linux-$$a; \
-	  GOOS=linux GOARCH=$$a $(GO) build -tags grpcnotrace -buildvcs=false -ldflags='-s -w -buildid=' -o $(IMAGE)/linux-$$a/osbuildkit-frontend ./cmd/osbuildkit-frontend; \
+	  GOOS=linux GOARCH=$$a $(GO) build -tags grpcnotrace,describe_only -buildvcs=false -ldflags='-s -w -buildid=' -o $(IMAGE)/linux-$$a/osbuildkit-frontend ./cmd/osbuildkit-frontend; \
 	  for g in $(GROUPS); do cp bin/runners/osbuildkit-runner-$$g-linux-$$a $(IMAGE)/linux-$$a/osbuildkit-runner-$$g; done; \
 	done
 

@@ -201,7 +201,7 @@ func (c *conversion) makeRaw(f fill) (done func(), err error) {
 			done = func() { _ = os.RemoveAll(dir) }
 		}
 	}
-	c.raw = filepath.Join(dir, "disk.raw")
+	c.raw = filepath.Join(dir, scratchPrefix+"disk") // no file of the result has that name
 	w, err := os.OpenFile(c.raw, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err == nil {
 		if err = w.Truncate(c.size); err != nil {

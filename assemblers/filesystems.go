@@ -67,6 +67,9 @@ type filesystem struct {
 	what, sizeOption string
 	sizeValue, unit  int64
 	before           int64
+	// layer says what lies between the file system and its partition, in words;
+	// nothing if it is empty.
+	layer string
 
 	content *content.Tree
 }

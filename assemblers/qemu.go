@@ -59,6 +59,11 @@ type QemuPartition struct {
 	UUID string `json:"uuid,omitempty"`
 	// Filesystem is what it holds; nothing by default.
 	Filesystem *QemuFilesystem `json:"filesystem,omitempty"`
+	// LVM makes it a volume group, which holds file systems in the place of
+	// one.
+	LVM *QemuLVM `json:"lvm,omitempty"`
+	// LUKS encrypts it.
+	LUKS *QemuLUKS `json:"luks,omitempty"`
 }
 
 // QemuFilesystem is the file system of a partition.
@@ -74,6 +79,10 @@ type QemuFilesystem struct {
 	// Mountpoint is the directory of the tree that it holds. Every file system
 	// but swap has one, and one of them is /.
 	Mountpoint string `json:"mountpoint,omitempty" jsonschema:"pattern=^/"`
+	// Verity adds a partition with a tree of hashes, by which the kernel checks
+	// what it reads from this one, and a file with the root hash beside the
+	// image. The system must mount the file system read-only.
+	Verity bool `json:"verity,omitempty" jsonschema:"default=false"`
 }
 
 // QemuBootloader is the boot loader of a disk.
@@ -149,6 +158,9 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	if in.OutputDir == "" {
 		return errors.New("the contract names no \"output_dir\", which an assembler writes to")
 	}
+	if err := p.readSecrets(in); err != nil {
+		return err
+	}
 	loaders, err := p.findLoaders(in)
 	if err != nil {
 		return err
@@ -156,7 +168,7 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	if err := loadContents(ctx, in, p.filesystems); err != nil {
 		return err
 	}
-	data := int64(0)
+	data := p.layerBytes()
 	for _, f := range p.filesystems {
 		if f.content != nil {
 			data += f.content.Usage().Bytes()
@@ -179,27 +191,35 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 		return err
 	}
 	c := conversion{in: in, options: o.FormatOptions, size: o.Size, data: data, dir: scratch, name: o.Filename, id: p.imageID()}
-	names, err := c.make(ctx, func(w io.WriterAt) error { return p.writeDisk(ctx, in, loaders, w) })
+	names, err := c.make(ctx, func(w io.WriterAt) error { return p.writeDisk(ctx, in, loaders, w, scratch) })
 	if err != nil {
 		return err
 	}
-	return writeSums(in.OutputDir, names)
+	hashes, err := p.writeRootHashes(in.OutputDir, scratch)
+	if err != nil {
+		return err
+	}
+	return writeSums(in.OutputDir, append(names, hashes...))
 }
 
 // writeDisk writes the disk.
-func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []bootLoader, w io.WriterAt) error {
-	if err := p.table.Write(w, p.sectors()); err != nil {
-		return fmt.Errorf("partition table: %w", err)
-	}
+func (p *qemuPlan) writeDisk(ctx context.Context, in *module.Input, loaders []bootLoader, w io.WriterAt, scratch string) error {
 	for _, l := range loaders {
 		if err := l.install(w); err != nil {
 			return fmt.Errorf("boot loader: %w", err)
 		}
 	}
-	for _, fs := range p.filesystems {
-		if err := fs.write(ctx, in, w); err != nil {
+	for i := range p.partitions {
+		if err := p.writePartition(ctx, in, &p.partitions[i], w, scratch); err != nil {
 			return err
 		}
+	}
+	// The table comes last: hash trees give partitions their identifiers.
+	if len(p.hashes) > 0 {
+		p.makeTable()
+	}
+	if err := p.table.Write(w, p.sectors()); err != nil {
+		return fmt.Errorf("partition table: %w", err)
 	}
 	return nil
 }

@@ -53,6 +53,9 @@ func (p *qemuPlan) findLoaders(in *module.Input) ([]bootLoader, error) {
 	if err != nil || dir == "" {
 		return nil, err
 	}
+	if err := p.checkBootLayer("/" + dir); err != nil {
+		return nil, fmt.Errorf("boot loader: %w", err)
+	}
 	holder, prefix := p.holder("/" + dir)
 	if holder == nil || !grub.Reads(holder.kind) {
 		return nil, fmt.Errorf("boot loader: no file system that GRUB reads holds /%s", dir)

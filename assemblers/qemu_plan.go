@@ -36,7 +36,9 @@ type partition struct {
 	gptType        disk.UUID
 	mbrType        byte
 	id             disk.UUID
+	name           string
 	fs             *filesystem
+	layers
 }
 
 func (p *partition) end() uint64 { return p.start + p.sectors }
@@ -52,6 +54,9 @@ type qemuPlan struct {
 	filesystems []*filesystem
 	table       table
 	platforms   []string
+	// hashes are the partitions with hash trees. They come after the others, so
+	// that these keep their numbers.
+	hashes []*hashPartition
 }
 
 // sectors returns the number of sectors of the disk.
@@ -176,16 +181,16 @@ func (p *qemuPlan) short() {
 	p.partitions = []partition{q}
 }
 
-// place gives the file system of a partition its place in bytes.
+// place gives the file systems of a partition their places in bytes.
 func (p *qemuPlan) place(q *partition) {
-	if q.fs != nil {
-		q.fs.offset, q.fs.size = int64(q.start)*disk.SectorSize, int64(q.sectors)*disk.SectorSize
-		if q.fs.sizeOption == "size" {
-			q.fs.before = p.options.Size - q.fs.size
+	offset, size := int64(q.start)*disk.SectorSize, int64(q.sectors)*disk.SectorSize
+	for _, f := range q.placeLayers(p, offset, size) {
+		if f.sizeOption == "size" {
+			f.before = p.options.Size - f.size
 		}
-		p.filesystems = append(p.filesystems, q.fs)
-		if k := filesystemKinds[q.fs.kind]; q.fs.size < k.minSize && q.sectors > 0 {
-			p.problem(q.fs.pointer(), fmt.Errorf("%s has %d bytes, and %s needs at least %d", q.fs.what, q.fs.size, q.fs.kind, k.minSize))
+		p.filesystems = append(p.filesystems, f)
+		if k := filesystemKinds[f.kind]; f.size < k.minSize && q.sectors > 0 {
+			p.problem(f.pointer(), fmt.Errorf("%s has %d bytes, and %s needs at least %d", f.what, f.size, f.kind, k.minSize))
 		}
 	}
 }
@@ -209,9 +214,12 @@ func (p *qemuPlan) long() {
 	for i := range o.Partitions {
 		q := p.partition(i)
 		p.allot(i, &q, next, end)
-		next = (q.end() + alignment - 1) / alignment * alignment
+		next = p.roundPartition(i, &q, end)
 		p.place(&q)
 		p.partitions = append(p.partitions, q)
+	}
+	for _, h := range p.hashes {
+		p.partitions = append(p.partitions, h.partition)
 	}
 }
 
@@ -252,26 +260,14 @@ func (p *qemuPlan) partition(i int) partition {
 	pointer := fmt.Sprintf("/partitions/%d", i)
 	q := partition{gptType: gpt.TypeLinux, mbrType: mbr.TypeLinux, id: p.id.Derive(fmt.Sprintf("partition %d", i+1))}
 	if fs := o.Filesystem; fs != nil {
-		name := "swap"
-		if fs.Type != "swap" {
-			name = "the file system of " + fs.Mountpoint
-		}
-		uuid, problems := checkFilesystem(fs.Type, fs.UUID, fs.Label, q.id.Derive(fs.Type+" "+fs.Mountpoint))
-		for _, key := range []string{"type", "uuid", "label"} {
-			p.problem(pointer+"/filesystem/"+key, problems[key])
-		}
-		if problems["type"] == nil {
-			q.fs = &filesystem{kind: fs.Type, uuid: uuid, label: fs.Label, mountpoint: fs.Mountpoint, what: fmt.Sprintf("%s (partition %d)", name, i+1)}
-			q.fs.sizeOption, q.fs.sizeValue, q.fs.unit = pointer[1:]+"/size", o.Size, disk.SectorSize
-			if o.Size == 0 {
-				q.fs.sizeOption, q.fs.sizeValue, q.fs.unit = "size", p.options.Size, 1
-			}
+		if q.fs = p.newFilesystem(fs, pointer, q.id, fmt.Sprintf("partition %d", i+1), o.Size); q.fs != nil {
 			q.gptType, q.mbrType = filesystemKinds[fs.Type].gpt, filesystemKinds[fs.Type].mbr
 			if fs.Type == "vfat" && (fs.Mountpoint == "/boot/efi" || fs.Mountpoint == "/efi") {
 				q.gptType, q.mbrType = gpt.TypeESP, mbr.TypeESP
 			}
 		}
 	}
+	p.addLayers(i, &q)
 	var err error
 	if o.Type != "" && p.gpt {
 		q.gptType, err = gpt.ParseType(o.Type)
@@ -291,16 +287,35 @@ func (p *qemuPlan) partition(i int) partition {
 	return q
 }
 
+// newFilesystem reads what the options say about the file system of a partition
+// or a volume, whose size in sectors is given; nil if it is of no known type.
+func (p *qemuPlan) newFilesystem(fs *QemuFilesystem, pointer string, id disk.UUID, where string, sectors int64) *filesystem {
+	name := "swap"
+	if fs.Type != "swap" {
+		name = "the file system of " + fs.Mountpoint
+	}
+	uuid, problems := checkFilesystem(fs.Type, fs.UUID, fs.Label, id.Derive(fs.Type+" "+fs.Mountpoint))
+	for _, key := range []string{"type", "uuid", "label"} {
+		p.problem(pointer+"/filesystem/"+key, problems[key])
+	}
+	if problems["type"] != nil {
+		return nil
+	}
+	f := &filesystem{kind: fs.Type, uuid: uuid, label: fs.Label, mountpoint: fs.Mountpoint, what: fmt.Sprintf("%s (%s)", name, where)}
+	f.sizeOption, f.sizeValue, f.unit = pointer[1:]+"/size", sectors, disk.SectorSize
+	if sectors == 0 {
+		f.sizeOption, f.sizeValue, f.unit = "size", p.options.Size, 1
+	}
+	return f
+}
+
 // checkMountpoints reports mount points that are missing, there twice or no
 // paths, and a disk without a root.
 func (p *qemuPlan) checkMountpoints() {
 	seen := map[string]int{}
-	for i, o := range p.options.Partitions {
-		fs := o.Filesystem
-		if fs == nil {
-			continue
-		}
-		pointer := fmt.Sprintf("/partitions/%d/filesystem/mountpoint", i)
+	for _, o := range p.options.filesystems() {
+		fs, i := o.QemuFilesystem, o.partition
+		pointer := o.pointer + "/filesystem/mountpoint"
 		m := fs.Mountpoint
 		switch {
 		case fs.Type == "swap":
@@ -369,6 +384,7 @@ func (p *qemuPlan) checkBootloader() {
 	if b.KernelOpts != "" {
 		p.problem("/bootloader/kernel_opts", errors.New("the kernel options of GRUB are in its configuration: give them to org.osbuild.grub2"))
 	}
+	p.problem("/bootloader", p.checkBootLayer("/boot"))
 	if p.platforms = b.Platform; len(p.platforms) == 0 {
 		p.platforms = []string{grub.BIOS}
 	}
@@ -405,15 +421,18 @@ func (p *qemuPlan) makeTable() {
 	if p.gpt {
 		t := &gpt.Table{ID: p.id}
 		for i, q := range p.partitions {
-			o := p.options.Partitions[i]
-			t.Partitions = append(t.Partitions, gpt.Partition{Start: q.start, Sectors: q.sectors, Type: q.gptType, ID: q.id, Name: o.Name, Bootable: o.Bootable})
+			e := gpt.Partition{Start: q.start, Sectors: q.sectors, Type: q.gptType, ID: q.id, Name: q.name}
+			if i < len(p.options.Partitions) {
+				e.Name, e.Bootable = p.options.Partitions[i].Name, p.options.Partitions[i].Bootable
+			}
+			t.Partitions = append(t.Partitions, e)
 		}
 		p.table = t
 		return
 	}
 	t := &mbr.Table{Signature: p.signature}
 	for i, q := range p.partitions {
-		bootable := len(p.options.Partitions) == 0 || p.options.Partitions[i].Bootable
+		bootable := len(p.options.Partitions) == 0 || i < len(p.options.Partitions) && p.options.Partitions[i].Bootable
 		t.Partitions = append(t.Partitions, mbr.Partition{Start: q.start, Sectors: q.sectors, Type: q.mbrType, Bootable: bootable})
 	}
 	p.table = t

@@ -15,7 +15,7 @@ func Modules() []module.Module {
 			Summary: "Fails with an exit code, to test what happens then",
 			Options: func() any { return new(ErrorOptions) },
 			Check:   checkError,
-			Run:     runError,
+			Run:     module.Does(runError),
 		},
 		{
 			Name:    "org.osbuild.noop",
@@ -24,7 +24,7 @@ func Modules() []module.Module {
 			Group:   module.GroupAssemblers,
 			Summary: "Makes no file at all",
 			Options: func() any { return new(NoopOptions) },
-			Run:     runNoop,
+			Run:     module.Does(runNoop),
 		},
 		{
 			Name:    "org.osbuild.oci-archive",
@@ -35,7 +35,7 @@ func Modules() []module.Module {
 			Summary: "Makes a container image of the tree, as an archive of an OCI layout",
 			Options: func() any { return new(OCIArchiveOptions) },
 			Check:   checkOCIArchive,
-			Run:     runOCIArchive,
+			Run:     module.Does(runOCIArchive),
 		},
 		{
 			Name:    "org.osbuild.ostree.commit",
@@ -46,7 +46,7 @@ func Modules() []module.Module {
 			Summary: "Commits the tree to a repository of OSTree",
 			Options: func() any { return new(OSTreeCommitOptions) },
 			Check:   checkOSTreeCommit,
-			Run:     runOSTreeCommit,
+			Run:     module.Does(runOSTreeCommit),
 		},
 		{
 			Name:    "org.osbuild.qemu",
@@ -57,7 +57,8 @@ func Modules() []module.Module {
 			Summary: "Makes a bootable disk image of the tree: raw, qcow2, vdi, vmdk, vpc, vhdx or Google's archive",
 			Options: func() any { return new(QemuOptions) },
 			Check:   checkQemu,
-			Run:     runQemu,
+			Secrets: qemuSecrets,
+			Run:     module.Does(runQemu),
 		},
 		{
 			Name:    "org.osbuild.rawfs",
@@ -68,7 +69,7 @@ func Modules() []module.Module {
 			Summary: "Makes a file system of the tree, without a partition table",
 			Options: func() any { return new(RawFSOptions) },
 			Check:   checkRawFS,
-			Run:     runRawFS,
+			Run:     module.Does(runRawFS),
 		},
 		{
 			Name:    "org.osbuild.tar",
@@ -79,7 +80,16 @@ func Modules() []module.Module {
 			Summary: "Makes a tar archive of the tree",
 			Options: func() any { return new(TarOptions) },
 			Check:   checkTar,
-			Run:     runTar,
+			Run:     module.Does(runTar),
+		},
+		{
+			Name:    "org.osbuildkit.secrets",
+			Kind:    module.Assembler,
+			Sandbox: module.Edit,
+			Group:   module.GroupAssemblers,
+			Summary: "Looks whether the secrets that an assembler needs are there",
+			Secrets: partSecrets,
+			Run:     module.Does(runSecrets),
 		},
 	}
 }

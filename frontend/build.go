@@ -210,6 +210,9 @@ func platformID(p *ocispecs.Platform) string {
 // platform builds the target for one platform. Several are built at once, each
 // with a graph of its own.
 func (b *build) platform(ctx context.Context, g *graph.Graph, target string) (*dockerui.BuildResult, error) {
+	if err := g.CheckSecrets(ctx, needed(b.m, PipelineOf(target))); err != nil {
+		return nil, err
+	}
 	t, err := g.Pipeline(ctx, PipelineOf(target))
 	if err != nil {
 		return nil, err

@@ -19,8 +19,10 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/osbuildkit/osbuildkit/catalog"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/module"
 )
 
 // keyRequest is the option that names a subrequest.
@@ -136,16 +138,31 @@ func (b *build) secrets(target string) []outline.Secret {
 	seen := map[string]bool{}
 	for _, p := range needed(b.m, PipelineOf(target)) {
 		for _, s := range p.Stages {
-			for _, option := range secretOptions[s.Type] {
-				var all map[string]json.RawMessage
-				var name string
-				if json.Unmarshal(s.Options, &all) != nil || json.Unmarshal(all[option], &name) != nil || name == "" || seen[name] {
+			for _, secret := range stageSecrets(s) {
+				if seen[secret.Name] {
 					continue
 				}
-				seen[name] = true
-				span, ok := p.Text.Index.Value(manifest.JoinPointer(s.Pointer, "options", option))
-				out = append(out, outline.Secret{Name: name, Required: true, Location: b.location(p.Text, span, ok)})
+				seen[secret.Name] = true
+				span, ok := p.Text.Index.Value(manifest.JoinPointer(s.Pointer, "options") + secret.Pointer)
+				out = append(out, outline.Secret{Name: secret.Name, Required: true, Location: b.location(p.Text, span, ok)})
 			}
+		}
+	}
+	return out
+}
+
+// stageSecrets lists the secrets that a stage names: those of its steps, and
+// those that downloads need.
+func stageSecrets(s *manifest.Stage) []module.Secret {
+	var out []module.Secret
+	if m := catalog.Builtin().Module(s.Kind, s.Type); m != nil && m.Secrets != nil {
+		out = m.Secrets(s.Options)
+	}
+	for _, option := range secretOptions[s.Type] {
+		var all map[string]json.RawMessage
+		var name string
+		if json.Unmarshal(s.Options, &all) == nil && json.Unmarshal(all[option], &name) == nil && name != "" {
+			out = append(out, module.Secret{Name: name, Pointer: "/" + option})
 		}
 	}
 	return out

@@ -305,3 +305,15 @@ func TestRequestErrors(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestOutlineSecretsOfAssemblers(t *testing.T) {
+	t.Parallel()
+	f := newFake(`{"stages": [{"name": "org.osbuild.noop"}], "assembler": {"name": "org.osbuild.qemu", "options": {"format": "raw", "filename": "d", "size": 1073741824, "partitions": [
+ {"filesystem": {"type": "ext4", "mountpoint": "/"}, "size": 200000},
+ {"luks": {"passphrase_secret": "disk-key"}, "filesystem": {"type": "ext4", "mountpoint": "/home"}}]}}}`)
+	var o outline.Outline
+	ask(t, f, "frontend.outline", &o)
+	if len(o.Secrets) != 1 || o.Secrets[0].Name != "disk-key" || line(o.Secrets[0].Location) != 3 {
+		t.Errorf("%+v", o.Secrets)
+	}
+}

@@ -17,6 +17,8 @@ need btrfs btrfs-progs
 need fsck.vfat dosfstools
 need fsck.erofs erofs-utils
 need mtype mtools
+need cryptsetup cryptsetup-bin
+need pvck lvm2
 need grub-mkimage grub-common
 [ -d /usr/lib/grub/i386-pc ] || missing="$missing grub-pc-bin"
 [ -d /usr/lib/grub/x86_64-efi ] || missing="$missing grub-efi-amd64-bin"

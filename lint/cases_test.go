@@ -120,6 +120,11 @@ var cases = []struct {
 	{"script that may", of(stage("org.osbuild.script", `{"script": "curl x", "network": true}`)), []string{"ScriptWithNetwork /stages/0/options/network"}},
 
 	// Disks.
+	{"random volume keys", qemu(noop, `{"size": 4194304, "partitions": [{"size": 1, "luks": {}}, {"size": 1, "luks": {"volume_key": "derived"}}, {"size": 1, "luks": {"volume_key": "random"}}]}`),
+		[]string{"RandomVolumeKey /assembler/options/partitions/0/luks", "RandomVolumeKey /assembler/options/partitions/2/luks"}},
+	{"a volume with another UUID", qemu(stage("org.osbuild.grub2", `{"root_fs_uuid": "`+one+`"}`),
+		`{"size": 4194304, "partitions": [{"size": 1, "lvm": {"volumes": [{"filesystem": {"mountpoint": "/", "uuid": "`+other+`"}}]}}]}`),
+		[]string{"FilesystemMismatch /stages/0/options/root_fs_uuid"}},
 	{"size", qemu(noop, `{"size": 1048577}`), []string{"UnalignedDiskSize /assembler/options/size"}},
 	{"size in MiB", qemu(noop, `{"size": 1048576}`), nil},
 	{"just fits", qemu(noop, `{"size": 2097152, "pttype": "dos", "partitions": [{"size": 1024}, {"size": 1024}]}`), nil},

@@ -18,12 +18,33 @@ type diskOptions struct {
 
 type partition struct {
 	// Start and Size are in sectors; zero is not given, as for osbuild.
-	Start      int64 `json:"start"`
-	Size       int64 `json:"size"`
-	Filesystem struct {
-		Mountpoint string `json:"mountpoint"`
-		UUID       string `json:"uuid"`
-	} `json:"filesystem"`
+	Start      int64      `json:"start"`
+	Size       int64      `json:"size"`
+	Filesystem filesystem `json:"filesystem"`
+	LVM        struct {
+		Volumes []struct {
+			Filesystem filesystem `json:"filesystem"`
+		} `json:"volumes"`
+	} `json:"lvm"`
+	LUKS *struct {
+		VolumeKey string `json:"volume_key"`
+	} `json:"luks"`
+}
+
+type filesystem struct {
+	Mountpoint string `json:"mountpoint"`
+	UUID       string `json:"uuid"`
+}
+
+func randomVolumeKey(p *pass) {
+	p.disks(func(at *manifest.Pipeline, s *manifest.Stage, o diskOptions) {
+		for i, q := range o.Partitions {
+			if q.LUKS != nil && q.LUKS.VolumeKey != "derived" {
+				p.atOption(at, s, []string{"partitions", strconv.Itoa(i), "luks"},
+					"its volume key is random, so that each build gives another image: set volume_key to derived where that matters")
+			}
+		}
+	})
 }
 
 // disks calls fn for each assembler that makes a disk.
@@ -84,8 +105,14 @@ func (o *diskOptions) mounted() map[string]string {
 		out["/"] = o.RootFSUUID
 	}
 	for _, q := range o.Partitions {
-		if q.Filesystem.Mountpoint != "" && q.Filesystem.UUID != "" {
-			out[q.Filesystem.Mountpoint] = q.Filesystem.UUID
+		list := []filesystem{q.Filesystem}
+		for _, v := range q.LVM.Volumes {
+			list = append(list, v.Filesystem)
+		}
+		for _, f := range list {
+			if f.Mountpoint != "" && f.UUID != "" {
+				out[f.Mountpoint] = f.UUID
+			}
 		}
 	}
 	return out

@@ -156,6 +156,29 @@ later org.osbuild.luks2.remove-key takes away is fine.`,
 		check: plainTextPassword,
 	},
 	{
+		Name:    "RandomVolumeKey",
+		Summary: "An encrypted partition has other bytes in each build",
+		Why: `The key of an encrypted partition's data is random by default, as cryptsetup makes it. The image is then another one in each build
+that does not find it in the cache, and nobody can tell by its checksum what it was built from.
+
+With "volume_key": "derived" the key follows from the passphrase and the UUID, and the same input gives the same bytes. The price: who has
+once known the passphrase can always compute the key, even after the passphrase was changed, and two images with one passphrase and one UUID
+show which of their sectors are the same. Where each image is to have a key of its own, skip the rule.`,
+		Bad: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648, "partitions": [
+      { "luks": { "passphrase_secret": "disk" }, "filesystem": { "type": "ext4", "mountpoint": "/" } } ] } }
+}`,
+		Good: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648, "partitions": [
+      { "luks": { "passphrase_secret": "disk", "volume_key": "derived" }, "filesystem": { "type": "ext4", "mountpoint": "/" } } ] } }
+}`,
+		check: randomVolumeKey,
+	},
+	{
 		Name:    "ScriptNeedsNetwork",
 		Summary: "A script calls a program that needs the network, which a step does not have",
 		Why: `Steps run without network, as those of osbuild have done since 2020. A script that fetches something fails, or goes on without

@@ -25,6 +25,7 @@ const (
 	ledgerDir  = runDir + "/ledger"
 	buildDir   = runDir + "/build"
 	binDir     = runDir + "/bin"
+	secretsDir = runDir + "/secrets"
 	runnerName = "osbuildkit-runner"
 )
 
@@ -65,6 +66,8 @@ type step struct {
 	readonly bool
 	// output gives the module an empty directory to write to.
 	output bool
+	// always runs the step in every build.
+	always bool
 }
 
 // outputs are the states after a step.
@@ -82,6 +85,7 @@ type contract struct {
 	BuildRoot string                     `json:"build_root,omitempty"`
 	Ledger    string                     `json:"ledger,omitempty"`
 	Network   bool                       `json:"network,omitempty"`
+	Secrets   map[string]string          `json:"secrets,omitempty"`
 	ID        string                     `json:"id,omitempty"`
 	InputData map[string]json.RawMessage `json:"input_data,omitempty"`
 	Epoch     int64                      `json:"epoch"`
@@ -113,6 +117,9 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	}
 	for _, c := range g.constraints(at) {
 		opts = append(opts, c)
+	}
+	if s.always {
+		opts = append(opts, llb.IgnoreCache)
 	}
 
 	treeOpts := []llb.MountOption{llb.ContentCache(llb.MountContentCacheOff)}
@@ -216,6 +223,7 @@ func (g *Graph) mounts(ctx context.Context, at place, s step, runner llb.State) 
 		}
 		opts = append(opts, readonly(buildDir, build))
 	}
+	opts = append(opts, s.secretMounts()...)
 	for _, name := range sortedKeys(s.inputs) {
 		opts = append(opts, readonly(inputsDir+"/"+name, s.inputs[name]))
 	}
@@ -244,6 +252,7 @@ func (s step) file(t Tree) ([]byte, error) {
 	if t.hasLedger(s.module.Ledger) {
 		c.Ledger = ledgerDir
 	}
+	c.Secrets = s.secretFiles()
 	for name := range s.inputs {
 		if c.Inputs == nil {
 			c.Inputs = map[string]string{}

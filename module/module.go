@@ -100,6 +100,10 @@ type Module struct {
 	// Network says whether the options of a stage ask for the network. Nil is
 	// that of nearly all modules: never.
 	Network func(options json.RawMessage) bool
+	// Secrets lists the secrets of the build that the options name. A step gets
+	// them as files, whose content is in no cache key. Nil is that of nearly all
+	// modules: none.
+	Secrets func(options json.RawMessage) []Secret
 	// Run does the work. It is nil for a module that the graph makes out of
 	// several parts.
 	Run func(ctx context.Context, in *Input) error
@@ -107,6 +111,14 @@ type Module struct {
 
 // Internal reports whether the module is only a part of another one.
 func (m *Module) Internal() bool { return m.Options == nil }
+
+// Secret is a secret of the build that a module asks for.
+type Secret struct {
+	// Name is what the build knows it by.
+	Name string
+	// Pointer is the JSON pointer of the option that names it.
+	Pointer string
+}
 
 // Problem is something wrong with the options of a stage.
 type Problem struct {
@@ -138,6 +150,9 @@ type Input struct {
 	// and writes. It is given to modules that say so in Module.Ledger; empty
 	// means that there is none, as before the first entry.
 	Ledger string `json:"ledger,omitempty"`
+	// Secrets maps the name of a secret to the file that holds it. The file is
+	// missing if the build was given no such secret.
+	Secrets map[string]string `json:"secrets,omitempty"`
 	// InputData is what osbuild tells about each input, for the user's modules.
 	InputData map[string]json.RawMessage `json:"input_data,omitempty"`
 	// ID is osbuild's id of the stage, for modules that are written for osbuild.

@@ -15,7 +15,8 @@ type Info struct {
 	// has for other content, such as swap, crypto_LUKS or LVM2_member. It is
 	// empty if nothing is known.
 	Type string
-	// Label and UUID may be empty.
+	// Label and UUID may be empty. The label of a physical volume of LVM is the
+	// name of its group.
 	Label, UUID string
 	// Size is the size of the file system and Free what is free of it, in
 	// bytes; -1 is not known.
@@ -155,5 +156,13 @@ func probeLVM(b []byte, i *Info) {
 	i.Type = "LVM2_member"
 	if id := text(b[512+32 : 512+64]); len(id) == 32 {
 		i.UUID = fmt.Sprintf("%s-%s-%s-%s-%s-%s-%s", id[:6], id[6:10], id[10:14], id[14:18], id[18:22], id[22:26], id[26:])
+	}
+	// The metadata starts with the name of the group. Its place is in the header
+	// of the area, where LVM has it unless it was told otherwise.
+	const area = 4096
+	if at := le.Uint64(b[area+40:]); string(b[area+4:area+10]) == " LVM2 " && at < uint64(len(b)-area-128) {
+		if name, _, ok := strings.Cut(text(b[area+at:][:128]), " {"); ok && strings.IndexFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) < 0 {
+			i.Label = name
+		}
 	}
 }

@@ -39,6 +39,7 @@ var (
 	TypeSwap     = must("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f")
 	TypeHome     = must("933ac7e1-2eb4-4f13-b844-0e14e2aef915")
 	TypeLVM      = must("e6d6d379-f507-44c2-a23c-238f2a3df928")
+	TypeLUKS     = must("ca7d7ccb-63ed-4c53-861c-1742536059cc")
 	TypeRAID     = must("a19d880f-05fc-4d3b-a006-743f0f84911e")
 	TypeXBoot    = must("bc13c2ff-59e6-4262-a352-b275fd6f7172")
 )

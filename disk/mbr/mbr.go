@@ -19,6 +19,7 @@ const CodeSize = 440
 const (
 	TypeLinux = 0x83
 	TypeSwap  = 0x82
+	TypeLVM   = 0x8e
 	TypePReP  = 0x41
 	TypeESP   = 0xef
 	// TypeGPT is that of the one partition that keeps old programs off a disk

@@ -1,0 +1,12 @@
+//go:build !describe_only
+
+package module
+
+import "context"
+
+// Does returns the function of a module. A program that is built with the tag
+// describe_only knows modules and their options, and runs none: the linker then
+// leaves out what they do, which is most of their code.
+func Does(run func(ctx context.Context, in *Input) error) func(ctx context.Context, in *Input) error {
+	return run
+}
