@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
@@ -21,6 +22,7 @@ import (
 
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
 
 // keyRequest is the option that names a subrequest.
@@ -124,28 +126,56 @@ func (b *build) outlineArgs(declared []*manifest.Arg) []outline.Arg {
 	return args
 }
 
-// secretOptions are the options of stages whose values name secrets of the
-// build.
-var secretOptions = map[string][]string{
-	"org.osbuildkit.apt": {"auth"},
-}
-
 // secrets lists the secrets that the stages of a target name.
 func (b *build) secrets(target string) []outline.Secret {
 	var out []outline.Secret
 	seen := map[string]bool{}
 	for _, p := range needed(b.m, PipelineOf(target)) {
 		for _, s := range p.Stages {
-			for _, option := range secretOptions[s.Type] {
-				var all map[string]json.RawMessage
-				var name string
-				if json.Unmarshal(s.Options, &all) != nil || json.Unmarshal(all[option], &name) != nil || name == "" || seen[name] {
+			for _, n := range stageSecrets(s) {
+				if seen[n.name] {
 					continue
 				}
-				seen[name] = true
-				span, ok := p.Text.Index.Value(manifest.JoinPointer(s.Pointer, "options", option))
-				out = append(out, outline.Secret{Name: name, Required: true, Location: b.location(p.Text, span, ok)})
+				seen[n.name] = true
+				span, ok := p.Text.Index.Value(s.Pointer + n.pointer)
+				out = append(out, outline.Secret{Name: n.name, Required: true, Location: b.location(p.Text, span, ok)})
 			}
+		}
+	}
+	return out
+}
+
+// namedSecret is a secret that a stage names, and where.
+type namedSecret struct{ name, pointer string }
+
+// stageSecrets lists the secrets that the options of a stage name.
+func stageSecrets(s *manifest.Stage) []namedSecret {
+	var o struct {
+		Auth  string `json:"auth"`
+		Repos []struct {
+			CA   string `json:"sslcacert"`
+			Cert string `json:"sslclientcert"`
+			Key  string `json:"sslclientkey"`
+		} `json:"repos"`
+	}
+	if json.Unmarshal(s.Options, &o) != nil {
+		return nil
+	}
+	var out []namedSecret
+	add := func(name string, at ...string) {
+		if name != "" {
+			out = append(out, namedSecret{name, manifest.JoinPointer("/options", at...)})
+		}
+	}
+	switch s.Type {
+	case packages.AptStage:
+		add(o.Auth, "auth")
+	case packages.DnfStage, packages.YumStage:
+		for i, r := range o.Repos {
+			n := strconv.Itoa(i)
+			add(r.CA, "repos", n, "sslcacert")
+			add(r.Cert, "repos", n, "sslclientcert")
+			add(r.Key, "repos", n, "sslclientkey")
 		}
 	}
 	return out

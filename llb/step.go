@@ -21,6 +21,7 @@ const (
 	treeDir    = runDir + "/tree"
 	stepFile   = runDir + "/step.json"
 	inputsDir  = runDir + "/inputs"
+	secretsDir = runDir + "/secrets"
 	outputDir  = runDir + "/output"
 	ledgerDir  = runDir + "/ledger"
 	buildDir   = runDir + "/build"
@@ -65,6 +66,20 @@ type step struct {
 	readonly bool
 	// output gives the module an empty directory to write to.
 	output bool
+	// secrets are files of the input "secrets": secrets of the build, whose
+	// contents are in no key.
+	secrets []stepSecret
+	// always runs the step in each build.
+	always bool
+	// constraints take the place of those of the stage, if there are any.
+	constraints []llb.ConstraintsOpt
+}
+
+// stepSecret is a secret of the build that a step can read.
+type stepSecret struct {
+	name, id string
+	// optional says that there may be none with that id.
+	optional bool
 }
 
 // outputs are the states after a step.
@@ -111,8 +126,15 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 		llb.Hostname("localhost"),
 		llb.WithCustomName(at.name(s.part)),
 	}
-	for _, c := range g.constraints(at) {
+	constraints := s.constraints
+	if constraints == nil {
+		constraints = g.constraints(at)
+	}
+	for _, c := range constraints {
 		opts = append(opts, c)
+	}
+	if s.always {
+		opts = append(opts, llb.IgnoreCache)
 	}
 
 	treeOpts := []llb.MountOption{llb.ContentCache(llb.MountContentCacheOff)}
@@ -219,6 +241,13 @@ func (g *Graph) mounts(ctx context.Context, at place, s step, runner llb.State) 
 	for _, name := range sortedKeys(s.inputs) {
 		opts = append(opts, readonly(inputsDir+"/"+name, s.inputs[name]))
 	}
+	for _, secret := range s.secrets {
+		all := []llb.SecretOption{llb.SecretID(secret.id)}
+		if secret.optional {
+			all = append(all, llb.SecretOptional)
+		}
+		opts = append(opts, llb.AddSecret(secretsDir+"/"+secret.name, all...))
+	}
 	return opts, nil
 }
 
@@ -249,6 +278,9 @@ func (s step) file(t Tree) ([]byte, error) {
 			c.Inputs = map[string]string{}
 		}
 		c.Inputs[name] = inputsDir + "/" + name
+	}
+	if len(s.secrets) > 0 {
+		c.Inputs = map[string]string{"secrets": secretsDir}
 	}
 	return json.Marshal(c)
 }

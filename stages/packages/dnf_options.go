@@ -82,12 +82,17 @@ type DnfRepository struct {
 	// ModuleHotfixes says whether the packages are offered although they belong
 	// to modules.
 	ModuleHotfixes bool `json:"module_hotfixes,omitempty" jsonschema:"default=false"`
-	// Sslcacert is not supported: see the manual.
-	Sslcacert string `json:"sslcacert,omitempty"`
-	// Sslclientcert is not supported: see the manual.
-	Sslclientcert string `json:"sslclientcert,omitempty"`
-	// Sslclientkey is not supported: see the manual.
-	Sslclientkey string `json:"sslclientkey,omitempty"`
+	// Sslcacert names the secret of the build with the certificates, in PEM
+	// form, of the authorities that vouch for the server. The default are those
+	// that the build root trusts.
+	Sslcacert string `json:"sslcacert,omitempty" jsonschema:"pattern=^[A-Za-z0-9_./-]+$"`
+	// Sslclientcert names the secret with the certificate that the server asks
+	// for. Files of the repository are then downloaded by steps, with curl or
+	// Python of the build root.
+	Sslclientcert string `json:"sslclientcert,omitempty" jsonschema:"pattern=^[A-Za-z0-9_./-]+$"`
+	// Sslclientkey names the secret with the private key of "sslclientcert". It
+	// is not needed if that has both.
+	Sslclientkey string `json:"sslclientkey,omitempty" jsonschema:"pattern=^[A-Za-z0-9_./-]+$"`
 }
 
 // YumOptions are the options of org.osbuild.yum.
@@ -323,10 +328,11 @@ func (o DnfOptions) checkRepository(c *checker, at string, r DnfRepository) {
 	case r.checked() || r.RepoGpgcheck:
 		c.add(at, "the signatures of packages are to be verified, and there is no key: give \"gpgkey\"")
 	}
-	for _, s := range [][2]string{{"sslcacert", r.Sslcacert}, {"sslclientcert", r.Sslclientcert}, {"sslclientkey", r.Sslclientkey}} {
-		if s[1] != "" {
-			c.add(at+"/"+s[0], "repositories that need certificates of their own are not supported yet: use a mirror without")
-		}
+	if r.Sslclientkey != "" && r.Sslclientcert == "" {
+		c.add(at+"/sslclientkey", "there is no certificate that the key is for: give \"sslclientcert\"")
+	}
+	if r.Sslcacert+r.Sslclientcert != "" && !strings.Contains(r.Baseurl+r.Metalink+r.Mirrorlist, "https://") {
+		c.add(at, "certificates have a meaning for https addresses only")
 	}
 }
 

@@ -64,8 +64,11 @@ func TestCheckDnf(t *testing.T) {
 		{name: "unknown variable", repos: []map[string]any{repo(map[string]any{"metalink": "https://m.example/$nothing"})}, want: []module.Problem{{Pointer: "/repos/0/metalink"}}},
 		{name: "file", repos: []map[string]any{repo(map[string]any{"mirrorlist": "file:///etc/mirrors"})}, want: []module.Problem{{Pointer: "/repos/0/mirrorlist"}}},
 		{name: "several addresses", repos: []map[string]any{repo(map[string]any{"baseurl": "https://a.example https://b.example"})}},
-		{name: "certificate", repos: []map[string]any{repo(map[string]any{"sslclientcert": "/etc/cert"})}, want: []module.Problem{
-			{Pointer: "/repos/0/sslclientcert", Message: "repositories that need certificates of their own are not supported yet: use a mirror without"}}},
+		{name: "certificate", repos: []map[string]any{repo(map[string]any{"baseurl": "https://cdn.example", "sslcacert": "ca", "sslclientcert": "/etc/cert", "sslclientkey": "key"})}},
+		{name: "key without certificate", repos: []map[string]any{repo(map[string]any{"baseurl": "https://cdn.example", "sslclientkey": "key"})}, want: []module.Problem{
+			{Pointer: "/repos/0/sslclientkey", Message: "there is no certificate that the key is for: give \"sslclientcert\""}}},
+		{name: "certificate for http", repos: []map[string]any{repo(map[string]any{"baseurl": "http://cdn.example", "sslclientcert": "cert"})}, want: []module.Problem{
+			{Pointer: "/repos/0", Message: "certificates have a meaning for https addresses only"}}},
 		{name: "same id", repos: []map[string]any{repo(map[string]any{"id": "repo1"}), repo(nil)}, want: []module.Problem{{Pointer: "/repos/1"}}},
 		{name: "option as package", options: map[string]any{"packages": []string{"--nogpgcheck"}}, want: []module.Problem{{Pointer: "/packages/0", Message: `"--nogpgcheck" is no package`}}},
 		{name: "file as package", options: map[string]any{"packages": []string{"a", "/root/a.rpm"}}, want: []module.Problem{{Pointer: "/packages/1"}}},

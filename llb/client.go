@@ -1,0 +1,188 @@
+package llb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/osbuildkit/osbuildkit/stages/packages"
+)
+
+// tlsClient says how a file is downloaded that BuildKit does not fetch by itself,
+// because the server asks for a client's certificate: by a step.
+type tlsClient struct {
+	// at is the stage that needs the file.
+	at place
+	// secrets are those of the build that the step is given.
+	secrets []stepSecret
+	// named says for each secret's id what in the manifest names it.
+	named map[string]string
+	// insecure says that the server may be anybody.
+	insecure bool
+	// checksum is that of the content, of any kind, or empty.
+	checksum string
+}
+
+// add adds a secret, unless id is empty.
+func (c *tlsClient) add(name, id, named string, optional bool) {
+	if id == "" {
+		return
+	}
+	if c.named == nil {
+		c.named = map[string]string{}
+	}
+	c.secrets = append(c.secrets, stepSecret{name, id, optional})
+	c.named[id] = named
+}
+
+// repositoryClient returns how the files of a repository are downloaded, or nil
+// if BuildKit can do it.
+func repositoryClient(at place, r packages.DnfRepository) *tlsClient {
+	if r.Sslcacert == "" && r.Sslclientcert == "" {
+		return nil
+	}
+	c := &tlsClient{at: at}
+	c.add(packages.SecretCA, r.Sslcacert, `"sslcacert"`, false)
+	c.add(packages.SecretCertificate, r.Sslclientcert, `"sslclientcert"`, false)
+	c.add(packages.SecretKey, r.Sslclientkey, `"sslclientkey"`, false)
+	return c
+}
+
+// sourceClient returns how a source is downloaded that has the given name of
+// secrets, which may be empty.
+func sourceClient(secrets string, insecure bool) *tlsClient {
+	c := &tlsClient{insecure: insecure}
+	if secrets != "" {
+		const named = `"secrets"`
+		c.add(packages.SecretCertificate, secrets+".cert", named, false)
+		c.add(packages.SecretKey, secrets+".key", named, false)
+		c.add(packages.SecretCA, secrets+".ca", named, true)
+	}
+	return c
+}
+
+// fetchAsClient downloads a file by a step. The key of the step has the address
+// and the checksum; the secrets are in no key. Without a checksum it runs in each
+// build, as the file may have changed.
+func (g *Graph) fetchAsClient(ctx context.Context, d download, opts ...llb.ConstraintsOpt) (llb.State, string, error) {
+	m, err := g.part(packages.FetchPart)
+	if err != nil {
+		return llb.State{}, "", err
+	}
+	name := path.Base(d.name)
+	if d.attempt > 0 {
+		// Otherwise it would be the step that has just failed.
+		name = fmt.Sprintf("%s.%d", name, d.attempt)
+	}
+	o := packages.FetchOptions{URL: d.url, File: name, Checksum: d.client.checksum, Insecure: d.client.insecure}
+	if d.sha256 != "" {
+		o.Checksum = "sha256:" + d.sha256
+	}
+	options, err := encodeOptions(o)
+	if err != nil {
+		return llb.State{}, "", err
+	}
+	none := Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch}
+	out, err := g.run(ctx, d.client.at, none, step{
+		module: m, part: "fetch " + d.title(), options: options, readonly: true, output: true,
+		secrets: d.client.secrets, always: o.Checksum == "", constraints: opts,
+	})
+	return out.output, "/" + name, err
+}
+
+// fetchSources is fetch for sources of the manifest: those that steps download
+// are so at once, a few at a time, to say what is wrong before anything long
+// starts.
+func (g *Graph) fetchSources(ctx context.Context, name string, files []download, opts ...llb.ConstraintsOpt) (llb.State, error) {
+	errs := make([]error, len(files))
+	slots := make(chan struct{}, parallelDownloads)
+	var wg sync.WaitGroup
+	for i, d := range files {
+		if d.client == nil {
+			continue
+		}
+		st, _, err := g.download(ctx, d, opts...)
+		if err != nil {
+			return llb.State{}, err
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if errs[i] = d.client.explain(g.opt.Resolver.Evaluate(ctx, st)); errs[i] != nil {
+				errs[i] = fmt.Errorf("the source %s: %w", d.url, errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return llb.State{}, err
+		}
+	}
+	return g.fetch(ctx, name, files, opts...)
+}
+
+// missingSecret is what BuildKit says of a secret that was not given.
+var missingSecret = regexp.MustCompile(`secret ([^\n]+): not found`)
+
+// secretError says that a secret was not given with the build.
+type secretError struct{ named, id string }
+
+// Error says how to give it.
+func (e *secretError) Error() string {
+	return fmt.Sprintf("%s names the secret %q of the build, which was not given: add --secret id=%s,src=FILE with a file in PEM form", e.named, e.id, e.id)
+}
+
+// clientError is the failure of a step that downloads; its log says more.
+type clientError struct {
+	text string
+	err  error
+}
+
+// Error says what the exit code of the step means.
+func (e *clientError) Error() string { return e.text }
+
+// Unwrap returns BuildKit's error.
+func (e *clientError) Unwrap() error { return e.err }
+
+// explain says what an error of a download means.
+func (c *tlsClient) explain(err error) error {
+	if err == nil || c == nil {
+		return err
+	}
+	if found := missingSecret.FindStringSubmatch(err.Error()); found != nil && c.named[found[1]] != "" {
+		return &secretError{c.named[found[1]], found[1]}
+	}
+	found := failedStep.FindStringSubmatch(err.Error())
+	if found == nil {
+		return err
+	}
+	text := "the download failed"
+	switch found[1] {
+	case strconv.Itoa(packages.FetchRefused):
+		text = "the server does not send the file"
+	case strconv.Itoa(packages.FetchOther):
+		text = "the server has another file there, or a page that says that there is none"
+	}
+	return &clientError{text + ": the log of the step says more", err}
+}
+
+// failedStep is what BuildKit says of a step that has failed.
+var failedStep = regexp.MustCompile(`exit code: (\d+)\b`)
+
+// hopeless says that another attempt at the same server would do no better.
+func hopeless(err error) bool {
+	var missing *secretError
+	var failed *clientError
+	if !errors.As(err, &failed) {
+		return errors.As(err, &missing)
+	}
+	return !strings.HasPrefix(failed.text, "the download failed")
+}
