@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,30 +99,53 @@ func (g *Graph) fetchAsClient(ctx context.Context, d download, opts ...llb.Const
 }
 
 // fetchSources is fetch for sources of the manifest: those that steps download
-// are so at once, a few at a time, to say what is wrong before anything long
-// starts.
+// are so at once, to say what is wrong before anything long starts. The first
+// goes alone, as all are likely to fail for the same reason, the others a few at
+// a time; what fails and may not do so again is asked for once more.
 func (g *Graph) fetchSources(ctx context.Context, name string, files []download, opts ...llb.ConstraintsOpt) (llb.State, error) {
+	files = slices.Clone(files)
+	get := func(d *download) error {
+		st, _, err := g.download(ctx, *d, opts...)
+		if err == nil {
+			err = d.client.explain(g.opt.Resolver.Evaluate(ctx, st))
+		}
+		if err != nil {
+			return fmt.Errorf("the source %s: %w", d.url, err)
+		}
+		return nil
+	}
 	errs := make([]error, len(files))
 	slots := make(chan struct{}, parallelDownloads)
 	var wg sync.WaitGroup
-	for i, d := range files {
-		if d.client == nil {
+	first := slices.IndexFunc(files, func(d download) bool { return d.client != nil })
+	for i := range files {
+		if files[i].client == nil {
 			continue
 		}
-		st, _, err := g.download(ctx, d, opts...)
-		if err != nil {
-			return llb.State{}, err
+		if i == first {
+			if errs[i] = get(&files[i]); hopeless(errs[i]) {
+				return llb.State{}, errs[i]
+			}
+			continue
 		}
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if errs[i] = d.client.explain(g.opt.Resolver.Evaluate(ctx, st)); errs[i] != nil {
-				errs[i] = fmt.Errorf("the source %s: %w", d.url, errs[i])
-			}
+			errs[i] = get(&files[i])
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return llb.State{}, ctx.Err()
+		}
+		if !hopeless(err) {
+			files[i].attempt++
+			err = get(&files[i])
+		}
 		if err != nil {
 			return llb.State{}, err
 		}

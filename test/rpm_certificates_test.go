@@ -129,9 +129,9 @@ func TestRPMCertificateErrors(t *testing.T) {
 	}{
 		{name: "no secret", want: atStage + "org.osbuild.dnf: repository repo0: \"sslcacert\" names the secret \"authority\" of the build, which was not given: add --secret id=authority,src=FILE with a file in PEM form\n" + marked},
 		{name: "no key", secrets: [][]string{ca, cert}, want: atStage + "org.osbuild.dnf: repository repo0: \"sslclientkey\" names the secret \"/etc/pki/client.key\" of the build, which was not given: add --secret id=/etc/pki/client.key,src=FILE with a file in PEM form\n" + marked},
-		{name: "a stranger", secrets: [][]string{ca, c.secret("client", "other-cert"), c.secret("/etc/pki/client.key", "other-key")}, want: "…fetch repomd.xml failed: exit code: 1\n" + marked + "the end of its log:\n…unknown ca…"},
-		{name: "the authority is not known", secrets: [][]string{cert, key}, change: object{"sslcacert": nil}, want: "…fetch repomd.xml failed: exit code: 1\n" + marked + "the end of its log:\n…no authority that the build root trusts vouches for the server…"},
-		{name: "no such repository", secrets: [][]string{ca, cert, key}, change: object{"baseurl": c.url + "/m1/none"}, want: "…fetch repomd.xml failed: exit code: 44\n" + marked + "the end of its log:\n…the server answers 404 Not Found\n"},
+		{name: "a stranger", secrets: [][]string{ca, c.secret("client", "other-cert"), c.secret("/etc/pki/client.key", "other-key")}, want: "…fetch repomd.xml failed: repository repo0: SERVER/m1/base: the download failed: the log of the step says more\n" + marked + "the end of its log:\n  | org.osbuildkit.fetch: …unknown ca…"},
+		{name: "the authority is not known", secrets: [][]string{cert, key}, change: object{"sslcacert": nil}, want: "…fetch repomd.xml failed: repository repo0: SERVER/m1/base: the download failed: the log of the step says more\n" + marked + "the end of its log:\n  | org.osbuildkit.fetch: …no authority that the build root trusts vouches for the server…"},
+		{name: "no such repository", secrets: [][]string{ca, cert, key}, change: object{"baseurl": c.url + "/m1/none"}, want: "…fetch repomd.xml failed: repository repo0: SERVER/m1/none: the server does not send the file: the log of the step says more\n" + marked + "the end of its log:\n  | org.osbuildkit.fetch: the server answers 404 Not Found\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestRPMCertificateErrors(t *testing.T) {
 				args = append(args, secret...)
 			}
 			p := startBuild(t, append(args, file)...).wait()
-			got := strings.ReplaceAll(p.text(), file, "FILE")
+			got := strings.NewReplacer(file, "FILE", c.url, "SERVER").Replace(p.text())
 			if p.code() != 1 || !matchText(tt.want, got) {
 				t.Errorf("exit code %d\ngot:\n%s\nwant:\n%s", p.code(), got, tt.want)
 			}

@@ -151,7 +151,11 @@ func curlFetch(ctx context.Context, in *module.Input, root *rpmRoot, job fetchJo
 // fetchWith runs a program whose exit code refused says that the server will
 // not send the file.
 func fetchWith(ctx context.Context, in *module.Input, p program, refused int) error {
-	_, err := run(ctx, in, p)
+	// What it prints is the error, which is shown once; the program is nobody's
+	// concern.
+	silent := *in
+	silent.Log = nil
+	_, err := run(ctx, &silent, p)
 	var failed *command.Error
 	if !errors.As(err, &failed) {
 		return err
@@ -160,7 +164,6 @@ func fetchWith(ctx context.Context, in *module.Input, p program, refused int) er
 	if out == "" {
 		out = failed.Err.Error()
 	}
-	// What was printed stands in the log; the program is nobody's concern.
 	if command.ExitCode(err) == refused {
 		return errRefused(out)
 	}
