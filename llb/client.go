@@ -2,6 +2,7 @@ package llb
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -69,6 +70,42 @@ func sourceClient(secrets string, insecure bool) *tlsClient {
 	return c
 }
 
+// readyClient makes sure that a download can begin: that the secrets were given,
+// which is said before anything long starts, and that the build root is there,
+// so that making it is not in the time of the download. It does so once for each.
+func (g *Graph) readyClient(ctx context.Context, c *tlsClient) error {
+	if c == nil {
+		return nil
+	}
+	key := fmt.Sprint(c.at.pipeline.Name, c.secrets)
+	if g.ready[key] {
+		return nil
+	}
+	if len(c.secrets) > 0 {
+		m, err := g.part(packages.SecretsPart)
+		if err != nil {
+			return err
+		}
+		none := Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch}
+		out, err := g.run(ctx, c.at, none, step{module: m, part: "look at the certificates", options: json.RawMessage("{}"), readonly: true, output: true, secrets: c.secrets, always: true})
+		if err != nil {
+			return err
+		}
+		if err := c.missing(g.opt.Resolver.Evaluate(ctx, out.output)); err != nil {
+			return err
+		}
+	}
+	root, err := g.buildRoot(ctx, c.at.pipeline)
+	if err != nil {
+		return err
+	}
+	if err := g.opt.Resolver.Evaluate(ctx, root); err != nil {
+		return err
+	}
+	g.ready[key] = true
+	return nil
+}
+
 // fetchAsClient downloads a file by a step. The key of the step has the address
 // and the checksum; the secrets are in no key. Without a checksum it runs in each
 // build, as the file may have changed.
@@ -113,6 +150,11 @@ func (g *Graph) fetchSources(ctx context.Context, name string, files []download,
 			return fmt.Errorf("the source %s: %w", d.url, err)
 		}
 		return nil
+	}
+	for _, d := range files {
+		if err := g.readyClient(ctx, d.client); err != nil {
+			return llb.State{}, fmt.Errorf("the source %s: %w", d.url, err)
+		}
 	}
 	errs := make([]error, len(files))
 	slots := make(chan struct{}, parallelDownloads)
@@ -181,8 +223,8 @@ func (c *tlsClient) explain(err error) error {
 	if err == nil || c == nil {
 		return err
 	}
-	if found := missingSecret.FindStringSubmatch(err.Error()); found != nil && c.named[found[1]] != "" {
-		return &secretError{c.named[found[1]], found[1]}
+	if missing := c.missing(err); missing != err {
+		return missing
 	}
 	found := failedStep.FindStringSubmatch(err.Error())
 	if found == nil {
@@ -196,6 +238,17 @@ func (c *tlsClient) explain(err error) error {
 		text = "the server has another file there, or a page that says that there is none"
 	}
 	return &clientError{text + ": the log of the step says more", err}
+}
+
+// missing explains the error of a step that was not given a secret.
+func (c *tlsClient) missing(err error) error {
+	if err == nil {
+		return nil
+	}
+	if found := missingSecret.FindStringSubmatch(err.Error()); found != nil && c.named[found[1]] != "" {
+		return &secretError{c.named[found[1]], found[1]}
+	}
+	return err
 }
 
 // failedStep is what BuildKit says of a step that has failed.

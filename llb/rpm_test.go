@@ -395,6 +395,48 @@ func TestDnfMirrors(t *testing.T) {
 	}
 }
 
+// A key that the manifest names by its fingerprint may come with the build, and
+// is then in the step as if the manifest had it.
+func TestKeysOfTheBuild(t *testing.T) {
+	t.Parallel()
+	text := rpmFile(t, "rsa.asc")
+	keys, err := rpmmd.ParseKeys(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(gpgkey, more string) *manifest.Manifest {
+		value, err := json.Marshal(gpgkey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "org.osbuild.dnf", "options": {"releasever": "9", "basearch": "x86_64", "packages": ["a"],
+			"repos": [{"baseurl": "http://one", "gpgkey": `+string(value)+`}]`+more+`}}]}`), catalog.Builtin())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	n := newNetwork()
+	n.serve(t, "http://one")
+	with := func(texts ...string) Options {
+		opt := rpmOptions(t, n)
+		if len(texts) > 0 {
+			opt.Keys = func(context.Context) ([]string, error) { return texts, nil }
+		}
+		return opt
+	}
+	want := head(t, define(t, load(text, ""), with(), "tree"))
+	if got := head(t, define(t, load(keys.Fingerprints()[0], ""), with(rpmFile(t, "ed25519.asc"), text), "tree")); got != want {
+		t.Error("a key that comes with the build makes another step")
+	}
+	for name, opt := range map[string]Options{"no keys": with(), "other keys": with(rpmFile(t, "ed25519.asc"))} {
+		_, err := New(load(keys.Fingerprints()[0], ""), opt).Pipeline(t.Context(), "tree")
+		if err == nil || !strings.Contains(err.Error(), "repository repo0: gpgkey: there is no key "+keys.Fingerprints()[0]) || !strings.HasSuffix(err.Error(), "--build-context keys=DIRECTORY, with a file that has it") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Another mirror with the same files changes no step.
 func TestMirrorIsInNoKey(t *testing.T) {
 	t.Parallel()

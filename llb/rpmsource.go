@@ -64,6 +64,9 @@ func (g *Graph) rpmSource(ctx context.Context, at place, number int, o packages.
 		return s, nil
 	}
 	s := &rpmSource{client: repositoryClient(at, r)}
+	if err := g.readyClient(ctx, s.client); err != nil {
+		return nil, err
+	}
 	if err := g.rpmMirrors(ctx, o, r, s); err != nil {
 		return nil, err
 	}

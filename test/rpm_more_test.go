@@ -73,6 +73,39 @@ func TestRPMYum(t *testing.T) {
 	}
 }
 
+// TestRPMKeys installs from a repository whose key the manifest names by its
+// fingerprint alone, as old manifests do: the key is given with the build.
+func TestRPMKeys(t *testing.T) {
+	needDistribution(t)
+	keys, err := rpmmd.ParseKeys(publicKey(t, rpmdistro.PublicKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := repository(t, rpmdistro.Base)
+	repo["gpgkey"] = keys.Fingerprints()[0]
+	file := manifestFile(t, "image.json", object{"stages": []any{dnf(repo, nil, "example-words")}})
+	for _, tt := range []struct{ name, key, want string }{
+		{"given", rpmdistro.PublicKey, ""},
+		{"another one", rpmdistro.OtherKey, "FILE:3:5: org.osbuild.dnf: repository repo0: gpgkey: there is no key …: given are …; put the text of the key into \"gpgkeys\", or give it with the build: --build-context keys=DIRECTORY, with a file that has it\n" + marked},
+		{"none", "", "FILE:3:5: org.osbuild.dnf: the named context \"keys\": no file at its top has a public key as armored text\n" + marked},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if tt.key != "" {
+				if err := os.WriteFile(filepath.Join(dir, "RPM-GPG-KEY-example"), []byte(publicKey(t, tt.key)), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out := filepath.Join(t.TempDir(), "out")
+			p := startBuild(t, "-o", out, "--target", "tree", "--build-context", "keys="+dir, file).wait()
+			got := strings.ReplaceAll(p.text(), file, "FILE")
+			if tt.want == "" && (p.code() != 0 || len(files(t, out)) == 0) || tt.want != "" && (p.code() != 1 || !matchText(tt.want, got)) {
+				t.Errorf("exit code %d\ngot:\n%s\nwant:\n%s", p.code(), got, tt.want)
+			}
+		})
+	}
+}
+
 // rpmSources are files of the distribution as sources of a manifest.
 type rpmSources struct {
 	t      *testing.T

@@ -2,6 +2,7 @@ package packages
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -69,7 +70,8 @@ type DnfRepository struct {
 	// repomd.xml.
 	Checksum string `json:"checksum,omitempty" jsonschema:"pattern=^(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$"`
 	// Gpgkey holds the public keys that may sign packages, as armored text; or
-	// the fingerprint of one of the keys in "gpgkeys". No key is ever fetched.
+	// the fingerprint of one of the keys in "gpgkeys", or in the named context
+	// "keys" of the build. No key is ever fetched.
 	Gpgkey string `json:"gpgkey,omitempty" jsonschema:"minLength=1"`
 	// Gpgcheck says whether each package must be signed by one of the keys.
 	Gpgcheck *bool `json:"gpgcheck,omitempty" jsonschema:"default=true"`
@@ -209,6 +211,18 @@ func (o DnfOptions) Keys(r DnfRepository) (*rpmmd.Keys, error) {
 	return rpmmd.GPGKey(r.Gpgkey, given)
 }
 
+// LacksKeys reports whether a repository names a key by its fingerprint that is
+// not in "gpgkeys".
+func (o DnfOptions) LacksKeys() bool {
+	return slices.ContainsFunc(o.Repos, func(r DnfRepository) bool {
+		if r.Gpgkey == "" {
+			return false
+		}
+		_, err := o.Keys(r)
+		return errors.Is(err, rpmmd.ErrNoSuchKey)
+	})
+}
+
 // keyText returns the armored keys of one of the repositories.
 func (o DnfOptions) keyText(r DnfRepository) (string, error) {
 	keys, err := o.Keys(r)
@@ -322,7 +336,8 @@ func (o DnfOptions) checkRepository(c *checker, at string, r DnfRepository) {
 	}
 	switch {
 	case r.Gpgkey != "":
-		if _, err := o.Keys(r); err != nil {
+		// The key itself may be given with the build.
+		if _, err := o.Keys(r); err != nil && !errors.Is(err, rpmmd.ErrNoSuchKey) {
 			c.add(at+"/gpgkey", "%v", err)
 		}
 	case r.checked() || r.RepoGpgcheck:

@@ -53,8 +53,8 @@ func TestCheckDnf(t *testing.T) {
 	}{
 		{name: "good"},
 		{name: "by fingerprint", options: map[string]any{"gpgkeys": []string{key}}, repos: []map[string]any{repo(map[string]any{"gpgkey": keys.Fingerprints()[0]})}},
-		{name: "fingerprint of no given key", repos: []map[string]any{repo(map[string]any{"gpgkey": keys.Fingerprints()[0]})},
-			want: []module.Problem{{Pointer: "/repos/0/gpgkey"}}},
+		{name: "fingerprint of a key that the build may give", repos: []map[string]any{repo(map[string]any{"gpgkey": keys.Fingerprints()[0]})}},
+		{name: "short key id", repos: []map[string]any{repo(map[string]any{"gpgkey": "deadbeef"})}, want: []module.Problem{{Pointer: "/repos/0/gpgkey"}}},
 		{name: "key at an address", repos: []map[string]any{repo(map[string]any{"gpgkey": "https://m.example/key"})}, want: []module.Problem{{Pointer: "/repos/0/gpgkey"}}},
 		{name: "no key", repos: []map[string]any{repo(map[string]any{"gpgkey": nil})}, want: []module.Problem{
 			{Pointer: "/repos/0", Message: `the signatures of packages are to be verified, and there is no key: give "gpgkey"`}}},

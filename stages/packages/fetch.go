@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"bytes"
 	"context"
 	_ "embed" // for fetch.py
 	"encoding/hex"
@@ -61,6 +62,28 @@ type fetchJob struct {
 	Cert     string `json:"cert,omitempty"`
 	Key      string `json:"key,omitempty"`
 	Insecure bool   `json:"insecure,omitempty"`
+}
+
+// lookAtSecrets is the part org.osbuildkit.fetch.secrets: it says early that a
+// secret is not what a download needs. That one is missing, BuildKit says.
+func lookAtSecrets(_ context.Context, in *module.Input) error {
+	dir, err := input(in, "secrets")
+	if err != nil {
+		return err
+	}
+	for _, s := range [][2]string{{SecretCA, "CERTIFICATE"}, {SecretCertificate, "CERTIFICATE"}, {SecretKey, "PRIVATE KEY"}} {
+		data, err := os.ReadFile(filepath.Join(dir, s[0]))
+		if missing(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !bytes.Contains(data, []byte(s[1]+"-----")) {
+			return fmt.Errorf("the secret that is given as %q is not a %s in PEM form", s[0], strings.ToLower(s[1]))
+		}
+	}
+	return nil
 }
 
 // fetchFile is the part org.osbuildkit.fetch.

@@ -161,6 +161,25 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+func TestLookAtSecrets(t *testing.T) {
+	t.Parallel()
+	a, client, _ := newAuthority(t)
+	for name, c := range map[string]struct {
+		secrets map[string][]byte
+		err     string
+	}{
+		"all":               {map[string][]byte{SecretCA: a.Certificate, SecretCertificate: client.Certificate, SecretKey: client.Key}, ""},
+		"no key":            {map[string][]byte{SecretCA: a.Certificate, SecretCertificate: append(client.Certificate, client.Key...)}, ""},
+		"two in each other": {map[string][]byte{SecretCertificate: client.Certificate, SecretKey: client.Certificate}, `as "key" is not a private key in PEM form`},
+		"DER":               {map[string][]byte{SecretCA: {0x30, 0x82}}, `as "ca" is not a certificate in PEM form`},
+	} {
+		err := lookAtSecrets(t.Context(), &module.Input{Inputs: map[string]string{"secrets": secretFiles(t, c.secrets)}})
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestFetchContract(t *testing.T) {
 	t.Parallel()
 	for options, want := range map[string]string{

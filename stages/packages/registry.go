@@ -24,6 +24,7 @@ const (
 	RPMApply             = "org.osbuild.rpm.apply"
 	RPMInspect           = "org.osbuild.rpm.inspect"
 	RPMInventory         = "org.osbuild.rpm.inventory"
+	SecretsPart          = "org.osbuildkit.fetch.secrets"
 	FetchPart            = "org.osbuildkit.fetch"
 	NormalisePart        = "org.osbuildkit.normalise"
 	PreparePart          = "org.osbuildkit.prepare"
@@ -142,6 +143,11 @@ func rpmModules() []module.Module {
 			Name: RPMApply, Sandbox: module.Inside, Ledger: module.LedgerWrite, BuildRoot: true,
 			Summary: "Install downloaded RPM package files, with the build root's rpm",
 			Run:     harvesting(applyRPM),
+		},
+		{
+			Name: SecretsPart, Sandbox: module.Edit,
+			Summary: "Look at the certificates that a download needs",
+			Run:     lookAtSecrets,
 		},
 		{
 			Name: FetchPart, Sandbox: module.Tools,
