@@ -47,7 +47,9 @@ func dnf5Manifest(t *testing.T, stages ...any) object {
 
 // dnfRecords are names of what the two keep for themselves, and of the database,
 // whose rows are compared.
-var dnfRecords = regexp.MustCompile(`^(var/lib/dnf(/.*)?|usr/lib/sysimage/libdnf5(/.*)?|usr/lib/sysimage/rpm/.*)$`)
+var dnfRecords = regexp.MustCompile(`^(var/lib/dnf(/.*)?|etc/dnf(/.*)?|usr/lib/sysimage/libdnf5(/.*)?|usr/lib/sysimage/rpm/.*)$`)
+
+var longKey = regexp.MustCompile(`^gpg-pubkey-[0-9a-f]{32}([0-9a-f]{8})-`)
 
 // TestRPMDnf5 installs with a build root that has dnf 5: of the same packages
 // comes the same tree as with dnf 4, but for the records of the two.
@@ -65,21 +67,17 @@ func TestRPMDnf5(t *testing.T) {
 		extract(t, filepath.Join(dir, "tree.tar"), filepath.Join(box, "trees", name))
 	}
 	five := trees["five"]
-	var toml string
-	for name, e := range five {
+	for name := range five {
 		if strings.HasSuffix(name, "-wal") || strings.HasSuffix(name, "-shm") {
 			t.Errorf("/%s is left", name)
 		}
-		if name == "usr/lib/sysimage/libdnf5/packages.toml" {
-			toml = output(t, "cat", filepath.Join(box, "trees/five", name))
-		}
-		if e.Header == nil {
-			t.Error(name)
-		}
 	}
-	for _, want := range []string{`"httpd.x86_64" = {reason = "User"}`, `"httpd-core.noarch" = {reason = "Dependency"}`, `"systemd-sysv.x86_64" = {reason = "Group"}`} {
-		if !strings.Contains(toml, want) {
-			t.Errorf("the records have no %s:\n%s", want, toml)
+	for _, record := range [][2]string{
+		{"packages.toml", `"httpd.x86_64" = {reason = "User"}`}, {"packages.toml", `"httpd-core.noarch" = {reason = "Dependency"}`},
+		{"groups.toml", "[groups.core]\n"}, {"groups.toml", "    \"systemd-sysv\",\n"},
+	} {
+		if text := output(t, "cat", filepath.Join(box, "trees/five/usr/lib/sysimage/libdnf5", record[0])); !strings.Contains(text, record[1]) {
+			t.Errorf("%s has no %s:\n%s", record[0], record[1], text)
 		}
 	}
 	for _, tree := range trees {
@@ -99,12 +97,16 @@ func TestRPMDnf5(t *testing.T) {
 	rows := map[string][]string{}
 	for name := range trees {
 		rows[name] = strings.Fields(query(t, box, name, "-qa", "--qf", "%{NEVRA}\n"))
+		for i, row := range rows[name] {
+			// rpm 6 calls a key by its whole fingerprint.
+			rows[name][i] = longKey.ReplaceAllString(row, "gpg-pubkey-$1-")
+		}
 		slices.Sort(rows[name])
 	}
 	if diff := cmp.Diff(rows["four"], rows["five"]); diff != "" {
 		t.Errorf("packages (-dnf 4 +dnf 5):\n%s", diff)
 	}
-	if got := query(t, box, "five", "-Va"); got != "" {
+	if got := query(t, box, "five", "-Va", "--nomtime"); got != "" {
 		t.Errorf("rpm -Va:\n%s", got)
 	}
 }
