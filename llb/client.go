@@ -72,7 +72,8 @@ func sourceClient(secrets string, insecure bool) *tlsClient {
 
 // readyClient makes sure that a download can begin: that the secrets were given,
 // which is said before anything long starts, and that the build root is there,
-// so that making it is not in the time of the download. It does so once for each.
+// so that making it is not in the time of the download. Where that is in the cache,
+// the downloads may be there too: then secrets are asked for only as they are needed.
 func (g *Graph) readyClient(ctx context.Context, c *tlsClient) error {
 	if c == nil {
 		return nil
@@ -87,7 +88,7 @@ func (g *Graph) readyClient(ctx context.Context, c *tlsClient) error {
 			return err
 		}
 		none := Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch}
-		out, err := g.run(ctx, c.at, none, step{module: m, part: "look at the certificates", options: json.RawMessage("{}"), readonly: true, output: true, secrets: c.secrets, always: true})
+		out, err := g.run(ctx, c.at, none, step{module: m, part: "look at the certificates", options: json.RawMessage("{}"), readonly: true, output: true, secrets: c.secrets})
 		if err != nil {
 			return err
 		}
