@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,6 +34,9 @@ const (
 	// BaseContext is an image of the tree that a manifest with "base" starts
 	// from.
 	BaseContext = "base"
+	// KeysContext has files with public keys, at its top. Repositories that
+	// name a key by its fingerprint find it there.
+	KeysContext = "keys"
 )
 
 // buildEnvFile is the file of osbuild's --build-env in its named context.
@@ -65,6 +69,7 @@ func (b *build) rootContext(ctx context.Context, name string, p ocispecs.Platfor
 
 // contexts adds the named contexts to the options of a graph.
 func (b *build) contexts(ctx context.Context, opt *graph.Options) error {
+	opt.Keys = b.keys
 	var err error
 	if opt.Toolbox, err = b.rootContext(ctx, ToolboxContext, opt.BuildPlatform); err != nil {
 		return err
@@ -81,6 +86,56 @@ func (b *build) contexts(ctx context.Context, opt *graph.Options) error {
 		opt.Base = func(ctx context.Context, id string) (llb.State, error) { return b.cfg.Base(ctx, b.client, id) }
 	}
 	return nil
+}
+
+// Bounds of the named context with keys.
+const (
+	maxKeyFiles    = 1000
+	maxKeyFileSize = 4 << 20
+)
+
+// keys returns the texts of all public keys in the named context for them.
+func (b *build) keys(ctx context.Context) ([]string, error) {
+	texts, err := b.readKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the named context %q: %w", KeysContext, err)
+	}
+	return texts, nil
+}
+
+func (b *build) readKeys(ctx context.Context) ([]string, error) {
+	st, err := b.context(ctx, KeysContext, b.ui.BuildPlatforms[0])
+	if err != nil || st == nil {
+		return nil, err
+	}
+	ref, err := b.solve(ctx, *st, false)
+	if err != nil {
+		return nil, err
+	}
+	files, err := ref.ReadDir(ctx, gwclient.ReadDirRequest{Path: "/"})
+	if err != nil {
+		return nil, err
+	}
+	if len(files) > maxKeyFiles {
+		return nil, fmt.Errorf("it has %d files, more than %d", len(files), maxKeyFiles)
+	}
+	var texts []string
+	for _, f := range files {
+		if !fs.FileMode(f.Mode).IsRegular() || f.Size > maxKeyFileSize {
+			continue
+		}
+		data, err := ref.ReadFile(ctx, gwclient.ReadRequest{Filename: "/" + path.Base(f.Path)})
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Contains(data, []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----")) {
+			texts = append(texts, string(data))
+		}
+	}
+	if len(texts) == 0 {
+		return nil, errors.New("no file at its top has a public key as armored text")
+	}
+	return texts, nil
 }
 
 // buildEnv returns the file of the build environment if the client gives one

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
@@ -23,6 +24,7 @@ import (
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
 
 // keyRequest is the option that names a subrequest.
@@ -126,12 +128,6 @@ func (b *build) outlineArgs(declared []*manifest.Arg) []outline.Arg {
 	return args
 }
 
-// secretOptions are the options of stages whose values name secrets of the
-// build.
-var secretOptions = map[string][]string{
-	"org.osbuildkit.apt": {"auth"},
-}
-
 // secrets lists the secrets that the stages of a target name.
 func (b *build) secrets(target string) []outline.Secret {
 	var out []outline.Secret
@@ -158,11 +154,31 @@ func stageSecrets(s *manifest.Stage) []module.Secret {
 	if m := catalog.Builtin().Module(s.Kind, s.Type); m != nil && m.Secrets != nil {
 		out = m.Secrets(s.Options)
 	}
-	for _, option := range secretOptions[s.Type] {
-		var all map[string]json.RawMessage
-		var name string
-		if json.Unmarshal(s.Options, &all) == nil && json.Unmarshal(all[option], &name) == nil && name != "" {
-			out = append(out, module.Secret{Name: name, Pointer: "/" + option})
+	var o struct {
+		Auth  string `json:"auth"`
+		Repos []struct {
+			CA   string `json:"sslcacert"`
+			Cert string `json:"sslclientcert"`
+			Key  string `json:"sslclientkey"`
+		} `json:"repos"`
+	}
+	if json.Unmarshal(s.Options, &o) != nil {
+		return out
+	}
+	add := func(name string, at ...string) {
+		if name != "" {
+			out = append(out, module.Secret{Name: name, Pointer: manifest.JoinPointer("", at...)})
+		}
+	}
+	switch s.Type {
+	case packages.AptStage:
+		add(o.Auth, "auth")
+	case packages.DnfStage, packages.YumStage:
+		for i, r := range o.Repos {
+			n := strconv.Itoa(i)
+			add(r.CA, "repos", n, "sslcacert")
+			add(r.Cert, "repos", n, "sslclientcert")
+			add(r.Key, "repos", n, "sslclientkey")
 		}
 	}
 	return out

@@ -161,6 +161,29 @@ func TestOutline(t *testing.T) {
 	}
 }
 
+// Certificates of a repository are secrets of the build.
+func TestOutlineCertificates(t *testing.T) {
+	t.Parallel()
+	f := newFake(`{"stages": [
+	  {"name": "org.osbuild.yum", "options": {"releasever": "9", "packages": ["a"], "repos": [
+	    {"baseurl": "https://a.example", "gpgcheck": false},
+	    {"baseurl": "https://b.example", "gpgcheck": false,
+	     "sslcacert": "ca",
+	     "sslclientcert": "cert",
+	     "sslclientkey": "key"}]}},
+	  {"name": "org.osbuild.dnf", "options": {"releasever": "9", "packages": ["a"], "repos": [
+	    {"baseurl": "https://b.example", "gpgcheck": false, "sslclientcert": "cert"}]}}]}`)
+	var o outline.Outline
+	ask(t, f, "frontend.outline", &o)
+	var got []string
+	for _, s := range o.Secrets {
+		got = append(got, fmt.Sprint(s.Name, " ", line(s.Location)))
+	}
+	if d := cmp.Diff([]string{"ca 5", "cert 6", "key 7"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	f := newFake(sample)

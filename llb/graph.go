@@ -64,6 +64,10 @@ type Options struct {
 	// state, if it is given with the build; a nil state means that it is to be
 	// downloaded. Source itself may be nil.
 	Source func(ctx context.Context, sha256 string) (*llb.State, string, error)
+	// Keys returns the public keys, as armored text, that are given with the
+	// build for those that a manifest names by their fingerprints. Keys itself
+	// may be nil.
+	Keys func(ctx context.Context) ([]string, error)
 	// Toolbox is a build root that replaces the default one, or nil.
 	Toolbox *llb.State
 	// BuildEnv is the build root of the innermost pipelines, or nil.
@@ -123,6 +127,7 @@ type Graph struct {
 	native  *Graph
 	repos   map[string]*debian.Release
 	rpms    map[string]*rpmSource
+	ready   map[string]bool // see readyClient
 	runners map[module.Group]llb.State
 }
 
@@ -131,7 +136,7 @@ func New(m *manifest.Manifest, opt Options) *Graph {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, rpms: map[string]*rpmSource{}, runners: map[module.Group]llb.State{}}
+	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{}, runners: map[module.Group]llb.State{}}
 }
 
 // Platform returns what the image is for.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
@@ -46,16 +47,19 @@ func (g *Graph) sourceItem(kind, id string) (json.RawMessage, error) {
 	return nil, fmt.Errorf("no source of kind %s has %s", kind, id)
 }
 
-// sourceFile returns how the file with a checksum is fetched, as the sources of
-// the manifest say it.
-func (g *Graph) sourceFile(checksum string) (download, error) {
+// sourceFile returns how the file with a checksum is fetched for a stage, as the
+// sources of the manifest say it.
+func (g *Graph) sourceFile(at place, checksum string) (download, error) {
 	item, err := g.sourceItem("org.osbuild.curl", checksum)
 	if err != nil {
 		return download{}, err
 	}
-	d := download{}
-	if d.url, err = curlURL(item); err != nil {
+	d, err := curlItem(item)
+	if err != nil {
 		return download{}, fmt.Errorf("the source %s: %w", checksum, err)
+	}
+	if d.client != nil {
+		d.client.at, d.client.checksum = at, checksum
 	}
 	// BuildKit knows this kind of checksum only; steps verify the others.
 	if hex, ok := strings.CutPrefix(checksum, "sha256:"); ok {
@@ -64,28 +68,42 @@ func (g *Graph) sourceFile(checksum string) (download, error) {
 	return d, nil
 }
 
-// curlURL reads an item of the source org.osbuild.curl: a URL, or an object
+// validSecrets is the form of the name of secrets.
+var validSecrets = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// curlItem reads an item of the source org.osbuild.curl: a URL, or an object
 // around it.
-func curlURL(item json.RawMessage) (string, error) {
-	var u string
-	if err := json.Unmarshal(item, &u); err != nil {
-		var o struct {
-			URL      string          `json:"url"`
-			Insecure bool            `json:"insecure"`
-			Secrets  json.RawMessage `json:"secrets"`
-		}
+func curlItem(item json.RawMessage) (download, error) {
+	var o struct {
+		URL      string `json:"url"`
+		Insecure bool   `json:"insecure"`
+		Secrets  *struct {
+			Name string `json:"name"`
+		} `json:"secrets"`
+	}
+	if json.Unmarshal(item, &o.URL) != nil {
 		if err := json.Unmarshal(item, &o); err != nil {
-			return "", err
+			return download{}, err
 		}
-		if o.Insecure || len(o.Secrets) > 0 {
-			return "", errors.New("\"insecure\" and \"secrets\" are not supported yet: use an address that needs neither")
+	}
+	if _, err := joinURL(o.URL, "."); err != nil {
+		return download{}, err
+	}
+	d := download{url: o.URL}
+	if !o.Insecure && o.Secrets == nil {
+		return d, nil
+	}
+	if !strings.HasPrefix(o.URL, "https://") {
+		return download{}, errors.New("\"insecure\" and \"secrets\" have a meaning for https addresses only")
+	}
+	name := ""
+	if o.Secrets != nil {
+		if name = o.Secrets.Name; !validSecrets.MatchString(name) {
+			return download{}, fmt.Errorf("\"secrets\": %q is no \"name\" of secrets, such as \"org.osbuild.mtls\"", name)
 		}
-		u = o.URL
 	}
-	if _, err := joinURL(u, "."); err != nil {
-		return "", err
-	}
-	return u, nil
+	d.client = sourceClient(name, o.Insecure)
+	return d, nil
 }
 
 // copyInputs are those of org.osbuild.copy: the archive.
@@ -98,12 +116,12 @@ func (g *Graph) copyInputs(ctx context.Context, at place) (map[string]llb.State,
 	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
 		return nil, err
 	}
-	d, err := g.sourceFile(o.Source.Checksum)
+	d, err := g.sourceFile(at, o.Source.Checksum)
 	if err != nil {
 		return nil, err
 	}
 	_, d.name, _ = strings.Cut(o.Source.Checksum, ":")
-	st, err := g.fetch(ctx, at.name("fetch"), []download{d}, g.constraints(at)...)
+	st, err := g.fetchSources(ctx, at.name("fetch"), []download{d}, g.constraints(at)...)
 	return map[string]llb.State{"source": st}, err
 }
 

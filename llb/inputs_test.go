@@ -12,8 +12,8 @@ func TestSourceErrors(t *testing.T) {
 	copied := `{"name": "org.osbuild.copy", "options": {"source": {"type": "archive", "checksum": "` + sum + `"}}}`
 	deployed := `{"name": "org.osbuild.ostree", "options": {"commit": "` + commit + `", "osname": "x"}}`
 	for _, c := range []struct{ stage, sources, err string }{
-		{copied, `"org.osbuild.curl": {"urls": {"` + sum + `": {"url": "https://example.org", "insecure": true}}}`, `"insecure" and "secrets" are not supported yet`},
-		{copied, `"org.osbuild.curl": {"urls": {"` + sum + `": {"url": "https://example.org", "secrets": {"name": "org.osbuild.rhsm"}}}}`, `"insecure" and "secrets" are not supported yet`},
+		{copied, `"org.osbuild.curl": {"urls": {"` + sum + `": {"url": "http://example.org", "insecure": true}}}`, `"insecure" and "secrets" have a meaning for https addresses only`},
+		{copied, `"org.osbuild.curl": {"urls": {"` + sum + `": {"url": "https://example.org", "secrets": {"name": "a b"}}}}`, `"a b" is no "name" of secrets, such as "org.osbuild.mtls"`},
 		{copied, `"org.osbuild.curl": {"urls": {"` + sum + `": "file:///etc/passwd"}}`, "give an http or https URL"},
 		{deployed, `"org.osbuild.ostree": {"commits": {"` + commit + `": {}}}`, `has no "remote"`},
 	} {

@@ -106,7 +106,7 @@ func (g *Graph) programInputs(ctx context.Context, at place) (map[string]llb.Sta
 		var files []download
 		about := map[string]json.RawMessage{}
 		for _, r := range in.References {
-			d, err := g.sourceFile(r.ID)
+			d, err := g.sourceFile(at, r.ID)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -119,7 +119,7 @@ func (g *Graph) programInputs(ctx context.Context, at place) (map[string]llb.Sta
 				about[r.ID] = json.RawMessage("{}")
 			}
 		}
-		st, err := g.fetch(ctx, fmt.Sprintf("%s: download %d files", at.name(""), len(files)), files, g.constraints(at)...)
+		st, err := g.fetchSources(ctx, fmt.Sprintf("%s: download %d files", at.name(""), len(files)), files, g.constraints(at)...)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/moby/buildkit/client/llb"
 
@@ -31,6 +32,9 @@ func (g *Graph) yum(ctx context.Context, at place, t Tree) (Tree, error) {
 
 func (g *Graph) installRPMs(ctx context.Context, at place, t Tree, o packages.DnfOptions, verbosity string) (Tree, error) {
 	o = o.WithDefaults(rpmmd.BaseArch(g.opt.Platform.Architecture, g.opt.Platform.Variant))
+	if err := g.completeKeys(ctx, &o); err != nil {
+		return Tree{}, err
+	}
 	job, err := o.Job()
 	if err != nil {
 		return Tree{}, err
@@ -67,6 +71,27 @@ func (g *Graph) installRPMs(ctx context.Context, at place, t Tree, o packages.Dn
 		parts = append(parts, part{packages.NormalisePart, "normalise", nil, nil})
 	}
 	return g.sequence(ctx, at, t, parts)
+}
+
+// completeKeys adds the keys that are given with the build, where the manifest
+// names some by their fingerprints alone.
+func (g *Graph) completeKeys(ctx context.Context, o *packages.DnfOptions) error {
+	if !o.LacksKeys() {
+		return nil
+	}
+	if g.opt.Keys != nil {
+		given, err := g.opt.Keys(ctx)
+		if err != nil {
+			return err
+		}
+		o.Gpgkeys = slices.Concat(o.Gpgkeys, given)
+	}
+	for _, r := range o.Repos {
+		if _, err := o.Keys(r); r.Gpgkey != "" && err != nil {
+			return fmt.Errorf("repository %s: %w; put the text of the key into \"gpgkeys\", or give it with the build: --build-context keys=DIRECTORY, with a file that has it", r.ID, err)
+		}
+	}
+	return nil
 }
 
 // epochOf returns the time of the newest file of the repositories: what was

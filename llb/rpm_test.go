@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/catalog"
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
+	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
 
 // network is a Resolver that stands for a BuildKit with these files behind its
@@ -30,7 +32,9 @@ type network struct {
 	hangs []string
 	// breaks says how often the connection to an address breaks.
 	breaks map[string]int
-	mu     sync.Mutex
+	// secrets are the ids of those that were given with the build.
+	secrets []string
+	mu      sync.Mutex
 }
 
 // sources lists what a state downloads, and whether it has steps.
@@ -45,12 +49,55 @@ func sources(ctx context.Context, st llb.State) (urls map[string]string, steps b
 		if err := op.UnmarshalVT(d); err != nil {
 			return nil, false, err
 		}
-		steps = steps || op.GetExec() != nil
-		if s := op.GetSource(); s != nil {
+		steps = steps || op.GetExec() != nil && !isClient(op.GetExec())
+		if o := clientFetch(&op); o != nil {
+			urls[o.URL] = o.Checksum
+		}
+		if s := op.GetSource(); s != nil && strings.HasPrefix(s.Identifier, "http") {
 			urls[s.Identifier] = s.Attrs[pb.AttrHTTPChecksum]
 		}
 	}
 	return urls, steps, nil
+}
+
+// isClient says whether a step downloads a file by the build's secrets.
+func isClient(e *pb.ExecOp) bool {
+	return slices.ContainsFunc(e.Mounts, func(m *pb.Mount) bool { return m.MountType == pb.MountType_SECRET })
+}
+
+// clientFetch returns the options of a step that downloads a file, where the
+// operation is the description of one.
+func clientFetch(op *pb.Op) *packages.FetchOptions {
+	for _, a := range op.GetFile().GetActions() {
+		var c struct {
+			Options packages.FetchOptions `json:"options"`
+			Network bool                  `json:"network"`
+		}
+		if m := a.GetMkfile(); m != nil && json.Unmarshal(m.Data, &c) == nil && c.Network && c.Options.URL != "" {
+			return &c.Options
+		}
+	}
+	return nil
+}
+
+// missing returns what BuildKit says of secrets that were not given.
+func (n *network) missing(ctx context.Context, st llb.State) error {
+	def, err := st.Marshal(ctx, llb.Platform(amd64))
+	if err != nil {
+		return err
+	}
+	for _, d := range def.Def {
+		var op pb.Op
+		if err := op.UnmarshalVT(d); err != nil {
+			return err
+		}
+		for _, m := range op.GetExec().GetMounts() {
+			if s := m.SecretOpt; s != nil && !s.Optional && !slices.Contains(n.secrets, s.ID) {
+				return fmt.Errorf("failed to solve: secret %s: not found", s.ID)
+			}
+		}
+	}
+	return nil
 }
 
 func (n *network) get(ctx context.Context, url, sum string) (string, error) {
@@ -82,7 +129,7 @@ func (n *network) get(ctx context.Context, url, sum string) (string, error) {
 
 func (n *network) Evaluate(ctx context.Context, st llb.State) error {
 	urls, steps, err := sources(ctx, st)
-	if err != nil || steps {
+	if err := errors.Join(err, n.missing(ctx, st)); err != nil || steps {
 		return err
 	}
 	for u, sum := range urls {
@@ -95,7 +142,7 @@ func (n *network) Evaluate(ctx context.Context, st llb.State) error {
 
 func (n *network) ReadFile(ctx context.Context, st llb.State, name string) ([]byte, error) {
 	urls, steps, err := sources(ctx, st)
-	if err != nil {
+	if err := errors.Join(err, n.missing(ctx, st)); err != nil {
 		return nil, err
 	}
 	if steps && name == "/built" {
@@ -348,6 +395,48 @@ func TestDnfMirrors(t *testing.T) {
 	}
 }
 
+// A key that the manifest names by its fingerprint may come with the build, and
+// is then in the step as if the manifest had it.
+func TestKeysOfTheBuild(t *testing.T) {
+	t.Parallel()
+	text := rpmFile(t, "rsa.asc")
+	keys, err := rpmmd.ParseKeys(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := func(gpgkey, more string) *manifest.Manifest {
+		value, err := json.Marshal(gpgkey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "org.osbuild.dnf", "options": {"releasever": "9", "basearch": "x86_64", "packages": ["a"],
+			"repos": [{"baseurl": "http://one", "gpgkey": `+string(value)+`}]`+more+`}}]}`), catalog.Builtin())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	n := newNetwork()
+	n.serve(t, "http://one")
+	with := func(texts ...string) Options {
+		opt := rpmOptions(t, n)
+		if len(texts) > 0 {
+			opt.Keys = func(context.Context) ([]string, error) { return texts, nil }
+		}
+		return opt
+	}
+	want := head(t, define(t, load(text, ""), with(), "tree"))
+	if got := head(t, define(t, load(keys.Fingerprints()[0], ""), with(rpmFile(t, "ed25519.asc"), text), "tree")); got != want {
+		t.Error("a key that comes with the build makes another step")
+	}
+	for name, opt := range map[string]Options{"no keys": with(), "other keys": with(rpmFile(t, "ed25519.asc"))} {
+		_, err := New(load(keys.Fingerprints()[0], ""), opt).Pipeline(t.Context(), "tree")
+		if err == nil || !strings.Contains(err.Error(), "repository repo0: gpgkey: there is no key "+keys.Fingerprints()[0]) || !strings.HasSuffix(err.Error(), "--build-context keys=DIRECTORY, with a file that has it") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Another mirror with the same files changes no step.
 func TestMirrorIsInNoKey(t *testing.T) {
 	t.Parallel()
@@ -374,8 +463,8 @@ func TestRPMFiles(t *testing.T) {
 	cases := []struct{ name, text, err string }{
 		{"works", `{"sources": {"org.osbuild.curl": {"urls": {"` + sum + `": "http://one/a.rpm", "` + sum512 + `": {"url": "http://one/b.rpm"}}}}, "pipeline": {` + stage + `}}`, ""},
 		{"form without sources", `{` + stage + `}`, "this form of manifest has no sources"},
-		{"secrets", `{"sources": {"org.osbuild.curl": {"urls": {"` + sum + `": {"url": "http://one/a.rpm", "secrets": {"name": "org.osbuild.rhsm"}}, "` + sum512 + `": "http://one/b.rpm"}}}, "pipeline": {` + stage + `}}`,
-			`"insecure" and "secrets" are not supported yet`},
+		{"secrets over http", `{"sources": {"org.osbuild.curl": {"urls": {"` + sum + `": {"url": "http://one/a.rpm", "secrets": {"name": "org.osbuild.rhsm"}}, "` + sum512 + `": "http://one/b.rpm"}}}, "pipeline": {` + stage + `}}`,
+			`"insecure" and "secrets" have a meaning for https addresses only`},
 		{"file", `{"sources": {"org.osbuild.curl": {"urls": {"` + sum + `": "file:///a.rpm", "` + sum512 + `": "http://one/b.rpm"}}}, "pipeline": {` + stage + `}}`, "give an http or https URL"},
 	}
 	for _, c := range cases {

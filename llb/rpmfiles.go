@@ -25,14 +25,14 @@ func (g *Graph) rpmFiles(ctx context.Context, at place, t Tree) (Tree, error) {
 			continue
 		}
 		seen[p.File()] = true
-		d, err := g.sourceFile(p.Checksum)
+		d, err := g.sourceFile(at, p.Checksum)
 		if err != nil {
 			return Tree{}, err
 		}
 		d.name = p.File()
 		files = append(files, d)
 	}
-	rpms, err := g.fetch(ctx, downloadName(at, len(files)), files, g.constraints(at)...)
+	rpms, err := g.fetchSources(ctx, downloadName(at, len(files)), files, g.constraints(at)...)
 	if err != nil {
 		return Tree{}, err
 	}

@@ -34,15 +34,17 @@ type rpmSource struct {
 	// solve are the files that a solver needs.
 	solve []rpmmd.Data
 	sum   string
+	// client is set if the repository asks for a certificate.
+	client *tlsClient
 }
 
 // files are the metadata files of repository number i.
 func (s *rpmSource) files(i int) []download {
 	dir := strconv.Itoa(i) + "/"
 	base := s.mirrors[s.best]
-	out := []download{{url: base + "/repodata/repomd.xml", name: dir + "repodata/repomd.xml", sha256: s.sum, attempt: s.best}}
+	out := []download{{url: base + "/repodata/repomd.xml", name: dir + "repodata/repomd.xml", sha256: s.sum, attempt: s.best, client: s.client}}
 	for _, d := range s.solve {
-		f := download{url: base + "/" + d.Location, name: dir + d.Location, attempt: s.best}
+		f := download{url: base + "/" + d.Location, name: dir + d.Location, attempt: s.best, client: s.client}
 		// What has another kind of checksum is verified by the solve step.
 		if d.Checksum.Algorithm == "sha256" {
 			f.sha256 = d.Checksum.Hex
@@ -61,7 +63,10 @@ func (g *Graph) rpmSource(ctx context.Context, at place, number int, o packages.
 	if s := g.rpms[string(key)]; s != nil {
 		return s, nil
 	}
-	s := &rpmSource{}
+	s := &rpmSource{client: repositoryClient(at, r)}
+	if err := g.readyClient(ctx, s.client); err != nil {
+		return nil, err
+	}
 	if err := g.rpmMirrors(ctx, o, r, s); err != nil {
 		return nil, err
 	}
@@ -75,6 +80,10 @@ func (g *Graph) rpmSource(ctx context.Context, at place, number int, o packages.
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		var missing *secretError
+		if errors.As(err, &missing) {
+			return nil, err
 		}
 		failed = append(failed, fmt.Errorf("%s: %w", s.mirrors[i], err))
 	}
@@ -134,7 +143,7 @@ func (g *Graph) rpmMirrors(ctx context.Context, o packages.DnfOptions, r package
 		if err != nil {
 			return err
 		}
-		data, err := g.readSmall(ctx, download{url: u, name: strings.ReplaceAll(l.what, " ", "")}, o)
+		data, err := g.readSmall(ctx, download{url: u, name: strings.ReplaceAll(l.what, " ", ""), client: s.client}, o)
 		if err != nil {
 			return fmt.Errorf("the %s %s: %w", l.what, u, err)
 		}
@@ -174,7 +183,7 @@ func (g *Graph) readSmall(ctx context.Context, d download, o packages.DnfOptions
 		data, err = g.opt.Resolver.ReadFile(ctx, st, name)
 		return err
 	})
-	return data, err
+	return data, d.client.explain(err)
 }
 
 // timeoutError says that a mirror has not answered in time.
@@ -219,15 +228,15 @@ func (g *Graph) rpmMetadata(ctx context.Context, at place, number int, o package
 	if err != nil {
 		return err
 	}
-	return explainFetch(within(ctx, time.Duration(o.Timeout)*time.Second, func(ctx context.Context) error {
+	return explainFetch(s.client.explain(within(ctx, time.Duration(o.Timeout)*time.Second, func(ctx context.Context) error {
 		return g.opt.Resolver.Evaluate(ctx, st)
-	}))
+	})))
 }
 
 // readRepomd returns repomd.xml once it is found genuine.
 func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r packages.DnfRepository, s *rpmSource) ([]byte, error) {
 	u := s.mirrors[s.best] + "/repodata/repomd.xml"
-	d := download{url: u, name: "repomd.xml", attempt: s.best}
+	d := download{url: u, name: "repomd.xml", attempt: s.best, client: s.client}
 	if pin, ok := strings.CutPrefix(r.Checksum, "sha256:"); ok {
 		d.sha256 = pin
 	}
@@ -256,7 +265,7 @@ func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r package
 		if err != nil {
 			return nil, err
 		}
-		signature, err := g.readSmall(ctx, download{url: u + ".asc", name: "repomd.xml.asc"}, o)
+		signature, err := g.readSmall(ctx, download{url: u + ".asc", name: "repomd.xml.asc", attempt: s.best, client: s.client}, o)
 		if err != nil {
 			return nil, fmt.Errorf("the signature repomd.xml.asc: %w", err)
 		}
@@ -271,7 +280,7 @@ func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r package
 // connection was broken, rather than that the file is not there.
 func broken(err error) bool {
 	var late *timeoutError
-	return err != nil && !errors.As(err, &late) && !strings.Contains(err.Error(), "digest mismatch") && !strings.Contains(err.Error(), "response status 4")
+	return err != nil && !errors.As(err, &late) && !hopeless(err) && !strings.Contains(err.Error(), "digest mismatch") && !strings.Contains(err.Error(), "response status 4")
 }
 
 // explainFetch adds to BuildKit's words what they can mean.
@@ -287,7 +296,7 @@ func explainFetch(err error) error {
 func (g *Graph) rpmPackages(ctx context.Context, at place, o packages.DnfOptions, list *rpmmd.PackageList, sources []*rpmSource) (llb.State, error) {
 	files := make([]*rpmDownload, len(list.Packages))
 	for i, p := range list.Packages {
-		files[i] = &rpmDownload{Package: p, source: sources[p.Repository], mirror: sources[p.Repository].best}
+		files[i] = &rpmDownload{Package: p, source: sources[p.Repository], mirror: sources[p.Repository].best, client: repositoryClient(at, o.Repos[p.Repository])}
 	}
 	limit := time.Duration(o.Timeout) * time.Second
 	for {
@@ -323,11 +332,12 @@ type rpmDownload struct {
 	// attempt counts the times that the file was asked for.
 	attempt int
 	tried   []error
+	client  *tlsClient
 }
 
 func (f *rpmDownload) download() (download, error) {
 	u, err := rpmmd.JoinURL(f.source.mirrors[f.mirror], f.Location)
-	return download{url: u, name: f.File, sha256: f.SHA256, attempt: f.attempt}, err
+	return download{url: u, name: f.File, sha256: f.SHA256, attempt: f.attempt, client: f.client}, err
 }
 
 // parallelDownloads is how many files are downloaded at once. BuildKit alone
@@ -359,7 +369,7 @@ func (g *Graph) eachDownload(ctx context.Context, at place, files []*rpmDownload
 				if err != nil {
 					return err
 				}
-				return g.opt.Resolver.Evaluate(ctx, st)
+				return downloads[i].client.explain(g.opt.Resolver.Evaluate(ctx, st))
 			})
 			var late *timeoutError
 			if errors.As(errs[i], &late) {

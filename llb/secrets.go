@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/moby/buildkit/client/llb"
 
@@ -14,33 +15,52 @@ import (
 // SecretsPart is the part of assemblers that fails if a secret is missing.
 const SecretsPart = "org.osbuildkit.secrets"
 
-// secrets lists the secrets that the module asks for.
-func (s step) secrets() []module.Secret {
-	if s.module.Secrets == nil {
-		return nil
+// stepSecret is a secret of the build that a step can read.
+type stepSecret struct {
+	// name is what the step knows it by, and id the build.
+	name, id string
+	// optional says that there may be none with that id.
+	optional bool
+}
+
+// allSecrets lists the secrets of a step. What a module asks for need not be
+// there for BuildKit: the module says it best if one is missing.
+func (s step) allSecrets() []stepSecret {
+	out := slices.Clone(s.secrets)
+	if s.module.Secrets != nil {
+		for _, secret := range s.module.Secrets(s.options) {
+			out = append(out, stepSecret{secret.Name, secret.Name, true})
+		}
 	}
-	return s.module.Secrets(s.options)
+	return out
 }
 
 // secretFiles says where each secret is; nil if there are none.
 func (s step) secretFiles() map[string]string {
 	var out map[string]string
-	for _, secret := range s.secrets() {
+	for _, secret := range s.allSecrets() {
 		if out == nil {
 			out = map[string]string{}
 		}
-		out[secret.Name] = secretsDir + "/" + secret.Name
+		out[secret.name] = secretsDir + "/" + secret.name
 	}
 	return out
 }
 
-// secretMounts are the mounts of the secrets. The module says it best if one is
-// missing, so that here none has to be there.
+// secretMounts are the mounts of the secrets.
 func (s step) secretMounts() []llb.RunOption {
 	var opts []llb.RunOption
-	files := s.secretFiles()
-	for _, name := range sortedKeys(files) {
-		opts = append(opts, llb.AddSecret(files[name], llb.SecretID(name), llb.SecretFileOpt(0, 0, 0o400), llb.SecretOptional))
+	seen := map[string]bool{}
+	for _, secret := range s.allSecrets() {
+		if seen[secret.name] {
+			continue
+		}
+		seen[secret.name] = true
+		o := []llb.SecretOption{llb.SecretID(secret.id), llb.SecretFileOpt(0, 0, 0o400)}
+		if secret.optional {
+			o = append(o, llb.SecretOptional)
+		}
+		opts = append(opts, llb.AddSecret(secretsDir+"/"+secret.name, o...))
 	}
 	return opts
 }
@@ -56,7 +76,7 @@ func (g *Graph) CheckSecrets(ctx context.Context, pipelines []*manifest.Pipeline
 				continue
 			}
 			m := g.opt.Module(s.Kind, s.Type)
-			if m == nil || len((step{module: m, options: s.Options}).secrets()) == 0 {
+			if m == nil || len((step{module: m, options: s.Options}).allSecrets()) == 0 {
 				continue
 			}
 			at := place{pipeline: p, stage: s, number: i + 1, label: g.opt.Label}

@@ -25,6 +25,8 @@ type download struct {
 	attempt int
 	// auth names a secret that holds the Authorization header, or is empty.
 	auth string
+	// client is set if BuildKit cannot fetch the file by itself.
+	client *tlsClient
 }
 
 // download returns a state that holds one file, and its name in it: one that
@@ -38,6 +40,9 @@ func (g *Graph) download(ctx context.Context, d download, opts ...llb.Constraint
 		if st != nil {
 			return *st, name, nil
 		}
+	}
+	if d.client != nil && strings.HasPrefix(d.url, "https://") {
+		return g.fetchAsClient(ctx, d, opts...)
 	}
 	name := path.Base(d.name)
 	if d.attempt > 0 {

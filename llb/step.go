@@ -66,8 +66,13 @@ type step struct {
 	readonly bool
 	// output gives the module an empty directory to write to.
 	output bool
-	// always runs the step in every build.
+	// secrets are those that the step can read besides what its module asks
+	// for. Their content is in no key.
+	secrets []stepSecret
+	// always runs the step in each build.
 	always bool
+	// constraints take the place of those of the stage, if there are any.
+	constraints []llb.ConstraintsOpt
 }
 
 // outputs are the states after a step.
@@ -115,7 +120,11 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 		llb.Hostname("localhost"),
 		llb.WithCustomName(at.name(s.part)),
 	}
-	for _, c := range g.constraints(at) {
+	constraints := s.constraints
+	if constraints == nil {
+		constraints = g.constraints(at)
+	}
+	for _, c := range constraints {
 		opts = append(opts, c)
 	}
 	if s.always {

@@ -44,6 +44,9 @@ func GPGKey(value string, given *Keys) (*Keys, error) {
 	return keys, nil
 }
 
+// ErrNoSuchKey says that a fingerprint is that of none of the given keys.
+var ErrNoSuchKey = pgp.ErrNoSuchKey
+
 // ErrNotSigned says that a file has no signature at all.
 var ErrNotSigned = pgp.ErrNotSigned
 

@@ -132,8 +132,13 @@ func partition(sectors int, kind string, fs object) object {
 	return p
 }
 
+// filesystem returns a file system; without a UUID it gets one.
 func filesystem(kind, uuid, mountpoint string) object {
-	return object{"type": kind, "uuid": uuid, "mountpoint": mountpoint}
+	fs := object{"type": kind, "mountpoint": mountpoint}
+	if uuid != "" {
+		fs["uuid"] = uuid
+	}
+	return fs
 }
 
 // partitions lays the disk out, with no more than the combination needs.
@@ -271,11 +276,7 @@ func (c *bootCase) inspect(t *testing.T, image string) {
 // meant.
 func (c *bootCase) boot(t *testing.T, image string) {
 	t.Helper()
-	out, err := exec.Command(shared.program, "boot", "--accel", "tcg", "--firmware", c.firmware, "--timeout", "420s", "--wait-for", "disktest login:", image).CombinedOutput()
-	if err != nil {
-		t.Fatalf("boot: %v\n%s", err, out[max(0, len(out)-4000):])
-	}
-	console := string(out)
+	console := bootImage(t, image, c.firmware, "disktest login:")
 	for _, want := range []string{
 		"root=UUID=" + rootID + " ro console=ttyS0",
 		map[string]string{"ext4": "EXT4-fs (vda", "xfs": "XFS (vda", "btrfs": "BTRFS info (device vda"}[c.root],
@@ -287,12 +288,23 @@ func (c *bootCase) boot(t *testing.T, image string) {
 	if efi := strings.Contains(console, "efi: EFI v"); efi != (c.firmware == "uefi") {
 		t.Errorf("it has booted with UEFI: %v", efi)
 	}
-	for _, bad := range []string{"Failed to mount", "[FAILED]", "Kernel panic", "Corruption", "EXT4-fs error"} {
-		if strings.Contains(console, bad) {
-			t.Errorf("the console says %q", bad)
-		}
-	}
 	if t.Failed() {
 		t.Logf("%s", console)
 	}
+}
+
+// bootImage starts a machine, waits for a text on its console and returns what
+// the console said, which is nothing of failures.
+func bootImage(t *testing.T, image, firmware, text string) string {
+	t.Helper()
+	out, err := exec.Command(shared.program, "boot", "--accel", "tcg", "--firmware", firmware, "--timeout", "420s", "--wait-for", text, image).CombinedOutput()
+	if err != nil {
+		t.Fatalf("boot: %v\n%s", err, out[max(0, len(out)-4000):])
+	}
+	for _, bad := range []string{"Failed to mount", "[FAILED]", "Kernel panic", "Corruption", "EXT4-fs error"} {
+		if strings.Contains(string(out), bad) {
+			t.Errorf("the console says %q", bad)
+		}
+	}
+	return string(out)
 }

@@ -30,21 +30,21 @@ func layersManifest() object {
 		}
 		return v
 	}
-	root := fsOf("ext4", rootID, "/")
+	root := filesystem("ext4", rootID, "/")
 	root["verity"] = true
 	return object{
 		"stages": []any{bootstrap(), stage("org.osbuild.hostname", object{"hostname": "layers"})},
 		"assembler": stage("org.osbuild.qemu", object{
 			"format": "raw", "filename": "disk.raw", "pttype": "gpt", "size": 3 << 30, "ptuuid": "d209c89e-ea5e-4fbd-b161-b461cce297e0",
 			"partitions": []object{
-				part(1<<21, "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", root),
+				partition(1<<21, "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", root),
 				{"size": 1 << 20, "luks": secret, "lvm": object{"name": "private", "volumes": []object{
-					volume("home", 300<<11, fsOf("xfs", "", "/home")), volume("var", 0, fsOf("ext4", "", "/var")),
+					volume("home", 300<<11, filesystem("xfs", "", "/home")), volume("var", 0, filesystem("ext4", "", "/var")),
 				}}},
 				{"size": 1 << 20, "lvm": object{"name": "open", "volumes": []object{
-					volume("opt", 200<<11, fsOf("btrfs", "", "/opt")), volume("swap", 0, object{"type": "swap"}),
+					volume("opt", 200<<11, filesystem("btrfs", "", "/opt")), volume("swap", 0, object{"type": "swap"}),
 				}}},
-				{"luks": object{"passphrase_secret": "disk-key", "sector_size": 4096}, "filesystem": fsOf("ext4", "", "/srv")},
+				{"luks": object{"passphrase_secret": "disk-key", "sector_size": 4096}, "filesystem": filesystem("ext4", "", "/srv")},
 			},
 		}),
 	}
@@ -266,21 +266,21 @@ ln -s ../layers.service /etc/systemd/system/multi-user.target.wants/layers.servi
 // group, and /srv in one that is not encrypted.
 func TestDiskLayersBoot(t *testing.T) {
 	need(t, "qemu-system-x86_64")
-	stages := diskTree(false)
+	stages := (&bootCase{loader: "bios"}).stages()
 	stages[1] = stage("org.osbuildkit.apt", object{"packages": []string{"initramfs-tools", "linux-image-cloud-amd64", "systemd-sysv", "udev", "cryptsetup", "systemd-cryptsetup", "lvm2"}})
 	file := manifestFile(t, "layers.json", object{
 		"stages": append(stages, stage("org.osbuild.script", object{"script": layersScript})),
 		"assembler": stage("org.osbuild.qemu", object{
-			"format": "qcow2", "filename": "disk.qcow2", "pttype": "gpt", "size": diskSize, "ptuuid": "d209c89e-ea5e-4fbd-b161-b461cce297e0",
+			"format": "qcow2", "filename": "disk.qcow2", "pttype": "gpt", "size": 3 << 30, "ptuuid": "d209c89e-ea5e-4fbd-b161-b461cce297e0",
 			"bootloader": object{"type": "grub2", "platform": "i386-pc"},
 			"partitions": []object{
-				part(2048, typeBIOSBoot, nil),
-				part(1<<22, "", fsOf("ext4", rootID, "/")),
+				partition(2048, typeBIOSBoot, nil),
+				partition(1<<22, "", filesystem("ext4", rootID, "/")),
 				{
 					"size": 1 << 19, "luks": object{"passphrase_secret": "disk-key", "uuid": "0b6fb0a4-9a4e-4b5c-8b1c-7d1b2f0c9e11", "pbkdf": object{"memory": 8192, "parallelism": 1}},
-					"lvm": object{"name": "vg-private", "volumes": []object{{"name": "home", "filesystem": fsOf("ext4", "", "/home")}}},
+					"lvm": object{"name": "vg-private", "volumes": []object{{"name": "home", "filesystem": filesystem("ext4", "", "/home")}}},
 				},
-				{"lvm": object{"name": "open", "volumes": []object{{"name": "srv", "filesystem": fsOf("xfs", "", "/srv")}}}},
+				{"lvm": object{"name": "open", "volumes": []object{{"name": "srv", "filesystem": filesystem("xfs", "", "/srv")}}}},
 			},
 		}),
 	})
@@ -288,5 +288,5 @@ func TestDiskLayersBoot(t *testing.T) {
 	dir := t.TempDir()
 	p := build(t, "-o", dir, "--secret", "id=disk-key,env=DISK_KEY", file)
 	t.Logf("built in %.1f s", p.took.Seconds())
-	bootDisk(t, filepath.Join(dir, "disk.qcow2"), "bios", "layers: from-home from-srv homesrv lvmcryptpartdisk")
+	bootImage(t, filepath.Join(dir, "disk.qcow2"), "bios", "layers: from-home from-srv homesrv lvmcryptpartdisk")
 }

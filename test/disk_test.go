@@ -15,7 +15,7 @@ import (
 
 // checkers are the programs that look at a file system and change nothing.
 var checkers = map[string][]string{
-	"ext4": {"e2fsck", "-fn"}, "xfs": {"xfs_repair", "-n"}, "btrfs": {"btrfs", "check", "--readonly"}, "vfat": {"fsck.vfat", "-n"},
+	"ext4": {"e2fsck", "-fn"}, "xfs": {"xfs_repair", "-n"}, "btrfs": {"btrfs", "check", "--readonly"}, "vfat": {"fsck.vfat", "-n"}, "erofs": {"fsck.erofs"},
 }
 
 // checkDisk verifies the partition table and every file system of a raw disk.
@@ -80,21 +80,46 @@ func copyRange(t *testing.T, from, to string, offset, size int64) {
 	}
 }
 
-// TestDiskSameBytes makes a disk in two stores.
+// TestDiskSameBytes makes disks in two stores: one that boots, and one with all
+// file systems, which their programs look at.
 func TestDiskSameBytes(t *testing.T) {
-	need(t)
-	c := bootCases()[0]
-	var sums [2]string
-	for i := range sums {
-		dir := t.TempDir()
-		args := []string{"-o", dir, manifestFile(t, "disk.json", c.manifest())}
-		if i == 1 {
-			args = append(args, "--store", t.TempDir())
+	need(t, "e2fsck", "xfs_repair", "btrfs", "fsck.vfat", "fsck.erofs", "sfdisk")
+	stores := []string{"", t.TempDir()}
+	for name, m := range map[string]object{"disk.img": bootCases()[0].manifest(), "all.raw": allFilesystems()} {
+		var sums []string
+		for _, store := range stores {
+			dir := t.TempDir()
+			args := []string{"-o", dir, manifestFile(t, "disk.json", m)}
+			if store != "" {
+				args = append(args, "--store", store)
+			}
+			build(t, args...)
+			sums = append(sums, sha256File(t, filepath.Join(dir, name)))
+			if name == "all.raw" && store == "" {
+				checkDisk(t, filepath.Join(dir, name))
+			}
 		}
-		build(t, args...)
-		sums[i] = sha256File(t, filepath.Join(dir, "disk.img"))
+		if sums[0] != sums[1] {
+			t.Errorf("%s: two builds give %s and %s", name, sums[0], sums[1])
+		}
 	}
-	if sums[0] != sums[1] {
-		t.Errorf("two builds give %s and %s", sums[0], sums[1])
+}
+
+// allFilesystems is a tree split over all kinds of file systems. Nothing boots
+// from it.
+func allFilesystems() object {
+	return object{
+		"stages": []any{bootstrap(), stage("org.osbuild.hostname", object{"hostname": "parts"})},
+		"assembler": stage("org.osbuild.qemu", object{
+			"format": "raw", "filename": "all.raw", "pttype": "gpt", "size": 2 << 30, "ptuuid": gptID,
+			"partitions": []object{
+				partition(1<<16, typeESP, filesystem("vfat", "", "/boot/efi")),
+				partition(1<<20, "", filesystem("erofs", "", "/usr/share")),
+				partition(1<<19, "", filesystem("xfs", "", "/var")),
+				partition(1<<19, "", filesystem("btrfs", "", "/etc")),
+				partition(1<<17, "", object{"type": "swap"}),
+				partition(0, "", filesystem("ext4", "", "/")),
+			},
+		}),
 	}
 }

@@ -92,6 +92,9 @@ func (k *Keys) List() []Key {
 // Has reports whether a key, or a subkey, has the given key id.
 func (k *Keys) Has(id uint64) bool { return len(k.entities.KeysById(id)) > 0 }
 
+// ErrNoSuchKey says that a fingerprint is that of no key of a set.
+var ErrNoSuchKey = errors.New("there is no key")
+
 // Find returns the set of the one key that has the fingerprint, or that has a
 // subkey with it: 40 or 64 hex digits, in groups or not, or the last 16 of
 // them. The old short form of eight digits is refused: anybody can make a key
@@ -122,7 +125,11 @@ func (k *Keys) Find(id string) (*Keys, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("there is no key %s among the given ones: %s", want, strings.Join(k.Fingerprints(), ", "))
+		given := "none is given"
+		if k.Len() > 0 {
+			given = "given are " + strings.Join(k.Fingerprints(), ", ")
+		}
+		return nil, fmt.Errorf("%w %s: %s", ErrNoSuchKey, want, given)
 	case 1:
 		for _, e := range found {
 			return &Keys{entities: openpgp.EntityList{e}}, nil

@@ -66,17 +66,28 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 	if err != nil {
 		return err
 	}
-	run := dnfJobFile{Keys: signers.armored, History: filepath.Join(in.Tree, dnfHistory)}
+	if root.dnf5() {
+		err = d.install5(ctx, in, t, list, signers.armored)
+	} else {
+		err = d.install(ctx, in, list, signers.armored)
+	}
+	if err := errors.Join(inShort(err), undo()); err != nil {
+		return err
+	}
+	return removeSeed(t)
+}
+
+// install installs the packages of the list, which are verified, with dnf 4, and
+// makes the keys known to the system's rpm.
+func (d *dnfRun) install(ctx context.Context, in *module.Input, list *rpmmd.PackageList, keys []string) error {
+	run := dnfJobFile{Keys: keys, History: filepath.Join(in.Tree, dnfHistory)}
 	for _, dir := range rpmDatabases {
 		run.RPMDB = append(run.RPMDB, filepath.Join(in.Tree, dir, "rpmdb.sqlite"))
 	}
 	for _, p := range list.Packages {
 		run.Expect = append(run.Expect, fmt.Sprintf("%s-%d:%s-%s.%s", p.Name, p.Epoch, p.Version, p.Release, p.Arch))
 	}
-	if err := errors.Join(inShort(d.run(ctx, in, run)), undo()); err != nil {
-		return err
-	}
-	return removeSeed(t)
+	return d.run(ctx, in, run)
 }
 
 // layOut makes repository i as dnf is to see it: the reduced metadata, and the

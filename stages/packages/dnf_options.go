@@ -2,6 +2,7 @@ package packages
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -69,7 +70,8 @@ type DnfRepository struct {
 	// repomd.xml.
 	Checksum string `json:"checksum,omitempty" jsonschema:"pattern=^(sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$"`
 	// Gpgkey holds the public keys that may sign packages, as armored text; or
-	// the fingerprint of one of the keys in "gpgkeys". No key is ever fetched.
+	// the fingerprint of one of the keys in "gpgkeys", or in the named context
+	// "keys" of the build. No key is ever fetched.
 	Gpgkey string `json:"gpgkey,omitempty" jsonschema:"minLength=1"`
 	// Gpgcheck says whether each package must be signed by one of the keys.
 	Gpgcheck *bool `json:"gpgcheck,omitempty" jsonschema:"default=true"`
@@ -82,12 +84,17 @@ type DnfRepository struct {
 	// ModuleHotfixes says whether the packages are offered although they belong
 	// to modules.
 	ModuleHotfixes bool `json:"module_hotfixes,omitempty" jsonschema:"default=false"`
-	// Sslcacert is not supported: see the manual.
-	Sslcacert string `json:"sslcacert,omitempty"`
-	// Sslclientcert is not supported: see the manual.
-	Sslclientcert string `json:"sslclientcert,omitempty"`
-	// Sslclientkey is not supported: see the manual.
-	Sslclientkey string `json:"sslclientkey,omitempty"`
+	// Sslcacert names the secret of the build with the certificates, in PEM
+	// form, of the authorities that vouch for the server. The default are those
+	// that the build root trusts.
+	Sslcacert string `json:"sslcacert,omitempty" jsonschema:"pattern=^[A-Za-z0-9_./-]+$"`
+	// Sslclientcert names the secret with the certificate that the server asks
+	// for. Files of the repository are then downloaded by steps, with curl or
+	// Python of the build root.
+	Sslclientcert string `json:"sslclientcert,omitempty" jsonschema:"pattern=^[A-Za-z0-9_./-]+$"`
+	// Sslclientkey names the secret with the private key of "sslclientcert". It
+	// is not needed if that has both.
+	Sslclientkey string `json:"sslclientkey,omitempty" jsonschema:"pattern=^[A-Za-z0-9_./-]+$"`
 }
 
 // YumOptions are the options of org.osbuild.yum.
@@ -204,6 +211,18 @@ func (o DnfOptions) Keys(r DnfRepository) (*rpmmd.Keys, error) {
 	return rpmmd.GPGKey(r.Gpgkey, given)
 }
 
+// LacksKeys reports whether a repository names a key by its fingerprint that is
+// not in "gpgkeys".
+func (o DnfOptions) LacksKeys() bool {
+	return slices.ContainsFunc(o.Repos, func(r DnfRepository) bool {
+		if r.Gpgkey == "" {
+			return false
+		}
+		_, err := o.Keys(r)
+		return errors.Is(err, rpmmd.ErrNoSuchKey)
+	})
+}
+
 // keyText returns the armored keys of one of the repositories.
 func (o DnfOptions) keyText(r DnfRepository) (string, error) {
 	keys, err := o.Keys(r)
@@ -317,16 +336,18 @@ func (o DnfOptions) checkRepository(c *checker, at string, r DnfRepository) {
 	}
 	switch {
 	case r.Gpgkey != "":
-		if _, err := o.Keys(r); err != nil {
+		// The key itself may be given with the build.
+		if _, err := o.Keys(r); err != nil && !errors.Is(err, rpmmd.ErrNoSuchKey) {
 			c.add(at+"/gpgkey", "%v", err)
 		}
 	case r.checked() || r.RepoGpgcheck:
 		c.add(at, "the signatures of packages are to be verified, and there is no key: give \"gpgkey\"")
 	}
-	for _, s := range [][2]string{{"sslcacert", r.Sslcacert}, {"sslclientcert", r.Sslclientcert}, {"sslclientkey", r.Sslclientkey}} {
-		if s[1] != "" {
-			c.add(at+"/"+s[0], "repositories that need certificates of their own are not supported yet: use a mirror without")
-		}
+	if r.Sslclientkey != "" && r.Sslclientcert == "" {
+		c.add(at+"/sslclientkey", "there is no certificate that the key is for: give \"sslclientcert\"")
+	}
+	if r.Sslcacert+r.Sslclientcert != "" && !strings.Contains(r.Baseurl+r.Metalink+r.Mirrorlist, "https://") {
+		c.add(at, "certificates have a meaning for https addresses only")
 	}
 }
 

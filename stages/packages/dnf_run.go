@@ -110,8 +110,11 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 func inShort(err error) error {
 	var failed *command.Error
 	if errors.As(err, &failed) {
-		if i := strings.LastIndex(failed.Output, "\nError: "); i >= 0 {
-			failed.Output = failed.Output[i+1:]
+		for _, begin := range []string{"\nError: ", "\nFailed to resolve the transaction:"} {
+			if i := strings.LastIndex(failed.Output, begin); i >= 0 {
+				failed.Output = failed.Output[i+1:]
+				break
+			}
 		}
 	}
 	return err
@@ -196,19 +199,24 @@ zchunk=0
 protected_packages=
 optional_metadata_types=filelists
 `)
+	d.writeRepositories(&b)
+	return b.String()
+}
+
+// writeRepositories writes the end of a configuration.
+func (d *dnfRun) writeRepositories(b *strings.Builder) {
 	if d.job.ModulePlatformID != "" {
-		fmt.Fprintf(&b, "module_platform_id=%s\n", d.job.ModulePlatformID)
+		fmt.Fprintf(b, "module_platform_id=%s\n", d.job.ModulePlatformID)
 	}
 	for i, r := range d.job.Repos {
-		fmt.Fprintf(&b, "\n[%s]\nname=%[1]s\nbaseurl=file://%s\n", r.ID, d.repository(i))
+		fmt.Fprintf(b, "\n[%s]\nname=%[1]s\nbaseurl=file://%s\n", r.ID, d.repository(i))
 		if r.Priority != 0 {
-			fmt.Fprintf(&b, "priority=%d\n", r.Priority)
+			fmt.Fprintf(b, "priority=%d\n", r.Priority)
 		}
 		if r.ModuleHotfixes {
 			b.WriteString("module_hotfixes=1\n")
 		}
 	}
-	return b.String()
 }
 
 // repository is the directory of a repository, as dnf is to see it.

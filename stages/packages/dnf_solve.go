@@ -55,14 +55,9 @@ func solveDnf(ctx context.Context, in *module.Input) error {
 			return err
 		}
 	}
-	result := filepath.Join(work, "result.json")
-	if err := d.run(ctx, in, dnfJobFile{Result: result}); err != nil {
-		hints := explainDnf(err, job, repos)
-		return errors.Join(hints, inShort(err))
-	}
-	list, err := readDecision(result)
+	list, err := d.solve(ctx, in, repos)
 	if err != nil {
-		return err
+		return errors.Join(explainDnf(err, job, repos), inShort(err))
 	}
 	if d.database != "" {
 		list.Database = d.database
@@ -91,6 +86,33 @@ func (j DnfJob) usesGroups() bool {
 	return j.Operation == "group" || slices.ContainsFunc(append(slices.Clone(j.Packages), j.Exclude...), func(p string) bool { return strings.HasPrefix(p, "@") })
 }
 
+// solve returns what dnf has decided.
+func (d *dnfRun) solve(ctx context.Context, in *module.Input, repos []*rpmRepository) (list *rpmmd.PackageList, err error) {
+	if d.root.dnf5() {
+		list, err = d.solve5(ctx, in, repos)
+	} else {
+		result := filepath.Join(d.work, "result.json")
+		if err := d.run(ctx, in, dnfJobFile{Result: result}); err != nil {
+			return nil, err
+		}
+		list, err = readDecision(result)
+	}
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for i := range list.Packages {
+		p := &list.Packages[i]
+		p.File = p.DefaultFile()
+		if names[p.File] {
+			// Two repositories have packages that differ in their epoch only.
+			p.File = p.SHA256[:16] + "-" + p.File
+		}
+		names[p.File] = true
+	}
+	return list, nil
+}
+
 // readDecision reads what dnf_job.py has written; nothing was to be downloaded
 // if there is no such file.
 func readDecision(file string) (*rpmmd.PackageList, error) {
@@ -104,16 +126,6 @@ func readDecision(file string) (*rpmmd.PackageList, error) {
 	}
 	if err := json.Unmarshal(data, list); err != nil {
 		return nil, fmt.Errorf("what dnf has decided: %w", err)
-	}
-	names := map[string]bool{}
-	for i := range list.Packages {
-		p := &list.Packages[i]
-		p.File = p.DefaultFile()
-		if names[p.File] {
-			// Two repositories have packages that differ in their epoch only.
-			p.File = p.SHA256[:16] + "-" + p.File
-		}
-		names[p.File] = true
 	}
 	return list, nil
 }

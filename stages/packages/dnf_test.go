@@ -53,8 +53,8 @@ func TestCheckDnf(t *testing.T) {
 	}{
 		{name: "good"},
 		{name: "by fingerprint", options: map[string]any{"gpgkeys": []string{key}}, repos: []map[string]any{repo(map[string]any{"gpgkey": keys.Fingerprints()[0]})}},
-		{name: "fingerprint of no given key", repos: []map[string]any{repo(map[string]any{"gpgkey": keys.Fingerprints()[0]})},
-			want: []module.Problem{{Pointer: "/repos/0/gpgkey"}}},
+		{name: "fingerprint of a key that the build may give", repos: []map[string]any{repo(map[string]any{"gpgkey": keys.Fingerprints()[0]})}},
+		{name: "short key id", repos: []map[string]any{repo(map[string]any{"gpgkey": "deadbeef"})}, want: []module.Problem{{Pointer: "/repos/0/gpgkey"}}},
 		{name: "key at an address", repos: []map[string]any{repo(map[string]any{"gpgkey": "https://m.example/key"})}, want: []module.Problem{{Pointer: "/repos/0/gpgkey"}}},
 		{name: "no key", repos: []map[string]any{repo(map[string]any{"gpgkey": nil})}, want: []module.Problem{
 			{Pointer: "/repos/0", Message: `the signatures of packages are to be verified, and there is no key: give "gpgkey"`}}},
@@ -64,8 +64,11 @@ func TestCheckDnf(t *testing.T) {
 		{name: "unknown variable", repos: []map[string]any{repo(map[string]any{"metalink": "https://m.example/$nothing"})}, want: []module.Problem{{Pointer: "/repos/0/metalink"}}},
 		{name: "file", repos: []map[string]any{repo(map[string]any{"mirrorlist": "file:///etc/mirrors"})}, want: []module.Problem{{Pointer: "/repos/0/mirrorlist"}}},
 		{name: "several addresses", repos: []map[string]any{repo(map[string]any{"baseurl": "https://a.example https://b.example"})}},
-		{name: "certificate", repos: []map[string]any{repo(map[string]any{"sslclientcert": "/etc/cert"})}, want: []module.Problem{
-			{Pointer: "/repos/0/sslclientcert", Message: "repositories that need certificates of their own are not supported yet: use a mirror without"}}},
+		{name: "certificate", repos: []map[string]any{repo(map[string]any{"baseurl": "https://cdn.example", "sslcacert": "ca", "sslclientcert": "/etc/cert", "sslclientkey": "key"})}},
+		{name: "key without certificate", repos: []map[string]any{repo(map[string]any{"baseurl": "https://cdn.example", "sslclientkey": "key"})}, want: []module.Problem{
+			{Pointer: "/repos/0/sslclientkey", Message: "there is no certificate that the key is for: give \"sslclientcert\""}}},
+		{name: "certificate for http", repos: []map[string]any{repo(map[string]any{"baseurl": "http://cdn.example", "sslclientcert": "cert"})}, want: []module.Problem{
+			{Pointer: "/repos/0", Message: "certificates have a meaning for https addresses only"}}},
 		{name: "same id", repos: []map[string]any{repo(map[string]any{"id": "repo1"}), repo(nil)}, want: []module.Problem{{Pointer: "/repos/1"}}},
 		{name: "option as package", options: map[string]any{"packages": []string{"--nogpgcheck"}}, want: []module.Problem{{Pointer: "/packages/0", Message: `"--nogpgcheck" is no package`}}},
 		{name: "file as package", options: map[string]any{"packages": []string{"a", "/root/a.rpm"}}, want: []module.Problem{{Pointer: "/packages/1"}}},

@@ -1,6 +1,10 @@
 package packages
 
-import "github.com/osbuildkit/osbuildkit/module"
+import (
+	"encoding/json"
+
+	"github.com/osbuildkit/osbuildkit/module"
+)
 
 // Names of the parts that the graph makes the stages out of.
 const (
@@ -20,6 +24,8 @@ const (
 	RPMApply             = "org.osbuild.rpm.apply"
 	RPMInspect           = "org.osbuild.rpm.inspect"
 	RPMInventory         = "org.osbuild.rpm.inventory"
+	SecretsPart          = "org.osbuildkit.fetch.secrets"
+	FetchPart            = "org.osbuildkit.fetch"
 	NormalisePart        = "org.osbuildkit.normalise"
 	PreparePart          = "org.osbuildkit.prepare"
 )
@@ -137,6 +143,17 @@ func rpmModules() []module.Module {
 			Name: RPMApply, Sandbox: module.Inside, Ledger: module.LedgerWrite, BuildRoot: true,
 			Summary: "Install downloaded RPM package files, with the build root's rpm",
 			Run:     harvesting(applyRPM),
+		},
+		{
+			Name: SecretsPart, Sandbox: module.Edit,
+			Summary: "Look at the certificates that a download needs",
+			Run:     lookAtSecrets,
+		},
+		{
+			Name: FetchPart, Sandbox: module.Tools,
+			Network: func(json.RawMessage) bool { return true },
+			Summary: "Download a file that needs a client certificate",
+			Run:     fetchFile,
 		},
 	}
 }

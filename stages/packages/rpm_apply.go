@@ -6,7 +6,6 @@ import (
 	"crypto/sha1" //nolint:gosec // the same
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -192,27 +191,22 @@ func (o RPMOptions) verify(dir string) error {
 var rpmHashes = map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New, "sha384": sha512.New384, "sha512": sha512.New}
 
 func (p RPMPackage) verify(file string, keys *rpmmd.Keys) error {
+	if err := checkFetched(file, p.Checksum); err != nil {
+		return err
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	algorithm, want, _ := strings.Cut(p.Checksum, ":")
-	if rpmHashes[algorithm] == nil {
-		return errors.New("no known kind of checksum")
-	}
-	h := rpmHashes[algorithm]()
-	size, err := io.Copy(h, f)
+	st, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != want {
-		return fmt.Errorf("the file that was downloaded has the checksum %s:%s", algorithm, got)
-	}
 	if !p.CheckGPG {
-		_, err := rpmmd.ReadFile(io.NewSectionReader(f, 0, size))
+		_, err := rpmmd.ReadFile(io.NewSectionReader(f, 0, st.Size()))
 		return err
 	}
-	_, _, err = rpmmd.VerifyPackage(f, size, keys)
+	_, _, err = rpmmd.VerifyPackage(f, st.Size(), keys)
 	return err
 }

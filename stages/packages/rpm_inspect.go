@@ -42,7 +42,12 @@ func inspectRPMs(_ context.Context, in *module.Input) error {
 			continue
 		}
 		names[p.File()] = true
-		f, size, sum, err := inspectRPM(filepath.Join(dir, p.File()))
+		file := filepath.Join(dir, p.File())
+		err := checkFetched(file, p.Checksum)
+		if err != nil {
+			return fmt.Errorf("package %s: %w", p.Checksum, err)
+		}
+		f, size, sum, err := inspectRPM(file)
 		if err != nil {
 			return fmt.Errorf("package %s: %w", p.Checksum, err)
 		}

@@ -66,10 +66,7 @@ func (r *rpmRoot) program(name string) (string, error) {
 func (r *rpmRoot) python() (string, error) {
 	dnf, ok := r.find("/usr/bin/dnf-3", "/usr/bin/dnf4")
 	if !ok {
-		if _, ok := r.find("/usr/bin/dnf5"); ok {
-			return "", errors.New("the build root has dnf5 only, which is not supported yet: give a build root with dnf 4, such as the default one")
-		}
-		return "", errors.New("the build root has no dnf 4: install the package \"dnf\" in the pipeline \"build\", or leave the pipeline out and use the default build root")
+		return "", errors.New("the build root has no dnf: install the package \"dnf\" or \"dnf5\" in the pipeline \"build\", or leave the pipeline out and use the default build root")
 	}
 	f, err := r.t.OpenFile(dnf, os.O_RDONLY, 0)
 	if err != nil {

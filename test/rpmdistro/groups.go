@@ -15,7 +15,7 @@ data:
   stream: "1"
   version: 20260101000000
   context: abcdef01
-  arch: noarch
+  arch: x86_64
   summary: Example tool
   description: The first stream.
   license:
@@ -34,7 +34,7 @@ data:
   stream: "2"
   version: 20260101000000
   context: abcdef02
-  arch: noarch
+  arch: x86_64
   summary: Example tool
   description: The second stream.
   license:

@@ -35,14 +35,20 @@ var additionalFiles = map[string]map[string]string{
 	"example-triggers": {"/usr/share/doc/example-triggers/README": "Files below /usr/share/example start the triggers.\n"},
 	"example-data":     {"/usr/share/example/data": "data\n", "/usr/share/example/ÄÖ ü": "a name that is not ASCII\n"},
 	"example-optional": {"/usr/share/example/optional": "optional\n"},
-	Next:               {"/usr/share/example/new": "new\n"},
-	"bad-unsigned":     {"/usr/share/example/unsigned": "unsigned\n"},
-	"bad-stranger":     {"/usr/share/example/stranger": "stranger\n"},
-	"bad-pre":          {"/usr/share/example/pre": "pre\n"},
-	"bad-post":         {"/usr/share/example/post": "post\n"},
-	"bad-conflict":     {"/usr/share/example/conflict": "conflict\n"},
-	"bad-requires":     {"/usr/share/example/requires": "requires\n"},
-	"bad-file":         {"/usr/share/example/data": "other data\n"},
+	"example-words": {
+		"/usr/share/doc/example-words/README": "The documentation of words.\n",
+		"/usr/share/example-words/words":      "words\n",
+		wordsFile("de"):                       "Wörter\n",
+		wordsFile("fr"):                       "mots\n",
+	},
+	Next:           {"/usr/share/example/new": "new\n"},
+	"bad-unsigned": {"/usr/share/example/unsigned": "unsigned\n"},
+	"bad-stranger": {"/usr/share/example/stranger": "stranger\n"},
+	"bad-pre":      {"/usr/share/example/pre": "pre\n"},
+	"bad-post":     {"/usr/share/example/post": "post\n"},
+	"bad-conflict": {"/usr/share/example/conflict": "conflict\n"},
+	"bad-requires": {"/usr/share/example/requires": "requires\n"},
+	"bad-file":     {"/usr/share/example/data": "other data\n"},
 }
 
 func init() {

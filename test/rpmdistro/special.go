@@ -106,6 +106,7 @@ local f = io.open("/var/lib/example/lua", "w")
 f:write("written by lua\n")
 f:close()
 `}},
+		"example-words": {directives: map[string]string{wordsFile("de"): "%lang(de)", wordsFile("fr"): "%lang(fr)"}},
 		"kernel-core": {
 			tags:  []string{"Provides: installonlypkg(kernel)", "Requires(posttrans): initramfs-tools", "Requires(posttrans): coreutils"},
 			files: []File{{Path: "/boot/initrd.img-" + kernel, Directive: "%ghost", Mode: "0644", User: "root", Group: "root"}},
@@ -155,9 +156,22 @@ if [ $1 = 1 ]; then systemctl --no-reload preset systemd-networkd.service; fi
 		// Dependencies that are not names: a file that is only in the file
 		// lists, a condition.
 		{Name: "example-data", Summary: "Data that depends on a file", NoArch: true, Tags: []string{"Requires: /usr/share/zoneinfo/UTC", "Requires: (example-triggers if base-files)"}},
+		// Files that are left out on demand: documentation, other languages.
+		{Name: "example-words", Summary: "Words in some languages, and a script that looks around", NoArch: true, Sections: []string{`%post %N -p <lua>
+local f = io.open("/usr/share/example-words/seen", "w")
+for _, name in ipairs({"50-dracut.install", "51-dracut-rescue.install"}) do
+  f:write(name, " ", posix.readlink("/etc/kernel/install.d/" .. name) or "is not there", "\n")
+end
+f:write("ostree ", posix.stat("/run/ostree-booted") and "booted" or "not booted", "\n")
+for line in io.lines("/etc/machine-id") do f:write("machine ", line, "\n") end
+f:close()
+`}},
 		{Name: "example-optional", Summary: "An optional package of the group Core", NoArch: true, Tags: []string{"Recommends: example-tool"}},
 	}
 }
+
+// wordsFile is a file of the package example-words that is of one language.
+func wordsFile(language string) string { return "/usr/share/example-words/" + language }
 
 // Plain returns the name of a package with one file and no script, one of ten:
 // each test that needs one which no other test downloads has its own.
