@@ -80,7 +80,7 @@ func TestCheckQemu(t *testing.T) {
 		{"size", int64(4096) << 30, "DOS partition table"},
 		{"size", 1.5, "is not a number of bytes"},
 		{"root_fs_type", "ext4", ""},
-		{"root_fs_type", "zfs", `"zfs" is not supported: use btrfs, ext4, swap, vfat, xfs`},
+		{"root_fs_type", "zfs", `"zfs" is not supported: use btrfs, erofs, ext4, swap, vfat, xfs`},
 		{"compression", "none", ""},
 		{"compression", "zlib", ""},
 		{"compression", "lzma", "use none, zlib or zstd"},
