@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -78,10 +79,20 @@ func (b *bench) rpm(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Printf("%d packages, %d MB, downloaded from this machine; median of %d rounds\n\n", count, size/1e6, b.rounds)
-	row("org.osbuild.dnf, the toolbox is there", "%.1f s", median(ours).Seconds())
-	row("dnf --installroot as root in the toolbox", "%.1f s", median(direct).Seconds())
+	row("org.osbuild.dnf, the toolbox is there", "%.1f s   of %s", median(ours).Seconds(), rounds(ours))
+	row("dnf --installroot as root in the toolbox", "%.1f s   of %s", median(direct).Seconds(), rounds(direct))
 	row("ratio", "%.2f", median(ours).Seconds()/median(direct).Seconds())
 	return nil
+}
+
+// rounds lists what each round took, in seconds: two sides that vary are hard
+// to compare.
+func rounds(took []time.Duration) string {
+	var out []string
+	for _, d := range took {
+		out = append(out, fmt.Sprintf("%.1f", d.Seconds()))
+	}
+	return strings.Join(out, ", ")
 }
 
 // distribution makes the distribution and starts its server.
