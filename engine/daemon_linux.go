@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/defaults"
@@ -17,6 +18,7 @@ import (
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/moby/buildkit/util/stack"
 	"github.com/moby/buildkit/version"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 )
@@ -219,14 +221,14 @@ func listen(ctx context.Context, network, addr string) (net.Listener, error) {
 		if err := removeStaleSocket(addr); err != nil {
 			return nil, err
 		}
-		l, err := lc.Listen(ctx, network, addr)
-		if err != nil {
-			return nil, err
+		// Linux gives the file the mode that the socket has before it is bound
+		// to it, so that nobody else can connect at any time.
+		lc.Control = func(_, _ string, c syscall.RawConn) error {
+			var chmod error
+			err := c.Control(func(fd uintptr) { chmod = unix.Fchmod(int(fd), 0o600) })
+			return errors.Join(err, chmod)
 		}
-		if err := os.Chmod(addr, 0o600); err != nil {
-			return nil, errors.Join(err, l.Close())
-		}
-		return l, nil
+		return lc.Listen(ctx, network, addr)
 	case "tcp", "tcp4", "tcp6":
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
