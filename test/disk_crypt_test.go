@@ -254,7 +254,7 @@ After=local-fs.target
 Type=oneshot
 StandardOutput=tty
 TTYPath=/dev/ttyS0
-ExecStart=/bin/sh -c 'touch /home/new /srv/new && sync && echo "layers: $(cat /home/marker) $(cat /srv/marker) $(lvs --noheadings -o lv_name | tr -d "[:space:]") $(lsblk -no TYPE -s /dev/vg-private/home | tr -d "[:space:]")"'
+ExecStart=/bin/sh -c 'touch /home/new /srv/new && sync && echo "layers: $(cat /home/marker) $(cat /srv/marker) $(lvs --noheadings -O lv_name -o lv_name | tr -d "[:space:]") $(lsblk -no TYPE -s /dev/vg-private/home | grep crypt)"'
 [Install]
 WantedBy=multi-user.target
 F
@@ -288,5 +288,5 @@ func TestDiskLayersBoot(t *testing.T) {
 	dir := t.TempDir()
 	p := build(t, "-o", dir, "--secret", "id=disk-key,env=DISK_KEY", file)
 	t.Logf("built in %.1f s", p.took.Seconds())
-	bootDisk(t, filepath.Join(dir, "disk.qcow2"), "bios", "layers: from-home from-srv homesrv lvmcryptpartdisk")
+	bootDisk(t, filepath.Join(dir, "disk.qcow2"), "bios", "layers: from-home from-srv homesrv crypt")
 }
