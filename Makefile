@@ -40,7 +40,8 @@ bin/osbuildkit-runner: $(GOFILES)
 # What the frontend image holds, a directory for each of ARCHES. The runners
 # are those of the command line: the two routes share one cache. Everything is
 # built so that it is the same bytes wherever it is built. Without gRPC's trace
-# pages, and the templates behind them, the linker leaves out a quarter.
+# pages, and the templates behind them, the linker leaves out a quarter; with
+# describe_only also what modules do, which is the runners' work.
 IMAGE ?= bin/image
 .PHONY: image
 image: $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/osbuildkit/osbuildkit/disk/luks"
 	"github.com/osbuildkit/osbuildkit/disk/lvm"
@@ -20,8 +22,10 @@ import (
 )
 
 // layersManifest is a disk with a root that verity protects, an encrypted
-// volume group, and one that is not encrypted.
+// volume group, and one that is not encrypted. Its identifier is a new one each
+// time: in a store that is kept, an image with another passphrase may be cached.
 func layersManifest() object {
+	id := fmt.Sprintf("d209c89e-ea5e-4fbd-b161-%012x", time.Now().UnixNano()&(1<<48-1))
 	secret := object{"passphrase_secret": "disk-key", "label": "secret", "volume_key": "derived", "pbkdf": object{"memory": 8192}}
 	volume := func(name string, size int, fs object) object {
 		v := object{"name": name, "filesystem": fs}
@@ -35,7 +39,7 @@ func layersManifest() object {
 	return object{
 		"stages": []any{bootstrap(), stage("org.osbuild.hostname", object{"hostname": "layers"})},
 		"assembler": stage("org.osbuild.qemu", object{
-			"format": "raw", "filename": "disk.raw", "pttype": "gpt", "size": 3 << 30, "ptuuid": "d209c89e-ea5e-4fbd-b161-b461cce297e0",
+			"format": "raw", "filename": "disk.raw", "pttype": "gpt", "size": 3 << 30, "ptuuid": id,
 			"partitions": []object{
 				partition(1<<21, "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", root),
 				{"size": 1 << 20, "luks": secret, "lvm": object{"name": "private", "volumes": []object{
@@ -254,7 +258,7 @@ After=local-fs.target
 Type=oneshot
 StandardOutput=tty
 TTYPath=/dev/ttyS0
-ExecStart=/bin/sh -c 'touch /home/new /srv/new && sync && echo "layers: $(cat /home/marker) $(cat /srv/marker) $(lvs --noheadings -o lv_name | tr -d "[:space:]") $(lsblk -no TYPE -s /dev/vg-private/home | tr -d "[:space:]")"'
+ExecStart=/bin/sh -c 'touch /home/new /srv/new && sync && echo "layers: $(cat /home/marker) $(cat /srv/marker) $(lvs --noheadings -O lv_name -o lv_name | tr -d "[:space:]") $(lsblk -no TYPE -s /dev/vg-private/home | grep crypt)"'
 [Install]
 WantedBy=multi-user.target
 F
@@ -288,5 +292,5 @@ func TestDiskLayersBoot(t *testing.T) {
 	dir := t.TempDir()
 	p := build(t, "-o", dir, "--secret", "id=disk-key,env=DISK_KEY", file)
 	t.Logf("built in %.1f s", p.took.Seconds())
-	bootImage(t, filepath.Join(dir, "disk.qcow2"), "bios", "layers: from-home from-srv homesrv lvmcryptpartdisk")
+	bootImage(t, filepath.Join(dir, "disk.qcow2"), "bios", "layers: from-home from-srv homesrv crypt")
 }
