@@ -60,9 +60,10 @@ type File struct {
 	// Entries are what is in a directory, sorted by name.
 	Entries []Name
 
-	source string // its path in the tree
-	stat   unix.Stat_t
-	data   []byte // instead of the source, of a file that Put has added
+	// There may be very many files, so they keep no more than is needed.
+	id     ID
+	blocks int64  // of 512 bytes, on the builder
+	data   []byte // of a file that Put has added
 	added  bool
 }
 
@@ -159,7 +160,7 @@ func (t *Tree) add(e *Entry) error {
 	}
 	f := &File{
 		Path: name, Mode: e.Stat.Mode, UID: e.Stat.Uid, GID: e.Stat.Gid, Time: int64(e.Stat.Mtim.Sec), Links: 1,
-		source: filepath.Join(t.dir, e.Path), stat: e.Stat,
+		id: e.ID(), blocks: e.Stat.Blocks,
 	}
 	if t.options.Epoch != 0 && (f.Time > t.options.Epoch || f.Kind() == unix.S_IFDIR) {
 		f.Time = t.options.Epoch
@@ -194,6 +195,9 @@ func (t *Tree) add(e *Entry) error {
 	}
 	return nil
 }
+
+// source returns the path of a file on the builder.
+func (t *Tree) source(f *File) string { return filepath.Join(t.dir, f.Path) }
 
 // enter puts a file under a name.
 func (t *Tree) enter(name string, f *File) {
@@ -261,7 +265,7 @@ func (t *Tree) attributes(name string, f *File) error {
 		t.known[whole] = true
 	}
 	if f.Kind() == unix.S_IFREG && f.Path == name {
-		value, err := ReadCapability(f.source)
+		value, err := ReadCapability(t.source(f))
 		if err != nil {
 			return err
 		}

@@ -112,5 +112,6 @@ func (t *Tree) CopyTo(f *File, w io.Writer, buf []byte) error {
 
 // open opens a regular file: that which was met, and nothing in its place.
 func (t *Tree) open(f *File) (*os.File, error) {
-	return openAt(unix.AT_FDCWD, f.source, f.source, &f.stat, 0)
+	source := t.source(f)
+	return openAt(unix.AT_FDCWD, source, source, f.id, 0)
 }

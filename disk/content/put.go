@@ -62,7 +62,7 @@ func (t *Tree) Put(name string, data []byte, fold bool) error {
 func (t *Tree) insert(dir *File, name string, f *File) {
 	i, _ := slices.BinarySearchFunc(dir.Entries, name, func(e Name, n string) int { return strings.Compare(e.Name, n) })
 	dir.Entries = slices.Insert(dir.Entries, i, Name{name, f})
-	f.stat.Blocks = (f.Size + 511) / 512
+	f.blocks = (f.Size + 511) / 512
 	t.usage.add(f)
 	t.Files = append(t.Files, f)
 }

@@ -31,7 +31,7 @@ func (u *Usage) add(f *File) {
 	case unix.S_IFDIR:
 		u.Blocks++
 	case unix.S_IFREG:
-		u.Blocks += (min(f.Size, f.stat.Blocks*512) + BlockSize - 1) / BlockSize
+		u.Blocks += (min(f.Size, f.blocks*512) + BlockSize - 1) / BlockSize
 	case unix.S_IFLNK:
 		// Shorter links live in the inode.
 		if len(f.Link) >= 60 {

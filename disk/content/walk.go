@@ -57,17 +57,17 @@ func (e *Entry) Readlink() (string, error) {
 // Open opens a regular file: that which was met, and no link, pipe or device
 // in its place.
 func (e *Entry) Open() (*os.File, error) {
-	return openAt(e.dir, e.name, e.Path, &e.Stat, 0)
+	return openAt(e.dir, e.name, e.Path, e.ID(), 0)
 }
 
-func openAt(dir int, name, rel string, want *unix.Stat_t, flags int) (*os.File, error) {
+func openAt(dir int, name, rel string, want ID, flags int) (*os.File, error) {
 	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: rel, Err: err}
 	}
 	f := os.NewFile(uintptr(fd), rel)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Dev != want.Dev || st.Ino != want.Ino {
+	if err := unix.Fstat(fd, &st); err != nil || (ID{uint64(st.Dev), st.Ino}) != want {
 		return nil, errors.Join(fmt.Errorf("%q has changed while it was read", rel), err, f.Close())
 	}
 	return f, nil
@@ -139,7 +139,7 @@ func walkDir(ctx context.Context, dir *os.File, rel string, visit func(*Entry) e
 		if e.Kind() != unix.S_IFDIR || err != nil {
 			continue
 		}
-		sub, err := openAt(fd, name, e.Path, &e.Stat, unix.O_DIRECTORY)
+		sub, err := openAt(fd, name, e.Path, e.ID(), unix.O_DIRECTORY)
 		if err != nil {
 			return err
 		}
