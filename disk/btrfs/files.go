@@ -22,10 +22,6 @@ const (
 	sumsPerItem = 3900
 )
 
-var fileTypes = map[uint32]byte{
-	unix.S_IFREG: 1, unix.S_IFDIR: 2, unix.S_IFCHR: 3, unix.S_IFBLK: 4, unix.S_IFIFO: 5, unix.S_IFSOCK: 6, unix.S_IFLNK: 7,
-}
-
 const typeXattr = 8
 
 // dataExtent is a run of data of a file.
@@ -164,7 +160,7 @@ func (w *writer) entries(number uint64, list []content.Name, numbers map[*conten
 	byHash := map[uint32][]byte{}
 	var index []item
 	for i, e := range list {
-		d := dirItem(key{numbers[e.File], itemInode, 0}, fileTypes[e.File.Kind()], e.Name, nil)
+		d := dirItem(key{numbers[e.File], itemInode, 0}, e.File.TypeCode(), e.Name, nil)
 		h := hashName(e.Name)
 		byHash[h] = append(byHash[h], d...)
 		index = add(index, number, itemDirIndex, uint64(i)+2, d)

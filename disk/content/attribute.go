@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,32 @@ type Attribute struct {
 	Name string
 	// Value is its value.
 	Value []byte
+}
+
+// prefixes are the numbers by which ext4 and EROFS store the beginning of a name.
+var prefixes = []struct {
+	text  string
+	index byte
+	whole bool
+}{
+	{AccessACL, 2, true},
+	{DefaultACL, 3, true},
+	{"user.", 1, false},
+	{"trusted.", 4, false},
+	{"security.", 6, false},
+}
+
+// Short returns the name as ext4 and EROFS store it: a number for how it begins,
+// and the rest, of up to 255 bytes. The number is 0 for a name that they cannot
+// have.
+func (a *Attribute) Short() (index byte, rest string) {
+	const longest = 255
+	for _, p := range prefixes {
+		if rest, ok := strings.CutPrefix(a.Name, p.text); ok && (rest == "") == p.whole && len(rest) <= longest {
+			return p.index, rest
+		}
+	}
+	return 0, ""
 }
 
 // Tags of the entries of an access control list, from linux/posix_acl.h.

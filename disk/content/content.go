@@ -67,6 +67,12 @@ type File struct {
 	added  bool
 }
 
+// TypeCode returns the number by which directories of Linux file systems tell
+// what an entry is, from linux/fs_types.h.
+func (f *File) TypeCode() byte {
+	return byte(1 + slices.Index([]uint32{unix.S_IFREG, unix.S_IFDIR, unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFLNK}, f.Kind()))
+}
+
 // Name is an entry of a directory.
 type Name struct {
 	// Name is its name there.

@@ -68,7 +68,7 @@ func (w *writer) directory(f, parent *content.File, p *place) (first int64, insi
 			d := block[i*direntSize:]
 			le.PutUint64(d, uint64(w.nid(e.file)))
 			le.PutUint16(d[8:], uint16(name))
-			d[10] = fileType(e.file)
+			d[10] = e.file.TypeCode()
 			name += copy(block[name:], e.name)
 		}
 	}

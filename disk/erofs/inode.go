@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -99,20 +97,6 @@ func (w *writer) file(ctx context.Context, f, parent *content.File, number uint3
 	return w.put(p.at, b, p.attrs, inside)
 }
 
-// prefixes are the numbers by which the beginning of an attribute's name is
-// stored.
-var prefixes = []struct {
-	text  string
-	index byte
-	whole bool
-}{
-	{content.AccessACL, 2, true},
-	{content.DefaultACL, 3, true},
-	{"user.", 1, false},
-	{"trusted.", 4, false},
-	{"security.", 6, false},
-}
-
 // attributes returns attributes as they stand behind an inode. Access control
 // lists have the form of the system calls there too.
 func attributes(list []content.Attribute) ([]byte, error) {
@@ -121,13 +105,8 @@ func attributes(list []content.Attribute) ([]byte, error) {
 	}
 	b := make([]byte, attrHeader)
 	for _, a := range list {
-		index, name := byte(0), ""
-		for _, p := range prefixes {
-			if rest, ok := strings.CutPrefix(a.Name, p.text); ok && (rest == "") == p.whole {
-				index, name = p.index, rest
-			}
-		}
-		if index == 0 || len(name) > maxName {
+		index, name := a.Short()
+		if index == 0 {
 			return nil, fmt.Errorf("%s: %w", a.Name, errors.New("EROFS has no such attribute"))
 		}
 		if len(a.Value) > 1<<16-1 {
@@ -142,9 +121,4 @@ func attributes(list []content.Attribute) ([]byte, error) {
 		return nil, fmt.Errorf("the extended attributes take %d bytes, and EROFS keeps %d for a file", len(b), maxAttrs)
 	}
 	return b, nil
-}
-
-// fileType returns what a directory says about a file.
-func fileType(f *content.File) byte {
-	return byte(1 + slices.Index([]uint32{unix.S_IFREG, unix.S_IFDIR, unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFLNK}, f.Kind()))
 }

@@ -28,19 +28,6 @@ const (
 	xaRoom = blockSize - xaHeader - 4
 )
 
-// prefixes are the numbers by which a name's beginning is stored.
-var prefixes = []struct {
-	text  string
-	index byte
-	whole bool
-}{
-	{content.AccessACL, 2, true},
-	{content.DefaultACL, 3, true},
-	{"user.", 1, false},
-	{"trusted.", 4, false},
-	{"security.", 6, false},
-}
-
 // stored is an attribute as it stands on the disk.
 type stored struct {
 	index byte
@@ -70,12 +57,7 @@ func (s *stored) hash() uint32 {
 // disk. It returns nil for one that says nothing.
 func store(a content.Attribute, mode uint16) (*stored, error) {
 	s := &stored{value: a.Value}
-	for _, p := range prefixes {
-		if rest, ok := strings.CutPrefix(a.Name, p.text); ok && (rest == "") == p.whole {
-			s.index, s.name = p.index, rest
-		}
-	}
-	if s.index == 0 || len(s.name) > 255 {
+	if s.index, s.name = a.Short(); s.index == 0 {
 		return nil, errors.New("ext4 has no such attribute")
 	}
 	if a.Name == content.AccessACL || a.Name == content.DefaultACL {

@@ -52,7 +52,7 @@ func (w *writer) directory(f, parent *content.File, seed uint32) (list []extent,
 		if len(e.Name) > maxName {
 			return nil, false, fmt.Errorf("the name %.40q… has %d bytes, and ext4 takes %d", e.Name, len(e.Name), maxName)
 		}
-		d := dirent{name: e.Name, number: w.numbers[e.File], kind: fileType(e.File)}
+		d := dirent{name: e.Name, number: w.numbers[e.File], kind: e.File.TypeCode()}
 		size += d.size()
 		names = append(names, d)
 	}

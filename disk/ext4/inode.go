@@ -3,7 +3,6 @@ package ext4
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -234,9 +233,4 @@ func device(b []byte, major, minor uint32) {
 		return
 	}
 	le.PutUint32(b[4:], minor&0xff|major<<8|minor&^0xff<<12)
-}
-
-// fileType returns what a directory says about a file.
-func fileType(f *content.File) byte {
-	return byte(1 + slices.Index([]uint32{unix.S_IFREG, unix.S_IFDIR, unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK, unix.S_IFLNK}, f.Kind()))
 }

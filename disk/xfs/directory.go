@@ -6,8 +6,6 @@ import (
 	"math"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/disk/content"
 )
 
@@ -27,10 +25,6 @@ const (
 	perLeaf = (blockSize - leafHeader) / leafEntry
 	perFree = (blockSize - leafHeader) / 2
 )
-
-var fileTypes = map[uint32]byte{
-	unix.S_IFREG: 1, unix.S_IFDIR: 2, unix.S_IFCHR: 3, unix.S_IFBLK: 4, unix.S_IFIFO: 5, unix.S_IFSOCK: 6, unix.S_IFLNK: 7,
-}
 
 // dirEntry is a name in a directory.
 type dirEntry struct {
@@ -53,7 +47,7 @@ func (w *writer) directory(f, parent *content.File, limit int) (fork, int64, err
 		if len(e.Name) > 255 {
 			return fork{}, 0, fmt.Errorf("the name %q has %d bytes, and XFS takes 255", e.Name, len(e.Name))
 		}
-		entries = append(entries, dirEntry{e.Name, w.numbers[e.File], fileTypes[e.File.Kind()]})
+		entries = append(entries, dirEntry{e.Name, w.numbers[e.File], e.File.TypeCode()})
 	}
 	if body := shortDirectory(entries); len(body) <= limit {
 		return fork{form: formLocal, body: body}, int64(len(body)), nil
