@@ -292,5 +292,5 @@ func TestDiskLayersBoot(t *testing.T) {
 	dir := t.TempDir()
 	p := build(t, "-o", dir, "--secret", "id=disk-key,env=DISK_KEY", file)
 	t.Logf("built in %.1f s", p.took.Seconds())
-	bootImage(t, filepath.Join(dir, "disk.qcow2"), "bios", "layers: from-home from-srv homesrv crypt")
+	bootImage(t, filepath.Join(dir, "disk.qcow2"), "--firmware", "bios", "--wait-for", "layers: from-home from-srv homesrv crypt")
 }

@@ -4,7 +4,6 @@ package test
 
 import (
 	"archive/tar"
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -136,16 +135,7 @@ func TestRPMBoot(t *testing.T) {
 	t.Logf("built in %.1f s, %d steps ran", p.took.Seconds(), len(p.ran()))
 	image := filepath.Join(out, "example.qcow2")
 	port := freePort(t)
-	console, err := exec.Command(shared.program, "boot", "--accel", "tcg", "--timeout", "600s", "--forward", fmt.Sprintf("%d:80", port),
-		"--wait-for", "login:", "--wait-for", fmt.Sprintf("http://127.0.0.1:%d/", port), image).CombinedOutput()
-	if err != nil {
-		t.Fatalf("boot: %v\n%s", err, console[max(0, len(console)-4000):])
-	}
-	for _, bad := range []string{"Failed to start", "[FAILED]", "Kernel panic", "Call Trace"} {
-		if bytes.Contains(console, []byte(bad)) {
-			t.Errorf("the console says %q", bad)
-		}
-	}
+	bootImage(t, image, "--forward", fmt.Sprintf("%d:80", port), "--wait-for", "login:", "--wait-for", fmt.Sprintf("http://127.0.0.1:%d/", port))
 }
 
 // toolbox extracts the toolbox into a directory, in which its programs can be
