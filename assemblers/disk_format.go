@@ -163,16 +163,18 @@ func (c *conversion) make(ctx context.Context, f fill) ([]string, error) {
 	for _, name := range c.options.unused() {
 		c.in.Logf("warning: the option %s has no effect on the format %s", name, c.options.Format)
 	}
-	format := diskFormats[c.options.Format]
-	if format.direct == nil {
-		done, err := c.makeRaw(f)
-		if err != nil {
+	var names []string
+	var err error
+	if format := diskFormats[c.options.Format]; format.direct != nil {
+		names, err = format.direct(ctx, c, f)
+	} else {
+		var done func()
+		if done, err = c.makeRaw(f); err != nil {
 			return nil, err
 		}
 		defer done()
-		format.direct = func(ctx context.Context, c *conversion, _ fill) ([]string, error) { return format.write(ctx, c) }
+		names, err = format.write(ctx, c)
 	}
-	names, err := format.direct(ctx, c, f)
 	if err != nil {
 		return nil, err
 	}

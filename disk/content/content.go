@@ -355,26 +355,15 @@ func (t *Tree) elsewhere(name string) bool {
 	})
 }
 
-// Parents returns the directory that holds each directory; that of the root is
-// itself.
-func (t *Tree) Parents() map[*File]*File {
-	out := map[*File]*File{t.Root: t.Root}
-	for _, f := range t.Files {
+// Parents returns the directory that holds each directory of a list whose first
+// file is the root; that of the root is itself.
+func Parents(files []*File) map[*File]*File {
+	out := map[*File]*File{files[0]: files[0]}
+	for _, f := range files {
 		for _, e := range f.Entries {
 			if e.File.Kind() == unix.S_IFDIR {
 				out[e.File] = f
 			}
-		}
-	}
-	return out
-}
-
-// Attributes returns the extended attributes by the paths in the file system.
-func (t *Tree) Attributes() map[string][]Attribute {
-	out := map[string][]Attribute{}
-	for _, f := range t.Files {
-		if len(f.Attributes) > 0 {
-			out[f.Path] = f.Attributes
 		}
 	}
 	return out

@@ -93,7 +93,7 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) ([]string, er
 	if err := w.layout(); err != nil {
 		return nil, err
 	}
-	parents := c.Parents()
+	parents := content.Parents(c.Files)
 	for i, f := range c.Files {
 		if i&0xff == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)

@@ -106,7 +106,7 @@ func (w *writer) write(ctx context.Context) error {
 	if err := w.writeGrowth(); err != nil {
 		return err
 	}
-	parents := w.parents()
+	parents := content.Parents(w.files)
 	for i, f := range w.files {
 		if i&0xff == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -154,20 +154,6 @@ func (w *writer) number() error {
 		return w.full()
 	}
 	return nil
-}
-
-// parents returns the directory that holds each directory; that of the root is
-// itself.
-func (w *writer) parents() map[*content.File]*content.File {
-	out := map[*content.File]*content.File{w.files[0]: w.files[0]}
-	for _, f := range w.files {
-		for _, e := range f.Entries {
-			if e.File.Kind() == unix.S_IFDIR {
-				out[e.File] = f
-			}
-		}
-	}
-	return out
 }
 
 // full is the error for a file system without a free block or inode.
