@@ -55,19 +55,8 @@ func (d *dnfRun) args5(more ...string) []string {
 // root of the tree.
 func (d *dnfRun) config5() string {
 	var b strings.Builder
-	b.WriteString(`[main]
-cachedir=/run/osbuild-dnf/cache
-system_cachedir=/run/osbuild-dnf/cache
-logdir=/run/osbuild-dnf/log
-plugins=0
-gpgcheck=0
-localpkg_gpgcheck=0
-skip_if_unavailable=0
-metadata_expire=-1
-zchunk=0
-protected_packages=
-optional_metadata_types=comps,filelists
-`)
+	b.WriteString(mainConfig)
+	b.WriteString("system_cachedir=/run/osbuild-dnf/cache\noptional_metadata_types=comps,filelists\n")
 	fmt.Fprintf(&b, "debugdir=%s\n", filepath.Join(d.work, "debug"))
 	if d.job.Verbosity != "" {
 		fmt.Fprintf(&b, "rpmverbosity=%s\n", d.job.Verbosity)

@@ -183,11 +183,9 @@ func pythonBool(b bool) string {
 	return "False"
 }
 
-// config is dnf's whole configuration. What dnf keeps of the run goes to /run
-// of the tree, which is no part of it.
-func (d *dnfRun) config() string {
-	var b strings.Builder
-	b.WriteString(`[main]
+// mainConfig is what both versions of dnf are told. What dnf keeps of the run
+// goes to /run of the tree, which is no part of it.
+const mainConfig = `[main]
 cachedir=/run/osbuild-dnf/cache
 logdir=/run/osbuild-dnf/log
 plugins=0
@@ -197,8 +195,13 @@ skip_if_unavailable=0
 metadata_expire=-1
 zchunk=0
 protected_packages=
-optional_metadata_types=filelists
-`)
+`
+
+// config is dnf's whole configuration.
+func (d *dnfRun) config() string {
+	var b strings.Builder
+	b.WriteString(mainConfig)
+	b.WriteString("optional_metadata_types=filelists\n")
 	d.writeRepositories(&b)
 	return b.String()
 }
