@@ -14,8 +14,8 @@ const SectorSize = 512
 type UUID [16]byte
 
 // ParseUUID reads the usual text form, 32 hexadecimal digits in groups of
-// 8-4-4-4-12. Nothing else is accepted: mke2fs would take words such as
-// "random" in the place of an identifier.
+// 8-4-4-4-12. Nothing else is accepted, such as the words that some programs
+// take in the place of an identifier.
 func ParseUUID(s string) (UUID, error) {
 	var u UUID
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
