@@ -147,8 +147,8 @@ behind the last sector cannot be made, or is cut off. With a GPT the last 33 sec
 		Name:    "PlainTextPassword",
 		Summary: "A password stands in the manifest as it is",
 		Why: `Everybody who can read the manifest, the build's cache, its provenance or the image can read the password. Give the hash that
-"openssl passwd -6" prints: org.osbuild.users puts no more than a hash into the image, but the manifest still says the password. An answer
-for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or first booted. A LUKS passphrase that a
+"openssl passwd -6" prints: org.osbuild.users puts no more than a hash into the image, but the manifest still says the password. Or give it
+to the build as a secret, whose name "password_secret" of org.osbuild.users says. An answer for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or first booted. A LUKS passphrase that a
 later org.osbuild.luks2.remove-key takes away is fine.`,
 		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["slapd"],
       "debconf": ["slapd slapd/password1 password correct-horse"] } }`),
@@ -304,7 +304,8 @@ downloaded may not be what was meant. Name files by sha256, sha384 or sha512, an
 		Name:    "WeakPasswordHash",
 		Summary: "A password is hashed in a way that is broken",
 		Why: `Whoever reads the manifest or the image can try billions of passwords a second against the hashes of DES, of MD5 ("$1$") and of
-Windows ("$3$"). Thirteen letters and digits look like a hash of DES; they may also be a password that was not hashed at all.
+Windows ("$3$"). Thirteen letters and digits look like a hash of DES; they may also be a password that was not hashed at all, so
+org.osbuild.users asks for "password_hashed".
 
 Give what "openssl passwd -6" prints.`,
 		Bad:   stagesOf(`{ "name": "org.osbuild.users", "options": { "users": { "admin": { "password": "$1$3RVJ2Vfu$tLcTmwaKnWbv2zmnMdYJb1" } } } }`),

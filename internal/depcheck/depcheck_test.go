@@ -29,7 +29,7 @@ var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "gith
 // under is what the modules stand on, and all is that and the modules.
 var (
 	repositories = []string{"debian", "rpmmd", "internal/pgp"}
-	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "disk/..."}, repositories)
+	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "disk/..."}, repositories)
 	all          = slices.Concat(under, []string{"stages/...", "assemblers/...", "manifest", "catalog"})
 )
 
@@ -41,13 +41,14 @@ var arrows = map[string][]string{
 	"debian":                {"internal/editdistance", "internal/pgp"},
 	"internal/pgp":          {},
 	"internal/command":      {},
+	"internal/crypt":        {},
 	"rpmmd":                 {"internal/editdistance", "internal/pgp"},
 	"examples":              {},
 	"sbom":                  append([]string{"internal/editdistance"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
-	"lint":                  {"module", "manifest", "internal/editdistance"},
+	"lint":                  {"module", "manifest", "internal/crypt", "internal/editdistance"},
 	"disk/...":              {"disk/..."},
-	"stages":                {"module", "tree", "ledger", "internal/command", "internal/editdistance", "disk/...", "stages/selabel", "stages/packages/stub"},
+	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "disk/...", "stages/selabel", "stages/packages/stub"},
 	"stages/selabel":        {},
 	"stages/packages":       append([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "stages/packages/stub"}, repositories...),
 	"stages/packages/stub":  {"tree"},
@@ -63,7 +64,7 @@ var arrows = map[string][]string{
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string
