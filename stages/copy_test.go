@@ -24,7 +24,7 @@ var copyArchive = tarOf(
 	tar.Header{Name: "pkg-1.0/", Typeflag: tar.TypeDir, Mode: 0o700},
 	tar.Header{Name: "pkg-1.0/etc/", Typeflag: tar.TypeDir, Mode: 0o750},
 	tar.Header{Name: "pkg-1.0/etc/app.conf", Typeflag: tar.TypeReg, Mode: 0o640, PAXRecords: map[string]string{"test.data": "conf"}},
-	tar.Header{Name: "./pkg-1.0/bin/app", Typeflag: tar.TypeReg, Mode: 0o4755, PAXRecords: map[string]string{"test.data": "app"}},
+	tar.Header{Name: "pkg-1.0/./bin/app", Typeflag: tar.TypeReg, Mode: 0o4755, PAXRecords: map[string]string{"test.data": "app"}},
 	tar.Header{Name: "pkg-1.0/bin/alias", Typeflag: tar.TypeLink, Linkname: "pkg-1.0/bin/app"},
 	tar.Header{Name: "pkg-1.0/lib/again", Typeflag: tar.TypeLink, Linkname: "pkg-1.0/bin/app"},
 	tar.Header{Name: "pkg-1.0/lib/third", Typeflag: tar.TypeLink, Linkname: "pkg-1.0/bin/alias"},
