@@ -27,6 +27,9 @@ need rootlesskit rootlesskit
 need newuidmap uidmap
 need curl curl
 need ostree ostree
+need bsdtar libarchive-tools
+need cpio cpio
+need mkpasswd whois
 
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
