@@ -197,6 +197,30 @@ is. Nothing verifies it, and it is not in the provenance. Fetch it as a source w
 		check: scriptWithNetwork,
 	},
 	{
+		Name:    "ShortenedIdentifier",
+		Summary: "A label or identifier is longer than its place on the disk",
+		Why: `The label of a FAT has at most 11 bytes, and the identifier of a disk with a DOS partition table eight hexadecimal digits. The tools
+that osbuild called in 2019 cut what is longer and said nothing, so manifests of that time build here as they did there. What looks for the
+whole text, such as LABEL= in /etc/fstab or a PARTUUID= of the kernel, does not find it.`,
+		Bad: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "raw", "filename": "disk.raw", "size": 4294967296, "pttype": "gpt", "ptuuid": "8dfdf38f-dd92-4a44-9e0c-9f0a2f0a8b11",
+    "partitions": [
+      { "size": 204800, "filesystem": { "type": "vfat", "mountpoint": "/boot/efi", "label": "EFI System Partition" } },
+      { "filesystem": { "type": "ext4", "mountpoint": "/", "uuid": "` + uuid + `" } } ] } }
+}`,
+		Good: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "raw", "filename": "disk.raw", "size": 4294967296, "pttype": "gpt", "ptuuid": "8dfdf38f-dd92-4a44-9e0c-9f0a2f0a8b11",
+    "partitions": [
+      { "size": 204800, "filesystem": { "type": "vfat", "mountpoint": "/boot/efi", "label": "EFI" } },
+      { "filesystem": { "type": "ext4", "mountpoint": "/", "uuid": "` + uuid + `" } } ] } }
+}`,
+		check: shortenedIdentifier,
+	},
+	{
 		Name:    "UnalignedDiskSize",
 		Summary: "The size of the disk is not a whole number of MiB",
 		Why: `Any multiple of 512 bytes is a disk, but hypervisors and clouds round sizes, or refuse an image that is not a whole number of
