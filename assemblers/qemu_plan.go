@@ -104,6 +104,7 @@ func (p *qemuPlan) plan() {
 		p.long()
 	}
 	p.checkMountpoints()
+	p.checkUnique()
 	p.checkBootloader()
 	if len(p.problems) > before {
 		return

@@ -31,7 +31,9 @@ type partition struct {
 	} `json:"lvm"`
 	LUKS *struct {
 		VolumeKey string `json:"volume_key"`
+		Label     string `json:"label"`
 	} `json:"luks"`
+	Name string `json:"name"`
 }
 
 type filesystem struct {

@@ -52,6 +52,22 @@ message names what to use today.`,
 		check: deprecatedModule,
 	},
 	{
+		Name:    "DuplicateIdentifier",
+		Summary: "Two things have one number or label",
+		Why: `Users with one number are one user to the system, whatever their names are: each can change what the other has. The same goes for
+groups. Of two file systems with one label the system finds the one that its kernel happens to see first: LABEL= in /etc/fstab, on the
+kernel's command line or in GRUB's configuration means either. Names of partitions are looked at where /etc/fstab uses them.
+
+Identifiers with which a disk could not be told apart from itself, such as the UUID of two file systems, are errors.`,
+		Bad: stagesOf(`{ "name": "org.osbuild.users", "options": { "users": {
+      "alice": { "uid": 1000 },
+      "bob": { "uid": 1000 } } } }`),
+		Good: stagesOf(`{ "name": "org.osbuild.users", "options": { "users": {
+      "alice": { "uid": 1000 },
+      "bob": { "uid": 1001 } } } }`),
+		check: duplicateIdentifier,
+	},
+	{
 		Name:    "FilesystemMismatch",
 		Summary: "A stage looks for a file system under another UUID than the disk has",
 		Why: `The assembler gives each file system of the disk its UUID. Where org.osbuild.grub2, org.osbuild.kernel-cmdline or
