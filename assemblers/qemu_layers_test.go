@@ -317,13 +317,13 @@ func TestSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := &module.Input{Secrets: map[string]string{"s": file}}
-		if got, err := readSecret(in, "s"); err != nil || string(got) != tc.want {
+		if got, err := in.ReadSecret("s"); err != nil || string(got) != tc.want {
 			t.Errorf("%q is read as %q, %v", tc.content, got, err)
 		}
 	}
 	part := module.Find(Modules(), "org.osbuildkit.secrets")
 	dir := t.TempDir()
-	for name, n := range map[string]int{"empty": 0, "large": maxSecret + 1, "good": 9} {
+	for name, n := range map[string]int{"empty": 0, "large": module.MaxSecret + 1, "good": 9} {
 		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("x"), n), 0o600); err != nil {
 			t.Fatal(err)
 		}
