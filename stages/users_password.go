@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -109,35 +106,13 @@ func (u *User) passwordKind(text string) (crypt.Kind, error) {
 	return kind, nil
 }
 
-// maxSecret bounds what is read of a secret.
-const maxSecret = 64 << 10
-
-// secretLine reads a secret of the build that is one line of text, without the
-// end of the line, which editors and echo add and nobody types.
+// secretLine reads a secret of the build that is one line of text.
 func secretLine(in *module.Input, name string) (string, error) {
-	file := in.Secrets[name]
-	if file == "" {
-		return "", errors.New("the contract names no file for it")
-	}
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("the build has no such secret: give it with --secret id=%s,src=FILE", name)
-	}
+	line, err := in.ReadSecret(name)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil {
-		return "", err
-	}
-	line := bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
-	switch {
-	case len(data) > maxSecret:
-		return "", fmt.Errorf("it is larger than %d bytes", maxSecret)
-	case len(line) == 0:
-		return "", errors.New("it is empty")
-	case bytes.ContainsAny(line, "\x00\r\n"):
+	if bytes.ContainsAny(line, "\x00\r\n") {
 		return "", errors.New("it is not one line of text")
 	}
 	return string(line), nil

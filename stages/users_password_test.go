@@ -80,7 +80,7 @@ func TestUsersPasswordSecret(t *testing.T) {
 		{"two lines", "a\nb\n", "", "", "not one line"},
 		{"empty", "\n", "", "", "it is empty"},
 		{"too long", strings.Repeat("a", 513), "", "", "at most 512 bytes"},
-		{"a file of something else", strings.Repeat("a", maxSecret+1), "", "", "larger than"},
+		{"a file of something else", strings.Repeat("a", module.MaxSecret+1), "", "", "larger than"},
 		{"missing", "missing", "", "", "--secret id=pw,src=FILE"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
