@@ -34,6 +34,7 @@ type partition struct {
 		Label     string `json:"label"`
 	} `json:"luks"`
 	Name string `json:"name"`
+	UUID string `json:"uuid"`
 }
 
 type filesystem struct {

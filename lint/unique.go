@@ -90,6 +90,11 @@ func (p *pass) numbers(at *manifest.Pipeline, s *manifest.Stage, list, key, what
 func (p *pass) labels(at *manifest.Pipeline, s *manifest.Stage, o diskOptions) {
 	used := p.usedNames(s)
 	has := claims{}
+	for i, q := range o.Partitions {
+		if q.UUID != "" && strings.EqualFold(q.UUID, o.PTUUID) && strings.EqualFold(o.PTType, "gpt") {
+			p.atOption(at, s, []string{"partitions", strconv.Itoa(i), "uuid"}, "%s is the identifier of the disk too: give each its own", quote(q.UUID))
+		}
+	}
 	report := func(kind, text, owner string, path ...string) {
 		other, taken := has.take(kind+"="+text, owner)
 		if !taken || kind == "PARTLABEL" && used[kind+"="+text] == "" {

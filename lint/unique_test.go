@@ -37,6 +37,7 @@ func TestDuplicateIdentifiers(t *testing.T) {
 			[]string{"ShortenedIdentifier " + opts + "0/filesystem/label", d + opts + "1/filesystem/label"}},
 		{"names of partitions", qemu(noop, parts(`"name": "data"`, `"name": "data"`)), nil},
 		{"names of partitions that are used", qemu(stage("org.osbuild.fstab", `{"filesystems": [{"partlabel": "data", "path": "/data"}]}`), parts(`"name": "data"`, `"name": "data"`)), []string{d + opts + "1/name"}},
+		{"a disk and its partition", qemu(noop, `{"pttype": "gpt", "ptuuid": "`+one+`", "partitions": [{"size": 1, "uuid": "`+other+`"}, {"size": 1, "uuid": "`+strings.ToUpper(one)+`"}]}`), []string{d + opts + "1/uuid"}},
 		{"anything", `{"stages": [` + stage("org.osbuild.users", `{"users": {"a": {"uid": [1]}, "b": 3}}`) + "," + stage("org.osbuild.groups", `{"groups": []}`) + `], "assembler": {"name": "org.osbuild.qemu", "options": {"partitions": {"name": 3}}}}`, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

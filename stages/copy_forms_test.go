@@ -17,6 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/internal/treetest"
+	"github.com/osbuildkit/osbuildkit/ledger"
+	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/stages/untar"
+	"github.com/osbuildkit/osbuildkit/tree"
 )
 
 // state is what is compared of a file.
@@ -344,5 +348,23 @@ func TestCopySparseBounds(t *testing.T) {
 		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
 			t.Errorf("%d: the tree has %v, %v", size, entries, err)
 		}
+	}
+}
+
+// All that is written counts, however often the archive is copied.
+func TestCopyCountsWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	root, err := tree.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	c := &copier{in: &module.Input{}, t: root, l: &ledger.Ledger{}, written: maxArchiveBytes - 10}
+	h := &untar.Header{Type: untar.File, Mode: 0o644, UID: os.Getuid(), GID: os.Getgid(), Size: 6, Data: 6}
+	if err := c.file("a", h, strings.NewReader("123456")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.file("b", h, strings.NewReader("123456")); err == nil || !strings.Contains(err.Error(), "more than 64 GiB") {
+		t.Errorf("error %v", err)
 	}
 }
