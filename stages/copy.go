@@ -35,7 +35,10 @@ type CopySource struct {
 	// What the file is.
 	Type string `json:"type" jsonschema:"required,enum=archive"`
 	// The checksum under which the manifest's sources have the file: an archive
-	// of tar(1), compressed with gzip, bzip2, xz or zstd, or not at all.
+	// of tar(1), compressed with gzip, bzip2, xz or zstd, or not at all. It is
+	// read as GNU tar reads it: files with holes keep them, and what is of an
+	// unknown type becomes a file. It may have a million files, 64 GiB of data,
+	// and files of 8 TiB with their holes.
 	Checksum string `json:"checksum" jsonschema:"required,pattern=^(md5|sha1|sha256|sha384|sha512):[0-9a-f]{32\\,128}$"`
 	// How many leading directories are taken off the names in the archive, of
 	// which a "." is one as for GNU tar. Names that have no more than that are

@@ -31,6 +31,10 @@ const (
 	maxArchiveEntries = 1_000_000
 	maxArchiveBytes   = 64 << 30
 	maxArchiveSize    = 8 << 40
+	// maxArchiveNames bounds all names together, which are kept in memory, and
+	// maxArchivePath one of them, as Linux does.
+	maxArchiveNames = 512 << 20
+	maxArchivePath  = 4095
 )
 
 // archive is a file in one of tar's formats.
@@ -98,8 +102,8 @@ func (a *archive) read(visit func(name string, h *untar.Header, r io.Reader) err
 			}
 		}
 	}
-	tr := untar.NewReader(r)
-	var total, size int64
+	tr := untar.NewReader(&boundedReader{r, maxArchiveBytes + 4096*maxArchiveEntries})
+	var total, size, names int64
 	for n := 0; ; n++ {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -114,6 +118,12 @@ func (a *archive) read(visit func(name string, h *untar.Header, r io.Reader) err
 		if size += min(h.Size, maxArchiveSize+1); size > maxArchiveSize {
 			return fmt.Errorf("its sparse files are larger than %d TiB", maxArchiveSize>>40)
 		}
+		if max(len(h.Name), len(h.Link)) > maxArchivePath {
+			return fmt.Errorf("the name %s is longer than %d bytes", quote(h.Name), maxArchivePath)
+		}
+		if names += int64(len(h.Name) + len(h.Link)); names > maxArchiveNames {
+			return fmt.Errorf("its names have more than %d MiB", maxArchiveNames>>20)
+		}
 		name, err := a.name(h.Name)
 		if err != nil {
 			return err
@@ -125,6 +135,23 @@ func (a *archive) read(visit func(name string, h *untar.Header, r io.Reader) err
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
+}
+
+// boundedReader reads no more than left bytes. Headers are not data, and many
+// large ones are small when they are compressed.
+type boundedReader struct {
+	r    io.Reader
+	left int64
+}
+
+// Read reads, or fails where the bound is reached.
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("it has more than %d GiB when it is unpacked", maxArchiveBytes>>30)
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
 }
 
 // name takes leading directories off, of which "." is one as for GNU tar; ""
@@ -166,10 +193,16 @@ func (a *archive) readIndex() error {
 			a.firsts[name] = e.link
 		}
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			if k, ok := a.kinds[dir]; ok && k != archiveDir {
+			k, ok := a.kinds[dir]
+			if ok && k != archiveDir {
 				return fmt.Errorf("%s is a directory here and something else before", quote(dir))
 			}
-			a.kinds[dir] = archiveDir
+			if ok {
+				break // and so are those above it
+			}
+			if a.kinds[dir] = archiveDir; len(a.kinds) > 2*maxArchiveEntries {
+				return fmt.Errorf("its names have more than %d directories", 2*maxArchiveEntries)
+			}
 		}
 		if old, ok := a.kinds[name]; ok && (old == archiveDir) != (kind == archiveDir) {
 			return errors.New("the archive holds it twice, once as a directory")

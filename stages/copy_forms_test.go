@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -366,5 +367,16 @@ func TestCopyCountsWhatIsWritten(t *testing.T) {
 	}
 	if err := c.file("b", h, strings.NewReader("123456")); err == nil || !strings.Contains(err.Error(), "more than 64 GiB") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestBoundedReader(t *testing.T) {
+	t.Parallel()
+	data, err := io.ReadAll(&boundedReader{strings.NewReader("0123456789"), 7})
+	if string(data) != "0123456" || err == nil || !strings.Contains(err.Error(), "when it is unpacked") {
+		t.Errorf("%q, %v", data, err)
+	}
+	if data, err = io.ReadAll(&boundedReader{strings.NewReader("0123456789"), 11}); string(data) != "0123456789" || err != nil {
+		t.Errorf("%q, %v", data, err)
 	}
 }

@@ -180,6 +180,8 @@ func TestCopyHostileArchives(t *testing.T) {
 		"a link to nothing": tarOf(tar.Header{Name: "a/x", Typeflag: tar.TypeReg},
 			tar.Header{Name: "a/l", Typeflag: tar.TypeLink, Linkname: "a/etc/passwd"}),
 		"a link to a directory": tarOf(tar.Header{Name: "a/d/", Typeflag: tar.TypeDir}, tar.Header{Name: "a/l", Typeflag: tar.TypeLink, Linkname: "a/d"}),
+		"a name of 5000 bytes":  tarOf(tar.Header{Name: "a/" + strings.Repeat("long/", 1000) + "x", Typeflag: tar.TypeReg}),
+		"a link of 5000 bytes":  tarOf(tar.Header{Name: "a/x", Typeflag: tar.TypeSymlink, Linkname: strings.Repeat("long/", 1000)}),
 		"cut off":               cut,
 		"no archive":            []byte("hello"),
 		"garbage in gzip":       []byte("\x1f\x8bhello"),
