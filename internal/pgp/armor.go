@@ -25,12 +25,11 @@ const armorBegin, armorEnd, armorDashes = "-----BEGIN PGP ", "-----END PGP ", "-
 func Armored(text []byte) bool { return bytes.Contains(text, []byte(armorBegin)) }
 
 // dearmor returns what the armored blocks of one kind hold that stand in a
-// text, which errors call what it is. Each begins at
-// the beginning of a line. It reads what gpg or rpm read: any text around the
-// blocks, lines of any length and with any line ends, blocks and lines that
-// are indented, blanks in the line that should be empty, no such line, a whole
-// block in one line, and no checksum at the end. A wrong checksum is an error,
-// as it is for gpg.
+// text, each at the beginning of a line; what says what the text is, for
+// errors. It reads what gpg or rpm read: any text around the blocks, lines of
+// any length and with any line ends, blocks and lines that are indented, blanks
+// in the line that should be empty, no such line, a whole block in one line,
+// and no checksum at the end. A wrong checksum is an error, as it is for gpg.
 func dearmor(text []byte, kind, what string) ([][]byte, error) {
 	var out [][]byte
 	count := 0
@@ -134,21 +133,25 @@ func decodeArmor(body string) ([]byte, error) {
 	return out, nil
 }
 
-// withoutHeaders returns the text after the headers, such as "Version: …".
-// They have a colon, which base64 has not.
+// withoutHeaders returns the text after the lines such as "Version: …" that it
+// begins with. They have a colon, which base64 has not.
 func withoutHeaders(body string) string {
-	i := strings.LastIndexByte(body, ':')
-	if i < 0 {
+	if !strings.Contains(strings.TrimSpace(body), "\n") {
+		// All in one line: the empty line has become a second blank.
+		if i := strings.LastIndexByte(body, ':'); i >= 0 {
+			if end := strings.Index(body[i:], "  "); end >= 0 {
+				return body[i+end:]
+			}
+		}
 		return body
 	}
-	if end := strings.IndexByte(body[i:], '\n'); end >= 0 {
-		return body[i+end:]
+	for {
+		line, rest, ok := strings.Cut(body, "\n")
+		if !ok || strings.Trim(line, " ") != "" && !strings.Contains(line, ":") {
+			return body
+		}
+		body = rest
 	}
-	// All in one line: the empty line has become a second blank.
-	if end := strings.Index(body[i:], "  "); end >= 0 {
-		return body[i+end:]
-	}
-	return body
 }
 
 // crc24 is the checksum of RFC 9580, 6.1.1.
