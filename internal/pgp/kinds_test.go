@@ -22,7 +22,7 @@ func TestSHA1Certification(t *testing.T) {
 	t.Parallel()
 	const text = "hello\n"
 	key := rsaKey()
-	raw, err := testkey.WithSHA1(key.PrivateKey, "Old", signTime.AddDate(-1, 0, 0))
+	raw, err := testkey.Public(key.PrivateKey, "Old", testkey.Certification{Hash: crypto.SHA1, Made: signTime.AddDate(-1, 0, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,8 +35,9 @@ type Signer struct {
 	// Revoked says that KeyExpires is the time at which the key was given up or
 	// replaced.
 	Revoked bool
-
-	version int
+	// KeyVersion is that of the format of the primary key: those newer than 4
+	// are read by the newest programs only.
+	KeyVersion int
 }
 
 // CheckNow reports a signature that was good when it was made and is not now.
@@ -160,8 +161,8 @@ func (k *Keys) verify(sigs []byte, signed func() io.Reader, text bool) (*Signer,
 
 // better reports whether s tells more than another good signature.
 func (s *Signer) better(than *Signer, longest bool) bool {
-	if !longest && (s.version > 4) != (than.version > 4) {
-		return s.version <= 4
+	if !longest && (s.KeyVersion > 4) != (than.KeyVersion > 4) {
+		return s.KeyVersion <= 4
 	}
 	if than.KeyExpires.IsZero() {
 		return false
@@ -260,7 +261,7 @@ func (s *signature) verify(c candidate, signed func() io.Reader) (*Signer, error
 	if err := s.holds(c.key.key, signed()); err != nil {
 		return nil, err
 	}
-	signer := &Signer{Fingerprint: c.cert.fingerprint(), Signed: s.made, KeyExpires: b.until, Revoked: b.revoked, version: c.cert.primary.version}
+	signer := &Signer{Fingerprint: c.cert.fingerprint(), Signed: s.made, KeyExpires: b.until, Revoked: b.revoked, KeyVersion: c.cert.primary.version}
 	if s.new != nil && s.new.SigLifetimeSecs != nil && *s.new.SigLifetimeSecs > 0 {
 		if end := s.made.Add(time.Duration(*s.new.SigLifetimeSecs) * time.Second); signer.KeyExpires.IsZero() || end.Before(signer.KeyExpires) {
 			signer.KeyExpires, signer.Revoked = end, false
