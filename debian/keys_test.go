@@ -70,7 +70,7 @@ func TestRenewedKey(t *testing.T) {
 // how long the file is good.
 func TestOldAndNewKey(t *testing.T) {
 	t.Parallel()
-	old, newer := newKey(t, uint32((370 * 24 * time.Hour).Seconds())), newKey(t, 0)
+	old, newer := newKey(t, uint32((370*24*time.Hour).Seconds())), newKey(t, 0)
 	late := signTime.AddDate(1, 0, 0)
 	for _, order := range [][]*openpgp.Entity{{old, newer}, {newer, old}} {
 		rel, err := ParseInRelease(sign(t, testRelease(""), order...), armored(t, old, newer))

@@ -87,7 +87,7 @@ func TestRPMKeys(t *testing.T) {
 	for _, tt := range []struct{ name, key, want string }{
 		{"given", rpmdistro.PublicKey, ""},
 		{"another one", rpmdistro.OtherKey, "FILE:3:5: org.osbuild.dnf: repository repo0: gpgkey: there is no key …: given are …; put the text of the key into \"gpgkeys\", or give it with the build: --build-context keys=DIRECTORY, with a file that has it\n" + marked},
-		{"none", "", "FILE:3:5: org.osbuild.dnf: the named context \"keys\": no file at its top has a public key as armored text\n" + marked},
+		{"none", "", "FILE:3:5: org.osbuild.dnf: the named context \"keys\": no file at its top has a public key\n" + marked},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
