@@ -121,6 +121,21 @@ func (k *Keys) List() []Key {
 	return out
 }
 
+// Check reports that none of the keys can have signed anything that counts, by
+// their kinds and sizes alone: what they say of themselves is not looked at.
+func (k *Keys) Check() error {
+	var problem error
+	for _, c := range k.certs {
+		if c.primary.problem == nil {
+			return nil
+		}
+		if problem == nil {
+			problem = fmt.Errorf("key %s: %w", c.fingerprint(), c.primary.problem)
+		}
+	}
+	return problem
+}
+
 // Split returns each key as a set of its own.
 func (k *Keys) Split() []*Keys {
 	out := make([]*Keys, 0, len(k.certs))

@@ -179,6 +179,12 @@ func TestKeySizes(t *testing.T) {
 			if p := keys.List()[0].Problem; p == nil || !strings.Contains(p.Error(), tt.want) {
 				t.Errorf("got %v, want %q", p, tt.want)
 			}
+			if err := keys.Check(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), keys.Fingerprints()[0]) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+			if err := Merge(keys, public(t, newKey(t, packet.PubKeyAlgoEdDSA, 0, 0))).Check(); err != nil {
+				t.Errorf("beside a good key: %v", err)
+			}
 		})
 	}
 }

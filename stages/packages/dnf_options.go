@@ -343,7 +343,11 @@ func (o DnfOptions) checkRepository(c *checker, at string, r DnfRepository) {
 	switch {
 	case r.Gpgkey != "":
 		// The key itself may be given with the build.
-		if _, err := o.Keys(r); err != nil && !errors.Is(err, rpmmd.ErrNoSuchKey) {
+		keys, err := o.Keys(r)
+		if err == nil && (r.checked() || r.RepoGpgcheck) {
+			err = keys.Check()
+		}
+		if err != nil && !errors.Is(err, rpmmd.ErrNoSuchKey) {
 			c.add(at+"/gpgkey", "%v", err)
 		}
 	case r.checked() || r.RepoGpgcheck:

@@ -8,6 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -152,5 +157,93 @@ func TestImportPolicy(t *testing.T) {
 		if dir != "/" && !strings.Contains(string(macros), `posix.unsetenv("`+policyVariable+`")`) {
 			t.Errorf("%s: scriptlets see the policy:\n%s", name, macros)
 		}
+	}
+}
+
+// The keys of the examples are those of real distributions: one of them
+// certifies itself with SHA-1.
+func TestKeysOfExamples(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../examples/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m struct {
+			Stages []struct {
+				Name    string
+				Options json.RawMessage
+			}
+		}
+		if err := json.Unmarshal(data, &m); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range m.Stages {
+			if s.Name != "org.osbuild.dnf" {
+				continue
+			}
+			var o DnfOptions
+			if err := json.Unmarshal(s.Options, &o); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range o.Repos {
+				keys, err := o.Keys(r)
+				if err != nil {
+					t.Fatalf("%s: %v", file, err)
+				}
+				for _, k := range keys.List() {
+					found++
+					if k.Problem != nil {
+						t.Errorf("%s: key %s: %v", file, k.Fingerprint, k.Problem)
+					}
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no example has a key")
+	}
+}
+
+// A key that can have signed nothing that counts is an error before anything
+// is solved.
+func TestUnfitKey(t *testing.T) {
+	t.Parallel()
+	e, err := openpgp.NewEntity("Short", "", "", &packet.Config{Algorithm: packet.PubKeyAlgoRSA, RSABits: 1024})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := e.Serialize(&out); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := rpmmd.ReadKeys(out.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(string(keys.Armor()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "an RSA key of 1024 bits proves nothing any more"
+	for name, problems := range map[string][]module.Problem{
+		"/repos/0/gpgkey": checkDnf([]byte(`{"releasever": "1", "repos": [{"baseurl": "https://example.org", "gpgkey": ` + string(text) + `}]}`)),
+		"/gpgkeys":        checkRPM([]byte(`{"gpgkeys": [` + string(text) + `], "packages": [{"checksum": "md5:` + strings.Repeat("0", 32) + `", "check_gpg": true}]}`)),
+	} {
+		if len(problems) != 1 || problems[0].Pointer != name || !strings.Contains(problems[0].Message, want) {
+			t.Errorf("%s: %+v", name, problems)
+		}
+	}
+	if err := debian.CheckKeyring(keys.Armor()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v", err)
+	}
+	// Without signatures to check it may be one that the system is to know.
+	if problems := checkRPM([]byte(`{"gpgkeys": [` + string(text) + `]}`)); len(problems) != 0 {
+		t.Errorf("%+v", problems)
 	}
 }
