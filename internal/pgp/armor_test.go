@@ -205,6 +205,7 @@ func TestForeignPackets(t *testing.T) {
 	}{
 		"begins with a name": {slices.Concat(packets[1].raw, raw), "begins with a packet of kind 13"},
 		"many":               {bytes.Repeat([]byte{0xc0 | tagMarker, 0}, maxPackets+1), "more than 50000 packets"},
+		"many keys":          {bytes.Repeat(packets[0].raw, maxPublicKeys+1), "more than 2000 keys"},
 		"of no length":       {append([]byte{0x80 | 6<<2 | 3}, raw[3:]...), "does not say its length"},
 		"in pieces":          {append([]byte{0xc6, 0xe1}, raw[3:]...), "does not say its length"},
 		"of 1997":            {[]byte{0x99, 0, 12, 3, 1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1}, "of version 3"},

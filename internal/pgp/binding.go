@@ -10,8 +10,9 @@ import (
 )
 
 // maxChecks bounds the signatures that are checked to learn whether one key
-// is valid. A key is renewed some dozen times in its life.
-const maxChecks = 200
+// is valid: of each name the newest one and the revocations. On the slowest
+// curve they take a second or two.
+const maxChecks = 100
 
 // binding is what the newest signature of a key on itself, or on a subkey,
 // says of it.

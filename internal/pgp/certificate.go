@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -29,8 +28,12 @@ const (
 	maxDSASubs = 256
 )
 
-// maxSubkeys bounds the subkeys of one key.
-const maxSubkeys = 200
+// Bounds of the keys of one text, which has some dozens, and of the subkeys of
+// one key. To read one of some kinds takes a fifth of a millisecond.
+const (
+	maxPublicKeys = 2000
+	maxSubkeys    = 200
+)
 
 // certificate is a public key with all that stands around it: its names, its
 // subkeys and the signatures on them. The packets are kept as they were read,
@@ -101,7 +104,13 @@ func readCertificates(data []byte) ([]*certificate, error) {
 	var out []*certificate
 	var at *[]*selfSignature
 	var old, current = 0, (*certificate)(nil)
+	count := 0
 	for _, p := range packets {
+		if p.tag == tagPublicKey || p.tag == tagPublicSubkey {
+			if count++; count > maxPublicKeys {
+				return nil, fmt.Errorf("it has more than %d keys", maxPublicKeys)
+			}
+		}
 		switch p.tag {
 		case tagSecretKey, tagSecretSubkey:
 			return nil, errPrivate
@@ -258,44 +267,52 @@ func (c *certificate) keys() []*publicKey {
 	return append([]*publicKey{c.primary}, c.subkeys...)
 }
 
-// merge adds what another copy of the same key has more: the copy of one who
-// got it later has renewals and revocations that the other lacks.
-func (c *certificate) merge(other *certificate) *certificate {
-	out := &certificate{primary: c.primary, bound: map[*publicKey]*binding{}}
-	out.direct = mergeSignatures(c.direct, other.direct)
-	for _, u := range slices.Concat(c.users, other.users) {
-		i := slices.IndexFunc(out.users, func(o *component) bool {
-			return o.packet.tag == u.packet.tag && bytes.Equal(o.packet.body, u.packet.body)
-		})
-		if i < 0 {
-			i = len(out.users)
-			out.users = append(out.users, &component{packet: u.packet})
-		}
-		out.users[i].signatures = mergeSignatures(out.users[i].signatures, u.signatures)
+// merge returns the key that copies of it make up: one that was fetched later
+// has renewals and revocations that another lacks. Each packet is looked at
+// once, as there may be many.
+func merge(copies []*certificate) *certificate {
+	if len(copies) == 1 {
+		return copies[0]
 	}
-	for _, s := range slices.Concat(c.subkeys, other.subkeys) {
-		i := slices.IndexFunc(out.subkeys, func(o *publicKey) bool { return bytes.Equal(o.fingerprint, s.fingerprint) })
-		if i < 0 {
-			i = len(out.subkeys)
-			one := *s
-			one.signatures = nil
-			out.subkeys = append(out.subkeys, &one)
+	out := &certificate{primary: copies[0].primary, bound: map[*publicKey]*binding{}}
+	seen := map[string]bool{}
+	add := func(to *[]*selfSignature, owner string, from []*selfSignature) {
+		for _, s := range from {
+			if key := owner + "\x00" + string(s.packet.body); !seen[key] {
+				seen[key] = true
+				*to = append(*to, &selfSignature{packet: s.packet})
+			}
 		}
-		out.subkeys[i].signatures = mergeSignatures(out.subkeys[i].signatures, s.signatures)
+	}
+	users, subkeys := map[string]*component{}, map[string]*publicKey{}
+	for _, c := range copies {
+		add(&out.direct, "", c.direct)
+		for _, u := range c.users {
+			owner := hashed(u.packet)
+			if users[owner] == nil {
+				users[owner] = &component{packet: u.packet}
+				out.users = append(out.users, users[owner])
+			}
+			add(&users[owner].signatures, owner, u.signatures)
+		}
+		for _, s := range c.subkeys {
+			owner := hashed(s.packet)
+			if subkeys[owner] == nil {
+				one := *s
+				one.signatures = nil
+				subkeys[owner] = &one
+				out.subkeys = append(out.subkeys, &one)
+			}
+			add(&subkeys[owner].signatures, owner, s.signatures)
+		}
 	}
 	return out
 }
 
-func mergeSignatures(a, b []*selfSignature) []*selfSignature {
-	seen := map[string]bool{}
-	var out []*selfSignature
-	for _, s := range slices.Concat(a, b) {
-		if key := string(s.packet.body); !seen[key] {
-			seen[key] = true
-			out = append(out, &selfSignature{packet: s.packet})
-		}
-	}
-	return out
+// hashed is a short name of a packet.
+func hashed(p rawPacket) string {
+	sum := sha256.Sum256(p.body)
+	return string(append([]byte{p.tag}, sum[:]...))
 }
 
 // serialize returns the packets of the key in the order of the format.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,7 +32,7 @@ func ReadKeys(data []byte) (*Keys, error) {
 	if hasBlock(data, privateKeyBlock) {
 		return nil, errPrivate
 	}
-	keys := &Keys{}
+	var all []*certificate
 	if !Armored(data) {
 		certs, err := readCertificates(data)
 		if errors.Is(err, errPrivate) {
@@ -40,12 +41,13 @@ func ReadKeys(data []byte) (*Keys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the keyring is neither armored nor a binary OpenPGP keyring: %w", err)
 		}
-		keys.add(certs)
+		all = certs
 	}
 	blocks, err := dearmor(data, publicKeyBlock, "keyring")
 	if err != nil {
 		return nil, err
 	}
+	count := 0
 	for i, b := range blocks {
 		certs, err := readCertificates(b)
 		if errors.Is(err, errPrivate) {
@@ -54,30 +56,43 @@ func ReadKeys(data []byte) (*Keys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("block %d of the keyring: %w", i+1, err)
 		}
-		keys.add(certs)
+		all = append(all, certs...)
+		if count += countKeys(certs); count > maxPublicKeys {
+			return nil, fmt.Errorf("the keyring has more than %d keys", maxPublicKeys)
+		}
 	}
-	if len(keys.certs) == 0 {
+	if len(all) == 0 {
 		return nil, errors.New("the keyring holds no key")
 	}
-	return keys, nil
+	return unite(all), nil
 }
 
-// add adds keys, or to keys what other copies of them have more.
-func (k *Keys) add(certs []*certificate) {
-	at := map[string]int{}
-	for i, c := range k.certs {
-		at[c.fingerprint()] = i
-	}
+func countKeys(certs []*certificate) int {
+	n := 0
 	for _, c := range certs {
-		if i, ok := at[c.fingerprint()]; ok {
-			if k.certs[i] != c {
-				k.certs[i] = k.certs[i].merge(c)
-			}
-			continue
-		}
-		at[c.fingerprint()] = len(k.certs)
-		k.certs = append(k.certs, c)
+		n += 1 + len(c.subkeys)
 	}
+	return n
+}
+
+// unite returns the set of keys of which there may be several copies.
+func unite(certs []*certificate) *Keys {
+	copies := map[string][]*certificate{}
+	var order []string
+	for _, c := range certs {
+		print := string(c.primary.fingerprint)
+		if copies[print] == nil {
+			order = append(order, print)
+		}
+		if !slices.Contains(copies[print], c) {
+			copies[print] = append(copies[print], c)
+		}
+	}
+	out := &Keys{}
+	for _, print := range order {
+		out.certs = append(out.certs, merge(copies[print]))
+	}
+	return out
 }
 
 // Len returns the number of keys.
@@ -210,11 +225,11 @@ func (k *Keys) Find(id string) (*Keys, error) {
 
 // Merge returns the set of the keys of all sets.
 func Merge(sets ...*Keys) *Keys {
-	out := &Keys{}
+	var all []*certificate
 	for _, s := range sets {
-		out.add(s.certs)
+		all = append(all, s.certs...)
 	}
-	return out
+	return unite(all)
 }
 
 // Packets returns the packets of the keys as they were read: the binary form.

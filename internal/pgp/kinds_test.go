@@ -202,7 +202,7 @@ func TestManySelfSignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := keys.List()[0].Problem; p == nil || !strings.Contains(p.Error(), "more than 200 signatures") {
+	if p := keys.List()[0].Problem; p == nil || !strings.Contains(p.Error(), "more than 100 signatures") {
 		t.Errorf("got %v", p)
 	}
 }
