@@ -17,7 +17,6 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/test/rpmdistro"
@@ -70,7 +69,7 @@ func keyTree(t *testing.T, name string, data []byte) (sum, url string) {
 // TestRPMOldKeys installs packages whose key certifies itself with SHA-1, and
 // was renewed after it had signed them, in the forms in which people have keys,
 // and beside a post-quantum key: with the toolbox, whose rpm refuses such keys
-// by itself. With OSBUILDKIT_KEYS=all also with a build root whose rpm has other
+// by itself. With OSBUILDKIT_KEYS=all also with build roots whose rpm has other
 // rules.
 func TestRPMOldKeys(t *testing.T) {
 	s := needDistribution(t)
@@ -96,7 +95,7 @@ func TestRPMOldKeys(t *testing.T) {
 	unpack := stage("org.osbuild.copy", object{"source": object{"type": "archive", "checksum": copied}})
 	sources := object{"org.osbuild.files": object{"urls": from.urls}}
 	rpm := func(options object) object {
-		options["nodeps"] = true
+		options["nodeps"], options["dbpath"] = true, "/var/lib/rpm"
 		options["packages"] = []any{object{"checksum": sum, "check_gpg": options["gpgkeys"] != nil}}
 		return stage("org.osbuild.rpm", options)
 	}
@@ -121,12 +120,15 @@ func TestRPMOldKeys(t *testing.T) {
 			tt.manifest = object{"pipeline": pipeline, "sources": sources}
 			tests = append(tests, tt)
 		}
+		five := tests[0]
+		five.name, five.manifest = "dnf of "+dnf5Suite, dnf5Manifest(t, dnf(repo, nil, "example-data"))
+		tests = append(tests, five)
 	}
 	box := toolbox(t)
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			out := t.TempDir()
-			p := build(t, "-o", out, "--target", "tree", manifestFile(t, "image.json", tt.manifest))
+			p := build(t, "-o", out, "--target", "tree", "--progress", "plain", manifestFile(t, "image.json", tt.manifest))
 			t.Logf("%.1f s", p.took.Seconds())
 			if tt.log != "" && !strings.Contains(p.text(), tt.log) {
 				t.Errorf("the log has no %q:\n%s", tt.log, p.text())
@@ -140,8 +142,9 @@ func TestRPMOldKeys(t *testing.T) {
 				}
 			}
 			rows := strings.Fields(output(t, "chroot", box, "rpm", "--root", "/trees/"+dir, "--dbpath", database, "-q", "gpg-pubkey", "--qf", "%{VERSION}\n"))
-			if diff := cmp.Diff([]string{print[len(print)-8:]}, rows); diff != "" {
-				t.Errorf("keys that the system's rpm knows (-want +got):\n%s", diff)
+			// rpm 6 has the whole fingerprint, others its end.
+			if len(rows) != 1 || !strings.HasSuffix(print, rows[0]) {
+				t.Errorf("the system's rpm knows the keys %q, want %s", rows, print)
 			}
 		})
 	}

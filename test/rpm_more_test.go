@@ -3,15 +3,11 @@
 package test
 
 import (
-	"archive/tar"
-	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -243,22 +239,7 @@ func keyArchive(t *testing.T, name string) (sum, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
-	if err := w.WriteHeader(&tar.Header{Name: "top/" + name, Mode: 0o644, Size: int64(len(key)), Format: tar.FormatPAX}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(key); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write(archive.Bytes()) // the client notices
-	}))
-	t.Cleanup(server.Close)
-	return fmt.Sprintf("sha256:%x", sha256.Sum256(archive.Bytes())), server.URL + "/keys.tar"
+	return keyTree(t, name, key)
 }
 
 // TestRPMFilesFailures checks what is said about package files that must not,

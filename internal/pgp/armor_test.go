@@ -108,11 +108,7 @@ func toolReads(t *testing.T, tool, text string) (reads, ok bool) {
 	if _, err := exec.LookPath(name); err != nil {
 		return false, false
 	}
-	home, err := os.MkdirTemp("", "key") // sockets need a short path
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(home)
+	home := t.TempDir()
 	file := filepath.Join(home, "key")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

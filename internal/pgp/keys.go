@@ -80,17 +80,17 @@ func unite(certs []*certificate) *Keys {
 	copies := map[string][]*certificate{}
 	var order []string
 	for _, c := range certs {
-		print := string(c.primary.fingerprint)
-		if copies[print] == nil {
-			order = append(order, print)
+		id := string(c.primary.fingerprint)
+		if copies[id] == nil {
+			order = append(order, id)
 		}
-		if !slices.Contains(copies[print], c) {
-			copies[print] = append(copies[print], c)
+		if !slices.Contains(copies[id], c) {
+			copies[id] = append(copies[id], c)
 		}
 	}
 	out := &Keys{}
-	for _, print := range order {
-		out.certs = append(out.certs, merge(copies[print]))
+	for _, id := range order {
+		out.certs = append(out.certs, merge(copies[id]))
 	}
 	return out
 }

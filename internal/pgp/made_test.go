@@ -180,11 +180,7 @@ func gpgSays(t *testing.T, keys, sig []byte, text string, now time.Time) bool {
 	if _, err := exec.LookPath("gpg"); err != nil {
 		t.Skip("there is no gpg to compare with")
 	}
-	home, err := os.MkdirTemp("", "gpg") // sockets need a short path
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(home)
+	home := t.TempDir()
 	for name, data := range map[string][]byte{"key": keys, "sig": sig, "text": []byte(text)} {
 		if err := os.WriteFile(filepath.Join(home, name), data, 0o600); err != nil {
 			t.Fatal(err)
