@@ -348,8 +348,17 @@ func (b *build) solve(ctx context.Context, st llb.State, evaluate bool) (gwclien
 	return res.SingleRef()
 }
 
+// marshal returns the definition of a state. A local source that names no session
+// gets an id, which must be the same in every definition of a build: with another
+// one, the steps that read the source are other steps, and those that were found
+// in an imported cache for one definition are not found for the next.
 func (b *build) marshal(ctx context.Context, st llb.State) (*llb.Definition, error) {
-	return st.Marshal(ctx, llb.WithCaps(b.client.BuildOpts().LLBCaps))
+	opts := b.client.BuildOpts()
+	def, err := st.Marshal(ctx, llb.WithCaps(opts.LLBCaps), llb.LocalUniqueID(opts.SessionID))
+	if err != nil {
+		return nil, err
+	}
+	return def, graph.RerunDependents(def)
 }
 
 func epochTime(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
