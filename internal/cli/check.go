@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/osbuildkit/osbuildkit/frontend"
 	"github.com/osbuildkit/osbuildkit/lint"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -59,8 +60,16 @@ func (a *app) check(f *checkFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	args, err := f.arguments()
+	if err != nil {
+		return err
+	}
+	given, err := s.lintConfig(args)
+	if err != nil {
+		return err
+	}
+	c.Skip, c.SkipAll = append(c.Skip, given.Skip...), c.SkipAll || given.SkipAll
 	findings := lint.Run(s.m, modules, c)
-	a.warn(argumentWarnings(s.m))
 	a.showFindings(findings, s)
 	stages := 0
 	for _, p := range s.m.Pipelines {
@@ -75,7 +84,7 @@ func (a *app) check(f *checkFlags, name string) error {
 		result += fmt.Sprintf(", %d warnings", len(findings))
 	}
 	fmt.Fprintf(a.stdout, "%s: format %s, %d pipelines, %d stages: %s\n", s.name, s.m.Format, len(s.m.Pipelines), stages, result)
-	if f.fail && len(findings) > 0 {
+	if (f.fail || given.Fail) && len(findings) > 0 {
 		return &exitError{code: exitFailed, quiet: true}
 	}
 	return nil
@@ -97,10 +106,6 @@ func (a *app) showFindings(findings []lint.Finding, src *source) {
 // lintConfig reads the value of --skip.
 func lintConfig(skip []string) (lint.Config, error) {
 	var c lint.Config
-	var names []string
-	for _, r := range lint.Rules() {
-		names = append(names, r.Name)
-	}
 	for _, name := range skip {
 		name = strings.TrimSpace(name)
 		switch {
@@ -109,11 +114,7 @@ func lintConfig(skip []string) (lint.Config, error) {
 		case lint.Find(name) != nil:
 			c.Skip = append(c.Skip, name)
 		default:
-			hint := "'osbuildkit check --rules' lists them"
-			if near := manifest.Nearest(name, names); near != "" {
-				hint = fmt.Sprintf("did you mean %q?", near)
-			}
-			return c, usageError("--skip: no rule %q; %s", name, hint)
+			return c, usageError("--skip: %s", frontend.UnknownRule(name))
 		}
 	}
 	return c, nil
@@ -128,7 +129,7 @@ func (a *app) listRules() error {
 }
 
 func (a *app) inspectCommand() *cobra.Command {
-	var f manifestFlags
+	f := manifestFlags{idsOnly: true}
 	cmd := &cobra.Command{
 		Use:   "inspect MANIFEST|-",
 		Short: "Print the pipelines of a manifest with osbuild's ids",
@@ -139,7 +140,6 @@ func (a *app) inspectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.warn(argumentWarnings(s.m))
 			return a.inspect(s.m)
 		},
 	}

@@ -78,6 +78,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err != nil {
 		return &exitError{code: exitInvalid, err: err}
 	}
+	if err := f.checkNames(src, target); err != nil {
+		return err
+	}
 	if p := src.m.Pipeline(frontend.PipelineOf(target)); len(p.Stages) == 0 && p.Base == "" {
 		// Valid, as for osbuild: an empty manifest builds nothing.
 		return a.report(&request{app: a, flags: f, src: src})
@@ -218,6 +221,7 @@ func (r *request) config() frontend.Config {
 		Mirror: clientMirror,
 		Load:   r.src.load,
 		SBOM:   r.flags.sbom,
+		Strict: true,
 	}
 }
 
