@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/platforms"
 	imageref "github.com/distribution/reference"
 
 	graph "github.com/osbuildkit/osbuildkit/llb"
@@ -166,27 +165,6 @@ func CheckSecrets(m *manifest.Manifest, ids []string) error {
 	return errors.Join(wrong...)
 }
 
-// architectures are those that a distribution has been built for.
-var architectures = []string{"amd64", "arm64", "arm", "386", "loong64", "mips64le", "ppc64le", "riscv64", "s390x"}
-
-// CheckPlatforms reports platforms, as --platform takes them, that no image can
-// be built for.
-func CheckPlatforms(list string) error {
-	var wrong []error
-	for _, name := range strings.Split(list, ",") {
-		p, err := platforms.Parse(name)
-		switch p = platforms.Normalize(p); {
-		case err != nil:
-			wrong = append(wrong, fmt.Errorf("the platform %q: %w", name, err))
-		case p.OS != "linux":
-			wrong = append(wrong, fmt.Errorf("the platform %q: images of Linux are built here, and no others: write linux/%s", name, p.Architecture))
-		case !slices.Contains(architectures, p.Architecture):
-			wrong = append(wrong, fmt.Errorf("the platform %q: no architecture %q; %s", name, p.Architecture, suggest(p.Architecture, architectures)))
-		}
-	}
-	return errors.Join(wrong...)
-}
-
 // JoinErrors joins errors; those about the manifest become one list of them. It
 // returns nil if there are none.
 func JoinErrors(all ...error) error {
@@ -221,9 +199,6 @@ func (b *build) checkNames(target string) error {
 		if err := CheckPipelines(b.m, b.catalog, target, strings.Split(list, ","), !replaced); err != nil {
 			return fmt.Errorf("no-cache: %w", err)
 		}
-	}
-	if list := opts["platform"]; list != "" {
-		return CheckPlatforms(list)
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func TestFrontendRerun(t *testing.T) {
 		{`the target "tree" is not built from the pipeline "assembler"`, []string{"--no-cache-filter", "assembler", "--target", "tree"}},
 		{`no target "asembler" in image.json; did you mean "assembler"?`, []string{"--target", "asembler"}},
 		{`there is no build argument "OSBUILDKIT_MIROR"; did you mean "OSBUILDKIT_MIRROR"?`, []string{"--build-arg", "OSBUILDKIT_MIROR=x"}},
-		{`the platform "linux/foo": no architecture "foo"`, []string{"--platform", "linux/foo"}},
+		{`no image can be built for the platform linux/foo: there is no architecture "foo"`, []string{"--platform", "linux/foo"}},
 	} {
 		p := startBuildx(t, frontend.daemon, append(c.args, args...)...).wait()
 		if p.code() == 0 || !strings.Contains(p.text(), c.want) || len(p.ran()) > 0 {

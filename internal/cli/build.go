@@ -25,6 +25,8 @@ type buildFlags struct {
 	cacheFrom, cacheTo                 []string
 	contexts, secrets                  []string
 	json, sbom                         bool
+	// changed says whether a flag was given.
+	changed func(name string) bool
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -36,10 +38,7 @@ func (a *app) buildCommand() *cobra.Command {
 			"On success the ids are printed and the files that were written, which appear whole or not at all.",
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := f.noValue(cmd.Flags().Changed)
-			if err == nil {
-				err = a.build(cmd.Context(), &f, args[0])
-			}
+			err := a.build(cmd.Context(), &f, args[0])
 			if err != nil && f.json {
 				a.reportFailure(err)
 			}
@@ -47,6 +46,7 @@ func (a *app) buildCommand() *cobra.Command {
 		},
 	}
 	fl := cmd.Flags()
+	f.changed = fl.Changed
 	f.add(fl)
 	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
 	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")

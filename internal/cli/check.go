@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/osbuildkit/osbuildkit/frontend"
 	"github.com/osbuildkit/osbuildkit/lint"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -106,6 +105,10 @@ func (a *app) showFindings(findings []lint.Finding, src *source) {
 // lintConfig reads the value of --skip.
 func lintConfig(skip []string) (lint.Config, error) {
 	var c lint.Config
+	var names []string
+	for _, r := range lint.Rules() {
+		names = append(names, r.Name)
+	}
 	for _, name := range skip {
 		name = strings.TrimSpace(name)
 		switch {
@@ -114,7 +117,11 @@ func lintConfig(skip []string) (lint.Config, error) {
 		case lint.Find(name) != nil:
 			c.Skip = append(c.Skip, name)
 		default:
-			return c, usageError("--skip: %s", frontend.UnknownRule(name))
+			hint := "'osbuildkit check --rules' lists them"
+			if near := manifest.Nearest(name, names); near != "" {
+				hint = fmt.Sprintf("did you mean %q?", near)
+			}
+			return c, usageError("--skip: no rule %q; %s", name, hint)
 		}
 	}
 	return c, nil

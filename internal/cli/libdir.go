@@ -118,10 +118,6 @@ func (a *app) describeModule(c *catalog.Catalog, name string) error {
 		fmt.Fprint(a.stdout, text)
 	}
 	if !found {
-		names := append(c.Names(module.Stage), c.Names(module.Assembler)...)
-		if near := manifest.Nearest(name, names); near != "" {
-			return usageError("no stage or assembler %q; did you mean %q?", name, near)
-		}
 		return usageError("no stage or assembler %q; 'osbuildkit stages' lists them", name)
 	}
 	return nil

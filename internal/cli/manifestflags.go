@@ -42,14 +42,5 @@ func (f *manifestFlags) arguments() (map[string]string, error) {
 	if epoch, ok := os.LookupEnv(frontend.EpochArg); ok && args[frontend.EpochArg] == "" {
 		args[frontend.EpochArg] = epoch
 	}
-	switch epoch := args[frontend.EpochArg]; epoch {
-	case "":
-	case "context":
-		return nil, usageError("%s=context: only a context from Git or HTTP has a time; give a number of seconds since 1970", frontend.EpochArg)
-	default:
-		if _, err := frontend.ParseEpoch(epoch); err != nil {
-			return nil, usageError("%w", err)
-		}
-	}
 	return args, nil
 }

@@ -3,9 +3,9 @@ package cli
 import (
 	"encoding/csv"
 	"errors"
-	"fmt"
 	"strings"
 
+	"github.com/containerd/platforms"
 	imageref "github.com/distribution/reference"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
@@ -62,7 +62,7 @@ func (f *buildFlags) checkNames(s *source, target string) error {
 		modules = c
 	}
 	for _, o := range []struct{ flag, names string }{{"no-cache", f.noCache}, {"verify-reproducible", f.reproducible}} {
-		if o.names == "" || o.names == allPipelines {
+		if o.names == allPipelines || o.names == "" && !f.changed(o.flag) {
 			continue
 		}
 		if err := frontend.CheckPipelines(s.m, modules, target, strings.Split(o.names, ","), !replaced); err != nil {
@@ -70,7 +70,11 @@ func (f *buildFlags) checkNames(s *source, target string) error {
 		}
 	}
 	if f.platform != "" {
-		if err := frontend.CheckPlatforms(f.platform); err != nil {
+		list, err := platforms.ParseAll(strings.Split(f.platform, ","))
+		if err == nil {
+			err = frontend.CheckPlatforms(list)
+		}
+		if err != nil {
 			return usageError("--platform: %w", err)
 		}
 	}
@@ -135,14 +139,4 @@ func splitContext(entry string) (name, value string, err error) {
 		return "", "", usageError("--build-context %q: %w", entry, err)
 	}
 	return strings.TrimSuffix(imageref.FamiliarString(named), ":latest"), value, nil
-}
-
-// noValue reports options whose empty value would change nothing.
-func (f *buildFlags) noValue(changed func(name string) bool) error {
-	for name, value := range map[string]string{"no-cache": f.noCache, "verify-reproducible": f.reproducible, "platform": f.platform, "target": f.target} {
-		if value == "" && changed(name) {
-			return &exitError{code: exitInvalid, err: fmt.Errorf("--%s: the value is empty", name)}
-		}
-	}
-	return nil
 }
