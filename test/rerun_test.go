@@ -62,12 +62,20 @@ func TestRerun(t *testing.T) {
 	args := []string{"--libdir", lib, "-o", out, manifestFile(t, "random.json", rerunTree())}
 	build(t, args...)
 	first := randomFile(t, out, "etc/random")
-	p := build(t, append([]string{"--no-cache=tree"}, args...)...)
-	if got := randomFile(t, out, "etc/random"); got == first {
+	p := build(t, append([]string{"--no-cache=tree", "--checkpoint", "tree"}, args...)...)
+	second := randomFile(t, out, "etc/random")
+	if second == first {
 		t.Error("the result is the one of the first build")
 	}
 	if got := ranIn(p); !slices.Equal(got, []string{"assembler", "tree"}) {
 		t.Errorf("steps of these pipelines ran: %q", got)
+	}
+	_, rest, _ := strings.Cut(p.stdout.String(), "tree id: ")
+	id, _, _ := strings.Cut(rest, "\n")
+	kept := t.TempDir()
+	build(t, "-o", kept, "--no-cache=assembler", manifestFile(t, "kept.json", object{"base": id, "assembler": rerunTree()["assembler"]}))
+	if got := randomFile(t, kept, "etc/random"); got != second {
+		t.Error("the tree that was kept is another one than that of the result")
 	}
 	if p = build(t, append([]string{"--no-cache=assembler"}, args...)...); !slices.Equal(ranIn(p), []string{"assembler"}) {
 		t.Errorf("these ran: %q", p.ran())

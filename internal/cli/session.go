@@ -221,7 +221,8 @@ func (r *request) config() frontend.Config {
 		Mirror: clientMirror,
 		Load:   r.src.load,
 		SBOM:   r.flags.sbom,
-		Strict: true,
+		// What is of use for the result need not be for the tree that is kept.
+		Strict: r.outcome == nil,
 	}
 }
 
@@ -234,6 +235,10 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 		FrontendAttrs: f.attributes(r.src),
 		LocalMounts:   map[string]fsutil.FS{},
 		OCIStores:     map[string]content.Store{},
+	}
+	if r.outcome != nil {
+		// What was to run again has run: the tree that is kept is that of the result.
+		delete(opt.FrontendAttrs, "no-cache")
 	}
 	if err := r.serveManifest(&opt); err != nil {
 		return opt, err
