@@ -45,9 +45,15 @@ func (s *rpmSource) files(i int) []download {
 	out := []download{{url: base + "/repodata/repomd.xml", name: dir + "repodata/repomd.xml", sha256: s.sum, attempt: s.best, client: s.client}}
 	for _, d := range s.solve {
 		f := download{url: base + "/" + d.Location, name: dir + d.Location, attempt: s.best, client: s.client}
-		// What has another kind of checksum is verified by the solve step.
-		if d.Checksum.Algorithm == "sha256" {
+		// What has another kind of checksum is verified by the solve step, or by
+		// the one that downloads it, which without any would run in each build.
+		switch {
+		case d.Checksum.Algorithm == "sha256":
 			f.sha256 = d.Checksum.Hex
+		case s.client != nil:
+			client := *s.client
+			client.checksum = d.Checksum.String()
+			f.client = &client
 		}
 		out = append(out, f)
 	}
