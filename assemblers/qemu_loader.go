@@ -200,11 +200,13 @@ const maxOSRelease = 64 << 10
 
 // osReleaseValue returns the value of a key that is a plain word.
 func osReleaseValue(text, key string) (string, bool) {
-	v := osrelease.Parse(text)[key]
-	return v, osReleaseID.MatchString(v)
+	if v := osrelease.Parse(text)[key]; osReleaseWord.MatchString(v) {
+		return v, true
+	}
+	return "", false
 }
 
-var osReleaseID = regexp.MustCompile(`^[a-z0-9._-]+$`)
+var osReleaseWord = regexp.MustCompile(`^[a-z0-9._-]+$`)
 
 // install writes what lies outside of file systems.
 func (l *loader) install(w io.WriterAt) error {
