@@ -163,6 +163,11 @@ func (b *build) run(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(b.ui.TargetPlatforms) > 1 {
+		if err := b.checkGivenSources(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.attest(ctx, built, graphs, target); err != nil {
 		return nil, err
 	}
@@ -235,8 +240,11 @@ func (b *build) platform(ctx context.Context, g *graph.Graph, target string) (*d
 	if err != nil {
 		return nil, err
 	}
-	if err := b.checkGivenSources(ctx); err != nil {
-		return nil, err
+	if len(b.ui.TargetPlatforms) < 2 {
+		// Among several, another one may be what a file is for.
+		if err := b.checkGivenSources(ctx); err != nil {
+			return nil, err
+		}
 	}
 	ref, err := b.result(ctx, target, t)
 	if err != nil {
