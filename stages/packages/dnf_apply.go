@@ -74,18 +74,26 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 	if err := errors.Join(inShort(err), undo()); err != nil {
 		return err
 	}
+	rpm := &rpmRun{root: root, work: applyWork, database: d.database}
+	if err := errors.Join(rpm.matchDatabase(ctx, in, t), closeDatabases(t, d.database)); err != nil {
+		return err
+	}
 	return removeSeed(t)
 }
 
 // install installs the packages of the list, which are verified, with dnf 4, and
 // makes the keys known to the system's rpm.
 func (d *dnfRun) install(ctx context.Context, in *module.Input, list *rpmmd.PackageList, keys []string) error {
-	run := dnfJobFile{Keys: keys, History: filepath.Join(in.Tree, dnfHistory)}
+	run := dnfJobFile{Keys: keys, History: filepath.Join(in.Tree, dnfHistory), Reasons: map[string]string{}}
 	for _, dir := range rpmDatabases {
 		run.RPMDB = append(run.RPMDB, filepath.Join(in.Tree, dir, "rpmdb.sqlite"))
 	}
 	for _, p := range list.Packages {
-		run.Expect = append(run.Expect, fmt.Sprintf("%s-%d:%s-%s.%s", p.Name, p.Epoch, p.Version, p.Release, p.Arch))
+		name := fmt.Sprintf("%s-%d:%s-%s.%s", p.Name, p.Epoch, p.Version, p.Release, p.Arch)
+		run.Expect = append(run.Expect, name)
+		if p.Reason != "" {
+			run.Reasons[name] = p.Reason
+		}
 	}
 	return d.run(ctx, in, run)
 }

@@ -331,7 +331,7 @@ func validSuite(s string) bool {
 		return cleanPath(s)
 	}
 	dir := debian.ReleaseDir(s)
-	return dir == "." || cleanPath(dir)
+	return !strings.Contains(s, "..") && (dir == "." || cleanPath(dir))
 }
 
 func (c *checker) components(pointer string, list []string) {
