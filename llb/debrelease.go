@@ -41,6 +41,9 @@ func (g *Graph) readRelease(ctx context.Context, base, sum string, keyring []byt
 	case notThere(err):
 		// As apt does it.
 		text, data, textErr := file("Release", sum)
+		if textErr != nil && !notThere(textErr) {
+			return nil, fmt.Errorf("%s: %w", text.url, textErr)
+		}
 		if textErr != nil {
 			return nil, fmt.Errorf("%w; and there is no file Release beside it", err)
 		}

@@ -86,7 +86,7 @@ func toolboxWith(t *testing.T, script string, stages ...any) object {
 func TestRPMDatabasePlace(t *testing.T) {
 	needDistribution(t)
 	repo, out := repository(t, rpmdistro.Base), t.TempDir()
-	m := toolboxWith(t, "echo '%_dbpath %(bash -c \"echo ~/.rpmdb\")' > /etc/rpm/macros\n", dnf(repo, object{"exclude_packages": []string{"rpm"}}, "example-words"))
+	m := toolboxWith(t, "mkdir -p /etc/rpm; echo '%_dbpath %(bash -c \"echo ~/.rpmdb\")' > /etc/rpm/macros\n", dnf(repo, object{"exclude_packages": []string{"rpm"}}, "example-words"))
 	build(t, "-o", out, "--target", "tree", manifestFile(t, "image.json", m))
 	tree := readTree(t, filepath.Join(out, "tree.tar"), nil)
 	if diff := cmp.Diff([]string{"var/lib/rpm/rpmdb.sqlite"}, databaseFiles(tree)); diff != "" {
@@ -133,7 +133,7 @@ func TestRPMDnf5Modules(t *testing.T) {
 		t.Errorf("/usr/share/example/tool holds %q", text)
 	}
 	for name := range tree {
-		if strings.HasSuffix(name, "lock") && !strings.HasPrefix(name, "etc/") {
+		if strings.HasSuffix(name, ".lock") && !strings.HasPrefix(name, "etc/") {
 			t.Errorf("/%s is left", name)
 		}
 	}

@@ -20,6 +20,9 @@ import (
 // dnf5History is where dnf 5 keeps its records, from the root of a tree.
 const dnf5History = "/usr/lib/sysimage/libdnf5/transaction_history.sqlite"
 
+// dnf5Lock is the file by which several of them wait for each other.
+const dnf5Lock = "/var/lib/dnf/system-repo.lock"
+
 // dnf5Program is the program in a build root.
 const dnf5Program = "/usr/bin/dnf5"
 
@@ -270,6 +273,9 @@ func (d *dnfRun) install5(ctx context.Context, in *module.Input, t *tree.Root, l
 	}
 	if err := closeDatabase(t, dnf5History); err != nil {
 		return fmt.Errorf("%s: %w", dnf5History, err)
+	}
+	if err := t.Remove(dnf5Lock); err != nil && !missing(err) {
+		return err
 	}
 	return nil
 }

@@ -62,6 +62,11 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 			return err
 		}
 	}
+	rpm := &rpmRun{root: root, work: applyWork, database: d.database}
+	before, err := rpm.ownDatabase(ctx, in, t, in.Tree)
+	if err != nil {
+		return err
+	}
 	undo, err := standInMachineID(t)
 	if err != nil {
 		return err
@@ -74,8 +79,7 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 	if err := errors.Join(inShort(err), undo()); err != nil {
 		return err
 	}
-	rpm := &rpmRun{root: root, work: applyWork, database: d.database}
-	if err := errors.Join(rpm.matchDatabase(ctx, in, t), closeDatabases(t, d.database)); err != nil {
+	if err := errors.Join(rpm.matchDatabase(ctx, in, t, before), closeDatabases(t, d.database)); err != nil {
 		return err
 	}
 	return removeSeed(t)

@@ -30,20 +30,20 @@ const dnfHistory = "/var/lib/dnf/history.sqlite"
 
 // dnfJobFile is what dnf_job.py reads; see there.
 type dnfJobFile struct {
-	Args    []string `json:"args"`
-	Path    []string `json:"path,omitempty"`
-	Repos   []string `json:"repos"`
-	Result  string   `json:"result,omitempty"`
-	Expect  []string `json:"expect"`
+	Args   []string `json:"args"`
+	Path   []string `json:"path,omitempty"`
+	Repos  []string `json:"repos"`
+	Result string   `json:"result,omitempty"`
+	Expect []string `json:"expect"`
 	// Reasons says for some of them why they are installed, in dnf's words.
 	Reasons map[string]string `json:"reasons,omitempty"`
-	Keys    []string `json:"keys,omitempty"`
-	Forget  []string `json:"forget,omitempty"`
-	Home    string   `json:"home,omitempty"`
-	Words   []string `json:"words"`
-	Epoch   int64    `json:"epoch"`
-	RPMDB   []string `json:"rpmdb,omitempty"`
-	History string   `json:"history,omitempty"`
+	Keys    []string          `json:"keys,omitempty"`
+	Forget  []string          `json:"forget,omitempty"`
+	Home    string            `json:"home,omitempty"`
+	Words   []string          `json:"words"`
+	Epoch   int64             `json:"epoch"`
+	RPMDB   []string          `json:"rpmdb,omitempty"`
+	History string            `json:"history,omitempty"`
 }
 
 // dnfRun is one run of the build root's dnf on a tree.

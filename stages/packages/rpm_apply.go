@@ -55,6 +55,10 @@ func applyRPM(ctx context.Context, in *module.Input) error {
 	if err := root.checkDatabase(t, r.database); err != nil {
 		return err
 	}
+	before, err := r.ownDatabase(ctx, in, t, in.Tree)
+	if err != nil {
+		return err
+	}
 	for i, key := range o.Gpgkeys {
 		file := filepath.Join(applyWork, fmt.Sprintf("key-%d.asc", i))
 		if err := os.WriteFile(file, []byte(key), 0o644); err != nil {
@@ -74,7 +78,7 @@ func applyRPM(ctx context.Context, in *module.Input) error {
 			return err
 		}
 	}
-	if err := errors.Join(r.matchDatabase(ctx, in, t), closeDatabases(t, r.database)); err != nil {
+	if err := errors.Join(r.matchDatabase(ctx, in, t, before), closeDatabases(t, r.database)); err != nil {
 		return err
 	}
 	// Whatever id there was: this is what osbuild does.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"debug/elf"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -187,52 +186,102 @@ func wantedDatabase(t *tree.Root) databaseKind {
 	return ""
 }
 
-// matchDatabase makes a database that the installation has written one of the
-// kind that the tree's own rpm reads, if the build root's rpm can. Its rpm may
-// well be of another distribution.
-func (r *rpmRun) matchDatabase(ctx context.Context, in *module.Input, t *tree.Root) error {
+// ownDatabase makes the database of a tree one of the build root's own kind, in
+// which its rpm and dnf are sure to see all packages, and returns which kind it
+// was; matchDatabase undoes that. Root is what rpm is to take for /.
+func (r *rpmRun) ownDatabase(ctx context.Context, in *module.Input, t *tree.Root, root string) (databaseKind, error) {
+	if r.database == "" {
+		return "", nil
+	}
+	have, own := databaseOf(t, r.database), wantedDatabase(r.root.t)
+	if have == "" || have == berkeleyDatabase || own == "" || own == berkeleyDatabase || have == own {
+		return have, nil
+	}
+	_, err := r.convertDatabase(ctx, in, t, r.database, root, own)
+	return have, err
+}
+
+// matchDatabase makes the database that an installation has written one of the
+// kind that the tree's own rpm reads, or, in a tree without one, of the kind
+// that was there before. It stays as it is if the build root's rpm, which may
+// well be of another distribution, cannot write that.
+func (r *rpmRun) matchDatabase(ctx context.Context, in *module.Input, t *tree.Root, before databaseKind) error {
 	dir := r.database
 	if dir == "" {
 		dir = rpmDatabase(t)
 	}
 	have, want := databaseOf(t, dir), wantedDatabase(t)
+	if want == "" {
+		want = before
+	}
 	if dir == "" || have == "" || want == "" || have == want {
 		return nil
 	}
-	if want == berkeleyDatabase {
-		in.Logf("warning: the tree's own rpm reads databases of Berkeley DB only, and the build root's has written %s: in the system rpm and dnf will see no packages; use a build root of the tree's own release", have)
-		return nil
-	}
-	headers, err := r.output(ctx, in, nil, "rpmdb", "--exportdb")
-	if err != nil {
-		return err
-	}
-	made := filepath.Join(r.work, "database")
-	_, err = r.output(ctx, in, headers, "rpmdb", "--define", "_db_backend "+string(want), "--define", "_dbpath "+made, "--importdb")
-	var data [][]byte
-	names := filesOf(want)
-	for _, name := range names {
-		content, readErr := os.ReadFile(filepath.Join(made, name))
-		data, err = append(data, content), errors.Join(err, readErr)
-	}
-	if err != nil {
-		in.Logf("warning: the tree's own rpm reads a database of the kind %s, and the build root's rpm, which has written %s, does not write that: in the system rpm and dnf may see no packages; use a build root of the tree's own release", want, have)
-		return nil
-	}
-	for i, name := range names {
-		if err := t.ReplaceFile(path.Join(dir, name), data[i], 0o644, 0, 0); err != nil {
+	made := false
+	if want != berkeleyDatabase {
+		var err error
+		if made, err = r.convertDatabase(ctx, in, t, dir, in.Tree, want); err != nil {
 			return err
+		}
+	}
+	if !made {
+		in.Logf("warning: the tree's own rpm reads a database of the kind %s, and the build root's rpm, which has written %s, does not write that: in the system rpm and dnf may see no packages; use a build root of the tree's own release", want, have)
+	}
+	return nil
+}
+
+// convertDatabase writes the database in a directory of the tree anew, as one of
+// another kind. Made is false if the build root's rpm does not know that kind.
+func (r *rpmRun) convertDatabase(ctx context.Context, in *module.Input, t *tree.Root, dir, root string, want databaseKind) (made bool, err error) {
+	args := []string{"--exportdb"}
+	if path.Clean(root) != "/" {
+		args = append([]string{"--root", root}, args...)
+	}
+	headers, err := r.output(ctx, in, nil, "rpmdb", args...)
+	if err != nil {
+		return false, err
+	}
+	work := filepath.Join(r.work, "database")
+	defer os.RemoveAll(work)
+	_, err = r.output(ctx, in, headers, "rpmdb", "--define", "_db_backend "+string(want), "--define", "_dbpath "+work, "--importdb")
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil {
+		return false, nil //nolint:nilerr // what it has said is in the log
+	}
+	w, err := tree.Open(work)
+	if err != nil {
+		return false, err
+	}
+	defer w.Close()
+	if databaseOf(w, "/") != want {
+		return false, nil
+	}
+	// What is in the journal belongs to it.
+	if want == sqliteDatabase {
+		if err := closeDatabase(w, "/"+filesOf(want)[0]); err != nil {
+			return false, err
+		}
+	}
+	have := databaseOf(t, dir)
+	for _, name := range filesOf(want) {
+		data, err := w.ReadFile("/" + name)
+		if err != nil {
+			return false, err
+		}
+		if err := t.ReplaceFile(path.Join(dir, name), data, 0o644, 0, 0); err != nil {
+			return false, err
 		}
 	}
 	for _, name := range filesOf(have) {
 		for _, suffix := range []string{"", walSuffix, shmSuffix} {
 			if err := t.Remove(path.Join(dir, name) + suffix); err != nil && !missing(err) {
-				return err
+				return false, err
 			}
 		}
 	}
-	in.Logf("the database of packages is of the kind %s, which the tree's own rpm reads", want)
-	return nil
+	return true, nil
 }
 
 func filesOf(kind databaseKind) []string {
