@@ -91,7 +91,10 @@ func (f aptForm) files(t *testing.T, key *openpgp.Entity) map[string][]byte {
 	t.Helper()
 	deb := debFile(t, f.name)
 	index := []byte(debControl(f.name) + fmt.Sprintf("Filename: %s\nSize: %d\nSHA256: %x\nDescription: made up\n\n", f.file, len(deb), sha256.Sum256(deb)))
-	if strings.HasSuffix(f.index, ".gz") {
+	sums := ""
+	if plain, ok := strings.CutSuffix(f.index, ".gz"); ok {
+		// apt wants to know it, though it is not there.
+		sums = fmt.Sprintf(" %x %d %s\n", sha256.Sum256(index), len(index), plain)
 		var out bytes.Buffer
 		z := gzip.NewWriter(&out)
 		_, err := z.Write(index)
@@ -104,7 +107,7 @@ func (f aptForm) files(t *testing.T, key *openpgp.Entity) map[string][]byte {
 	if strings.Contains(f.index, "/") {
 		release = "Codename: made\nSuite: made\nArchitectures: all amd64\nComponents: main\n" + release
 	}
-	release += fmt.Sprintf("SHA256:\n %x %d %s\n", sha256.Sum256(index), len(index), f.index)
+	release += fmt.Sprintf("SHA256:\n %x %d %s\n%s", sha256.Sum256(index), len(index), f.index, sums)
 	if strings.Contains(f.index, "binary-all") {
 		// There is no package of this architecture alone.
 		release += fmt.Sprintf(" %x 0 main/binary-amd64/Packages\n", sha256.Sum256(nil))

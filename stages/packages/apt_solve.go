@@ -3,7 +3,6 @@ package packages
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,10 +64,8 @@ func solveApt(ctx context.Context, in *module.Input, s aptSolver) error {
 	if err := in.DecodeOptions(&o); err != nil {
 		return err
 	}
-	if data, err := json.Marshal(o); err == nil {
-		for _, p := range checkApt(data) {
-			return fmt.Errorf("options%s: %s", p.Pointer, p.Message)
-		}
+	for _, p := range o.check() {
+		return fmt.Errorf("options%s: %s", p.Pointer, p.Message)
 	}
 	if len(o.Repos) == 0 {
 		return errors.New("no repository is given, and no org.osbuildkit.debootstrap stage before this one has any")

@@ -41,10 +41,13 @@ import dnf.exceptions  # noqa: E402
 import dnf.transaction  # noqa: E402
 import libdnf.transaction  # noqa: E402
 
-for name in job.get("forget") or []:
-    os.environ.pop(name, None)
-if job.get("home"):
-    os.environ["HOME"] = job["home"]
+# Where nothing is installed, libsolv reads rpm's configuration once more, and
+# with another home it would not find the database.
+if not job.get("result"):
+    for name in job.get("forget") or []:
+        os.environ.pop(name, None)
+    if job.get("home"):
+        os.environ["HOME"] = job["home"]
 
 # Where distributions have rpm's database.
 DATABASES = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")

@@ -256,6 +256,17 @@ func checkApt(options json.RawMessage) []module.Problem {
 	if err := json.Unmarshal(options, &o); err != nil {
 		return []module.Problem{{Message: err.Error()}}
 	}
+	c := checker{o.check()}
+	for i, r := range o.Repos {
+		if debian.IsFlat(r.Suite) && validSuite(r.Suite) && r.Mirror == "" {
+			c.add(fmt.Sprintf("/repos/%d", i), "it is not said where the repository without suites is: give \"mirror\"")
+		}
+	}
+	return c.problems
+}
+
+// check reports what is wrong with the options that a part sees.
+func (o AptOptions) check() []module.Problem {
 	var c checker
 	for i, p := range o.Packages {
 		if err := checkAptName(p); err != nil {
@@ -318,8 +329,6 @@ func (c *checker) repository(at string, r RepositoryOptions) {
 		c.add(at+"/suite", "%q is no name of a suite; of a repository without suites, whose packages lie in one directory, it is that directory with a slash at the end, such as \"./\"", r.Suite)
 	case flat && len(r.Components) > 0:
 		c.add(at+"/components", "a repository without suites, as the slash at the end of %q says, has no components: leave them out, or give a suite", r.Suite)
-	case flat && r.Mirror == "":
-		c.add(at, "it is not said where the repository without suites is: give \"mirror\"")
 	}
 	c.components(at+"/components", r.Components)
 }

@@ -58,7 +58,7 @@ func TestCheck(t *testing.T) {
 		{AptStage, `{"packages":["a"],"exclude_packages":["b","c=1"]}`, []string{`/exclude_packages/1`}},
 		{AptStage, `{"packages":["a"],"repos":[{"suite":"./","mirror":"http://x"},{"suite":"/","mirror":"http://x"},{"suite":"binary/","mirror":"http://x"},{"suite":"./a/b/","mirror":"http://x"},{"suite":"stable/updates"},{"suite":"a~b"}]}`, nil},
 		{AptStage, `{"packages":["a"],"repos":[{"suite":"./"},{"suite":"./","mirror":"http://x","components":["main"]}]}`, []string{
-			`/repos/0 it is not said where the repository without suites is: give "mirror"`, `/repos/1/components a repository without suites`}},
+			`/repos/1/components a repository without suites`, `/repos/0 it is not said where the repository without suites is: give "mirror"`}},
 		{AptStage, `{"packages":["a"],"repos":[{"suite":"../"},{"suite":"a/../b/"},{"suite":"."},{"suite":"./a"},{"suite":"/a"},{"suite":"a//b"},{"suite":"a b/"}]}`, []string{
 			`/repos/0/suite "../" is no name of a suite; of a repository without suites, whose packages lie in one directory, it is that directory with a slash at the end, such as "./"`,
 			`/repos/1/suite`, `/repos/2/suite`, `/repos/3/suite`, `/repos/4/suite`, `/repos/5/suite`, `/repos/6/suite`}},
