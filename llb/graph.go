@@ -125,9 +125,10 @@ type Graph struct {
 	trees   map[string]Tree
 	toolbox *llb.State
 	native  *Graph
-	repos   map[string]*debian.Release
+	repos   map[string]*debRelease
 	rpms    map[string]*rpmSource
 	ready   map[string]bool // see readyClient
+	auths   map[string]credentials
 	runners map[module.Group]llb.State
 }
 
@@ -136,7 +137,7 @@ func New(m *manifest.Manifest, opt Options) *Graph {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{}, runners: map[module.Group]llb.State{}}
+	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debRelease{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{}, auths: map[string]credentials{}, runners: map[module.Group]llb.State{}}
 }
 
 // Platform returns what the image is for.

@@ -35,7 +35,7 @@ type rpmSource struct {
 	solve []rpmmd.Data
 	sum   string
 	// client is set if the repository asks for a certificate.
-	client *tlsClient
+	client *stepClient
 }
 
 // files are the metadata files of repository number i.
@@ -344,7 +344,7 @@ type rpmDownload struct {
 	// attempt counts the times that the file was asked for.
 	attempt int
 	tried   []error
-	client  *tlsClient
+	client  *stepClient
 }
 
 func (f *rpmDownload) download() (download, error) {

@@ -26,7 +26,7 @@ type download struct {
 	// auth names a secret that holds the Authorization header, or is empty.
 	auth string
 	// client is set if BuildKit cannot fetch the file by itself.
-	client *tlsClient
+	client *stepClient
 }
 
 // download returns a state that holds one file, and its name in it: one that
@@ -41,7 +41,7 @@ func (g *Graph) download(ctx context.Context, d download, opts ...llb.Constraint
 			return *st, name, nil
 		}
 	}
-	if d.client != nil && strings.HasPrefix(d.url, "https://") {
+	if d.client != nil && (d.client.open || strings.HasPrefix(d.url, "https://")) {
 		return g.fetchAsClient(ctx, d, opts...)
 	}
 	name := path.Base(d.name)

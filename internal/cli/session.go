@@ -277,7 +277,7 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 		if err != nil {
 			return opt, usageError("--secret: %w", err)
 		}
-		opt.Session = append(opt.Session, s)
+		opt.Session = append(opt.Session, serveLines(s, r.src.m))
 	}
 	return opt, nil
 }

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/module"
-	"github.com/osbuildkit/osbuildkit/tree"
 )
 
 // dnfProgram is the program around dnf that the build root's Python runs.
@@ -30,18 +30,20 @@ const dnfHistory = "/var/lib/dnf/history.sqlite"
 
 // dnfJobFile is what dnf_job.py reads; see there.
 type dnfJobFile struct {
-	Args    []string `json:"args"`
-	Path    []string `json:"path,omitempty"`
-	Repos   []string `json:"repos"`
-	Result  string   `json:"result,omitempty"`
-	Expect  []string `json:"expect"`
-	Keys    []dnfKey `json:"keys,omitempty"`
-	Forget  []string `json:"forget,omitempty"`
-	Home    string   `json:"home,omitempty"`
-	Words   []string `json:"words"`
-	Epoch   int64    `json:"epoch"`
-	RPMDB   []string `json:"rpmdb,omitempty"`
-	History string   `json:"history,omitempty"`
+	Args   []string `json:"args"`
+	Path   []string `json:"path,omitempty"`
+	Repos  []string `json:"repos"`
+	Result string   `json:"result,omitempty"`
+	Expect []string `json:"expect"`
+	// Reasons says for some of them why they are installed, in dnf's words.
+	Reasons map[string]string `json:"reasons,omitempty"`
+	Keys    []dnfKey          `json:"keys,omitempty"`
+	Forget  []string          `json:"forget,omitempty"`
+	Home    string            `json:"home,omitempty"`
+	Words   []string          `json:"words"`
+	Epoch   int64             `json:"epoch"`
+	RPMDB   []string          `json:"rpmdb,omitempty"`
+	History string            `json:"history,omitempty"`
 }
 
 // dnfRun is one run of the build root's dnf on a tree.
@@ -78,7 +80,9 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 	if err != nil {
 		return err
 	}
-	env := []string{"HOME=" + d.work, "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"}
+	// Other words for commands are those of whoever uses the system. dnf would
+	// make the directory for them, too.
+	env := []string{"HOME=" + d.work, "DNF_DISABLE_ALIASES=1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"}
 	if d.root.outside() {
 		job.Path = d.root.modules()
 		env = append(env, "PYTHONHOME="+filepath.Join(d.root.dir, "usr"))
@@ -105,6 +109,10 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 	return err
 }
 
+// advice are dnf's words about arguments of its command line, which nobody who
+// writes a manifest can give.
+var advice = regexp.MustCompile(`(?m)^(You can try to add to command line:\n(  --.*\n?)*|\(try to (add|use) '--?[a-z].*\)\n?)`)
+
 // inShort leaves of a failed dnf's words only the last ones, that say why: all
 // of them stand in the log already.
 func inShort(err error) error {
@@ -116,20 +124,24 @@ func inShort(err error) error {
 				break
 			}
 		}
+		failed.Output = strings.TrimRight(advice.ReplaceAllString(failed.Output, ""), "\n") + "\n"
 	}
 	return err
 }
 
 // forgotten are variables that are of use to dnf itself and not to scriptlets.
-var forgotten = []string{"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "LOCPATH", policyVariable}
+var forgotten = []string{"DNF_DISABLE_ALIASES", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "LOCPATH", policyVariable}
 
 // rpmConfig makes the build root's rpm work on a tree: it writes the macros
 // that rpm reads from its home, and returns what the environment needs.
 func (r *rpmRoot) rpmConfig(home, database string) ([]string, error) {
 	var macros strings.Builder
-	if database != "" {
-		fmt.Fprintf(&macros, "%%_dbpath %s\n", database)
+	if database == "" {
+		// What the build root says may be a command, which this tree has no shell
+		// for.
+		database = r.database()
 	}
+	fmt.Fprintf(&macros, "%%_dbpath %s\n", database)
 	// No plugin of the build root has a say in another system, and none of the
 	// tree is loaded into this rpm. What is mounted over the tree is not
 	// written to. Signatures and checksums have been verified before.
@@ -229,16 +241,4 @@ func (d *dnfRun) writeRepositories(b *strings.Builder) {
 // repository is the directory of a repository, as dnf is to see it.
 func (d *dnfRun) repository(i int) string {
 	return filepath.Join(d.work, "repos", strconv.Itoa(i))
-}
-
-// rpmDatabase returns where a tree has rpm's database, or "" if it has none.
-func rpmDatabase(t *tree.Root) string {
-	for _, dir := range rpmDatabases {
-		for _, name := range []string{"rpmdb.sqlite", "Packages.db", "Packages"} {
-			if ok, err := t.Exists(dir + "/" + name); err == nil && ok {
-				return dir
-			}
-		}
-	}
-	return ""
 }

@@ -50,6 +50,13 @@ func solveDnf(ctx context.Context, in *module.Input) error {
 	}
 	defer os.RemoveAll(work)
 	d := &dnfRun{root: root, job: job, installroot: in.Tree, work: work, database: rpmDatabase(t)}
+	if err := root.checkDatabase(t, d.database); err != nil {
+		return err
+	}
+	rpm := &rpmRun{root: root, work: work, database: d.database}
+	if _, err := rpm.ownDatabase(ctx, in, t, in.Tree); err != nil {
+		return err
+	}
 	for i, r := range repos {
 		if err := r.link(d.repository(i)); err != nil {
 			return err

@@ -86,6 +86,8 @@ var cleanups = []cleanup{
 	{"usr/lib/sysimage/libdnf5/*.sqlite-shm", removeIndex},
 	{"var/lib/rpm/.rpm.lock", remove},
 	{"usr/lib/sysimage/rpm/.rpm.lock", remove},
+	{"var/lib/rpm/.keyring.lock", remove},
+	{"usr/lib/sysimage/rpm/.keyring.lock", remove},
 }
 
 // normalise is the part org.osbuildkit.normalise. Doing it twice is doing it
