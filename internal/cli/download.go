@@ -22,10 +22,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
+	"github.com/osbuildkit/osbuildkit/module"
 )
 
 // checksumsFile is where an assembler lists the SHA-256 of its files.
-const checksumsFile = "SHA256SUMS"
+const checksumsFile = module.ChecksumsFile
 
 // Files are fetched in pieces through the gateway rather than by an exporter:
 // an exporter sends a file again although it is there already, and fills its
