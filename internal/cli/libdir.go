@@ -65,7 +65,11 @@ func (a *app) modules(f *manifestFlags) (manifest.Catalog, error) {
 	if f.modules != nil {
 		return f.modules, nil
 	}
-	return a.readLibdir(f.libdir)
+	c, err := a.readLibdir(f.libdir)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // contextModules looks for modules among the named contexts of a build. Those
@@ -74,7 +78,6 @@ func (a *app) modules(f *manifestFlags) (manifest.Catalog, error) {
 func (a *app) contextModules(f *buildFlags) error {
 	for _, entry := range f.contexts {
 		name, value, _ := strings.Cut(entry, "=")
-		var err error
 		switch {
 		case name != frontend.LibdirContext:
 		case f.libdir != "":
@@ -82,10 +85,11 @@ func (a *app) contextModules(f *buildFlags) error {
 		case strings.Contains(value, "://") || strings.HasPrefix(value, "git@"):
 			f.modules = anyModule{}
 		default:
-			f.modules, err = a.readLibdir(value)
-		}
-		if err != nil {
-			return err
+			c, err := a.readLibdir(value)
+			if err != nil {
+				return err
+			}
+			f.modules = c
 		}
 	}
 	return nil
