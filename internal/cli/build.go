@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -33,15 +34,10 @@ func (a *app) buildCommand() *cobra.Command {
 		Use:   "build [flags] MANIFEST|-",
 		Short: "Build the image that a manifest describes",
 		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit inside this process, whose cache is kept in the store.\n" +
-			"On success the ids are printed and the files that were written, which appear whole or not at all.",
+			"On success the ids are printed and the files that were written, which appear whole or not at all.\n\n" +
+			"With --progress=rawjson standard error has the progress and nothing else: messages go to standard output.\n\n" + exitHelp,
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			err := a.build(cmd.Context(), &f, args[0])
-			if err != nil && f.json {
-				a.reportFailure(err)
-			}
-			return err
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.build(cmd.Context(), &f, args[0]) },
 	}
 	fl := cmd.Flags()
 	f.add(fl)
@@ -49,7 +45,7 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
 	fl.StringArrayVar(&f.checkpoints, "checkpoint", nil, "keep the tree with this `ID` (or \"tree\") in the store, for manifests with \"base\"")
 	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`; as --target")
-	fl.BoolVar(&f.json, "json", false, "print the result as JSON")
+	addJSONFlag(cmd, &f.json)
 	fl.BoolVar(&f.sbom, "sbom", false, "write the packages of the tree as an SPDX document beside the result")
 	fl.StringVar(&f.builder, "builder", "", "`BUILDER` to use: an address (tcp://…, unix://…), a buildx builder, or \"embedded\"")
 	fl.StringVar(&f.target, "target", "", "`TARGET` to build: assembler (the default), containerdisk, tree or build")
@@ -65,8 +61,13 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
 	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")
 	fl.StringArrayVar(&f.secrets, "secret", nil, "give a secret, `id=NAME,src=FILE` or id=NAME,env=VARIABLE")
+	completeValues(cmd, "progress", progressModes...)
+	completeValues(cmd, "target", manifest.AssemblerPipeline, manifest.TreePipeline, frontend.ContainerDiskTarget)
 	return cmd
 }
+
+// progressModes are the values of --progress.
+var progressModes = []string{"auto", "plain", "tty", "quiet", "rawjson"}
 
 // allPipelines is the value of --no-cache without names.
 const allPipelines = "*"
@@ -107,8 +108,8 @@ func (a *app) readManifest(name string, f *manifestFlags) (*source, error) {
 	}
 	s.m, err = manifest.Load(s.name, s.data, modules, s.load...)
 	if err != nil {
-		a.showErrors(err, s)
-		return nil, &exitError{code: exitInvalid, err: err, quiet: true}
+		places := a.showErrors(err, s)
+		return nil, &exitError{code: exitInvalid, err: err, quiet: true, places: places}
 	}
 	return s, nil
 }
@@ -145,9 +146,7 @@ func (f *buildFlags) check() error {
 	if _, err := f.arguments(); err != nil {
 		return err
 	}
-	switch f.progress {
-	case "auto", "plain", "tty", "quiet", "rawjson":
-	default:
+	if !slices.Contains(progressModes, f.progress) {
 		return usageError("--progress %q: choose auto, plain, tty, quiet or rawjson", f.progress)
 	}
 	st, err := os.Stat(f.outputDir)

@@ -51,11 +51,14 @@ type warning struct {
 	text string
 }
 
-// warn prints warnings.
-func (a *app) warn(list []warning) {
+// warn prints warnings and returns their places.
+func (a *app) warn(list []warning) []jsonPlace {
+	var places []jsonPlace
 	for _, w := range list {
+		places = append(places, newPlace(w.file, manifest.Span{Start: w.at, End: w.at}, "", w.text))
 		fmt.Fprintf(a.stderr, "%s:%d:%d: warning: %s\n", w.file, w.at.Line, w.at.Column, w.text)
 	}
+	return places
 }
 
 // argumentWarnings are the warnings about build arguments without effect.

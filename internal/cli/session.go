@@ -115,7 +115,7 @@ func (a *app) engineOptions(builder, store string) engine.Options {
 func ensurePrivileges(ctx context.Context, opts engine.Options) (done bool, err error) {
 	again, code, err := engine.EnsurePrivileges(ctx, opts)
 	if err == nil && again && code != 0 {
-		err = &exitError{code: code, quiet: true}
+		err = &exitError{code: code, elsewhere: true}
 	}
 	return again, err
 }
@@ -303,6 +303,11 @@ func (a *app) failed(err error, src *source, d *display) error {
 		return err
 	}
 	err = d.explain(err)
-	a.showErrors(err, src)
-	return &exitError{code: exitFailed, err: err, quiet: true}
+	places := a.showErrors(err, src)
+	code := exitFailed
+	// What is wrong with a manifest is so whoever has found it.
+	if several := (manifest.Errors)(nil); errors.As(err, &several) {
+		code = exitInvalid
+	}
+	return &exitError{code: code, err: err, quiet: true, places: places}
 }
