@@ -83,6 +83,9 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckPlatforms(ui.TargetPlatforms); err != nil {
+		return nil, err
+	}
 	if res, ok, err := describeRequests(c); ok {
 		return &Outcome{Result: res}, err
 	}

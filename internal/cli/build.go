@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -149,12 +148,19 @@ func (f *buildFlags) check() error {
 	if !slices.Contains(progressModes, f.progress) {
 		return usageError("--progress %q: choose auto, plain, tty, quiet or rawjson", f.progress)
 	}
-	st, err := os.Stat(f.outputDir)
-	if err == nil && !st.IsDir() {
-		return usageError("--output-directory %s: not a directory", f.outputDir)
+	if _, err := f.platforms(); err != nil {
+		return err
 	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := f.caches(); err != nil {
+		return err
+	}
+	if err := checkDirectory(f.outputDir); err != nil {
 		return usageError("--output-directory: %w", err)
+	}
+	if out, err := os.Stat(f.outputDir); err == nil {
+		if store, err := os.Stat(f.store); err == nil && os.SameFile(out, store) {
+			return usageError("--output-directory %s: it is the store, which holds what belongs to the embedded engine: choose another directory", f.outputDir)
+		}
 	}
 	return nil
 }

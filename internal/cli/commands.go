@@ -15,6 +15,7 @@ import (
 // that a flag is unknown is not what is wrong if the command is. A manifest in
 // the place of a command is built, so that one can be a program with #!.
 func resolve(root *cobra.Command, args []string) ([]string, error) {
+	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(args...)
 	cmd := root
 	for i, arg := range args {

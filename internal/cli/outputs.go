@@ -138,11 +138,10 @@ func (r *request) exportArchive(opt *client.SolveOpt, target string) (*archiveFi
 		return nil, err
 	}
 	entry := client.ExportEntry{Type: client.ExporterTar}
-	name := target + ".tar"
 	if target == frontend.ContainerDiskTarget {
-		entry.Type, name = client.ExporterOCI, target+".oci.tar"
+		entry.Type = client.ExporterOCI
 	}
-	path := filepath.Join(r.flags.outputDir, name)
+	path := filepath.Join(r.flags.outputDir, archiveName(target))
 	p, err := newPartial(path)
 	if err != nil {
 		return nil, err

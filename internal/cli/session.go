@@ -85,6 +85,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err := checkCheckpoints(f.checkpoints, src.m); err != nil {
 		return err
 	}
+	if err := f.checkOutputs(src.m, target); err != nil {
+		return err
+	}
 	e, err := engine.Open(ctx, opts)
 	if err != nil {
 		return err
@@ -113,6 +116,9 @@ func (a *app) engineOptions(builder, store string) engine.Options {
 // ensurePrivileges runs this program again where the engine needs more than
 // this process has. When that was done, the error is the other one's exit code.
 func ensurePrivileges(ctx context.Context, opts engine.Options) (done bool, err error) {
+	if err := engine.CheckBuilder(opts.Builder); err != nil {
+		return false, &exitError{code: exitInvalid, err: err}
+	}
 	again, code, err := engine.EnsurePrivileges(ctx, opts)
 	if err == nil && again && code != 0 {
 		err = &exitError{code: code, elsewhere: true}
@@ -254,11 +260,8 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 		return opt, err
 	}
 	var err error
-	if opt.CacheImports, err = build.ParseImportCache(cacheFlags(f.cacheFrom)); err != nil {
-		return opt, usageError("--cache-from: %w", err)
-	}
-	if opt.CacheExports, err = build.ParseExportCache(cacheFlags(f.cacheTo)); err != nil {
-		return opt, usageError("--cache-to: %w", err)
+	if opt.CacheImports, opt.CacheExports, err = f.caches(); err != nil {
+		return opt, err
 	}
 	opt.Session = []session.Attachable{authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
 		AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)),
