@@ -30,7 +30,9 @@ func TestExtLayouts(t *testing.T) {
 		run(t, "mke2fs", append(strings.Fields(args), "-t", "ext4", "-q", "-F", "-d", dir, image, "64M")...)
 		d, err := fsread.Diff(t.Context(), directory.Open(dir), open(t, image), fsread.DiffOptions{
 			Ignore: []string{"/lost+found"},
-			Adjust: func(_ string, a, b *fsread.Node) { a.UID, a.GID, a.ModTime, a.Attributes = b.UID, b.GID, b.ModTime, b.Attributes },
+			Adjust: func(_ string, a, b *fsread.Node) {
+				a.UID, a.GID, a.ModTime, a.Attributes = b.UID, b.GID, b.ModTime, b.Attributes
+			},
 		})
 		if err != nil || d != nil {
 			t.Errorf("%s: %v, %v", args, d, err)
