@@ -155,7 +155,11 @@ func (d *Disk) Tree() (fsread.FS, error) {
 		for _, v := range d.Volumes {
 			errs = append(errs, fmt.Errorf("partition %d: %w", v.Partition.Number, v.Err))
 		}
-		return nil, errors.Join(append([]error{errors.New("no file system that can be read here is the root of a system: choose a partition")}, errs...)...)
+		what := "no file system that can be read here is the root of a system: choose a partition"
+		if !slices.ContainsFunc(d.Volumes, func(v *Volume) bool { return v.FS != nil }) {
+			what = "no file system on it can be read here"
+		}
+		return nil, errors.Join(append([]error{errors.New(what)}, errs...)...)
 	}
 	var mounts []fsread.Mount
 	for _, v := range d.Volumes {
