@@ -154,9 +154,6 @@ func (f *buildFlags) check() error {
 	if _, _, err := f.caches(); err != nil {
 		return err
 	}
-	if err := checkDirectory(f.outputDir); err != nil {
-		return usageError("--output-directory: %w", err)
-	}
 	if out, err := os.Stat(f.outputDir); err == nil {
 		if store, err := os.Stat(f.store); err == nil && os.SameFile(out, store) {
 			return usageError("--output-directory %s: it is the store, which holds what belongs to the embedded engine: choose another directory", f.outputDir)

@@ -25,13 +25,19 @@ var (
 // caches reads --cache-from and --cache-to. What BuildKit would find wrong with
 // them after the build is found before it.
 func (f *buildFlags) caches() (imports, exports []client.CacheOptionsEntry, err error) {
-	if imports, err = build.ParseImportCache(cacheFlags(f.cacheFrom)); err == nil {
+	if err = haveTypes(f.cacheFrom); err == nil {
+		imports, err = build.ParseImportCache(cacheFlags(f.cacheFrom))
+	}
+	if err == nil {
 		err = checkCaches(imports, importTypes, "src")
 	}
 	if err != nil {
 		return nil, nil, usageError("--cache-from: %w", err)
 	}
-	if exports, err = build.ParseExportCache(cacheFlags(f.cacheTo)); err == nil {
+	if err = haveTypes(f.cacheTo); err == nil {
+		exports, err = build.ParseExportCache(cacheFlags(f.cacheTo))
+	}
+	if err == nil {
 		err = checkCaches(exports, exportTypes, "dest")
 	}
 	if err != nil {
@@ -46,6 +52,17 @@ func (f *buildFlags) caches() (imports, exports []client.CacheOptionsEntry, err 
 		}
 	}
 	return imports, exports, nil
+}
+
+// haveTypes reports caches without a type, which BuildKit takes for the names of
+// images.
+func haveTypes(values []string) error {
+	for _, v := range values {
+		if strings.Contains(v, "=") && !strings.Contains(v, "type=") {
+			return fmt.Errorf("%s names no type: add type=registry, or one of %s", v, strings.Join(importTypes[1:], ", "))
+		}
+	}
+	return nil
 }
 
 // checkCaches looks at what caches cannot do without.

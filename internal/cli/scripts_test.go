@@ -141,7 +141,7 @@ func TestResultsAsJSON(t *testing.T) {
 		{good, []string{"inspect", "--json", "-"}, `"format": "2019"`},
 		{"", []string{"stages", "--json"}, `{"name":"org.osbuild.hostname","kind":"stage","summary":`},
 		{"", []string{"stages", "--json", "org.osbuild.hostname"}, `"schema":{`},
-		{"{}", []string{"build", "--json", "-"}, `{"success":true}`},
+		{"{}", []string{"build", "--builder", "unix:///nonexistent", "--json", "-"}, `{"success":true}`},
 	} {
 		code, stdout, stderr := execute(t, c.stdin, c.args...)
 		if code != 0 || !json.Valid([]byte(stdout)) || !strings.Contains(stdout, c.want) {
@@ -192,7 +192,7 @@ func TestRawProgressIsAlone(t *testing.T) {
 	t.Parallel()
 	const wrong = `{"stages": [{"name": "org.osbuild.hostnam"}]}`
 	for _, args := range [][]string{
-		{"build", "--progress=rawjson", "-"}, {"build", "--progress", "rawjson", "-"}, {"build", "--progress", "rawjson", "--json", "-"},
+		{"build", "--builder", "unix:///nonexistent", "--progress=rawjson", "-"}, {"build", "--builder", "unix:///nonexistent", "--progress", "rawjson", "-"},
 		{"build", "--progress=rawjson", "--bogus"}, {"build", "--builder", "unix:///nonexistent", "--progress=rawjson", "--json", "-"},
 	} {
 		code, stdout, stderr := execute(t, wrong, args...)
@@ -249,8 +249,8 @@ func TestCommandNames(t *testing.T) {
 		{[]string{"stages", "a", "b"}, 2, "", "osbuildkit: osbuildkit stages takes at most one NAME; see"},
 		{[]string{"image", "ls"}, 2, "", "osbuildkit: osbuildkit image ls takes one FILE"},
 		// A manifest is a program.
-		{[]string{file}, 0, "", ""},
-		{[]string{file, "--json"}, 0, `{"success":true}`, ""},
+		{[]string{file, "--builder", "unix:///nonexistent"}, 0, "", ""},
+		{[]string{file, "--json", "--builder", "unix:///nonexistent"}, 0, `{"success":true}`, ""},
 		{[]string{file, "--progress", "loud"}, 2, "", "osbuildkit: --progress \"loud\""},
 		{[]string{filepath.Join(dir, "none.json")}, 2, "", "osbuildkit: open " + dir + "/none.json: no such file"},
 		{[]string{"none.json"}, 2, "", "osbuildkit: open none.json: no such file"},
@@ -329,7 +329,7 @@ func TestBuildOptions(t *testing.T) {
 		{"--cache-to", "type=local", "--cache-to: type=local needs a directory: add dest=DIRECTORY"},
 		{"--cache-to", "type=local,dest=" + file, "--cache-to: " + file + " is in the place of a directory"},
 		{"--cache-to", "type=registry", "--cache-to: type=registry needs an image: add ref=NAME"},
-		{"--cache-to", "foo=bar", "--cache-to: "},
+		{"--cache-to", "foo=bar", "--cache-to: foo=bar names no type: add type=registry"},
 		{"--cache-from", "UPPER CASE", "--cache-from: ref=UPPER CASE: "},
 		{"--builder", "ftp://x", `--builder "ftp://x": unknown scheme`},
 		{"--build-arg", "SOURCE_DATE_EPOCH=-1", `SOURCE_DATE_EPOCH="-1": give a number`},
