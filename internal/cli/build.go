@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/moby/buildkit/cmd/buildctl/build"
 	"github.com/spf13/cobra"
 
 	"github.com/osbuildkit/osbuildkit/engine"
@@ -153,6 +154,9 @@ func (f *buildFlags) check() error {
 	}
 	if _, _, err := f.caches(); err != nil {
 		return err
+	}
+	if _, err := build.ParseSecret(f.secrets); err != nil {
+		return usageError("--secret: %w", err)
 	}
 	if out, err := os.Stat(f.outputDir); err == nil {
 		if store, err := os.Stat(f.store); err == nil && os.SameFile(out, store) {

@@ -331,6 +331,8 @@ func TestBuildOptions(t *testing.T) {
 		{"--cache-to", "type=registry", "--cache-to: type=registry needs an image: add ref=NAME"},
 		{"--cache-to", "foo=bar", "--cache-to: foo=bar names no type: add type=registry"},
 		{"--cache-from", "UPPER CASE", "--cache-from: ref=UPPER CASE: "},
+		{"--secret", "id=x,src=/nonexistent/file", "--secret: "},
+		{"--secret", "src=x", "--secret: "},
 		{"--builder", "ftp://x", `--builder "ftp://x": unknown scheme`},
 		{"--build-arg", "SOURCE_DATE_EPOCH=-1", `SOURCE_DATE_EPOCH="-1": give a number`},
 	} {
