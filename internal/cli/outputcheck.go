@@ -46,6 +46,15 @@ func (f *buildFlags) checkOutputs(m *manifest.Manifest, target string) error {
 	return nil
 }
 
+// checkStore finds out whether the store can be written to. That it is full is
+// said where something is to be written: then something can be removed from it.
+func checkStore(dir string) error {
+	if err := checkDirectory(dir); err != nil && !errors.Is(err, unix.ENOSPC) {
+		return usageError("--store: %w", err)
+	}
+	return nil
+}
+
 // outputNames are the files that a target is known to write.
 func outputNames(m *manifest.Manifest, target string, sbom bool) []string {
 	var names []string

@@ -39,6 +39,7 @@ func TestOutputPlaces(t *testing.T) {
 		{"a file of a platform", func(dir string) error { return os.WriteFile(dir+"/linux_arm64", nil, 0o644) }, []string{"-o", ".", "--platform", "linux/amd64,linux/arm64"}, "linux_arm64 is in the place of a directory"},
 		{"one platform", func(dir string) error { return os.WriteFile(dir+"/linux_arm64", nil, 0o644) }, []string{"-o", ".", "--platform", "linux/arm64"}, ""},
 		{"the store", func(dir string) error { return os.Mkdir(dir+"/store", 0o755) }, []string{"-o", "store", "--store", "store"}, "it is the store"},
+		{"a file for the store", func(dir string) error { return os.WriteFile(dir+"/store", nil, 0o644) }, []string{"-o", ".", "--store", "store"}, "--store: "},
 		{"unwritable", func(dir string) error { return os.Mkdir(dir+"/out", 0o555) }, []string{"-o", "out/new"}, "out cannot be written to: permission denied"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -64,6 +64,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 			return err
 		}
 	}
+	if err := checkStore(f.store); err != nil {
+		return err
+	}
 	opts := a.engineOptions(f.builder, f.store)
 	opts.Emulation = f.platform != ""
 	if done, err := ensurePrivileges(ctx, opts); done || err != nil {
