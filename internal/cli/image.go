@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -78,11 +79,16 @@ func openImage(ctx context.Context, name string) (*image.Image, error) {
 
 // imageError is an error about an image, its content or what was asked of it:
 // the input is wrong, unless something that is needed to read it is missing, or
-// the output cannot be written.
+// what was read cannot be written.
 func imageError(ctx context.Context, err error) error {
 	var code *exitError
-	if ctx.Err() != nil || errors.As(err, &code) || errors.Is(err, exec.ErrNotFound) || errors.Is(err, errWrite) {
+	if ctx.Err() != nil || errors.As(err, &code) {
 		return err
+	}
+	for _, other := range []error{exec.ErrNotFound, errWrite, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO} {
+		if errors.Is(err, other) {
+			return err
+		}
 	}
 	return &exitError{code: exitInvalid, err: err}
 }
@@ -166,7 +172,7 @@ func (a *app) imageList(f fsread.FS, name string, recursive bool) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 1, ' ', tabwriter.AlignRight)
+	w := tabwriter.NewWriter(outWriter{a.stdout}, 0, 0, 1, ' ', tabwriter.AlignRight)
 	switch {
 	case n.Type() != fsread.TypeDir:
 		listNode(w, resolved, n)
