@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -113,8 +112,8 @@ func checkEpoch(value string) error {
 	if value == "" || value == "context" {
 		return nil
 	}
-	if n, err := strconv.ParseInt(value, 10, 64); err != nil || n < 0 {
-		return usageError("%s=%q: give a number of seconds since 1970", frontend.EpochArg, value)
+	if _, err := frontend.ParseEpoch(value); err != nil {
+		return &exitError{code: exitInvalid, err: err}
 	}
 	return nil
 }

@@ -62,15 +62,23 @@ func (a *app) check(f *checkFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	args, err := f.arguments()
+	if err != nil {
+		return err
+	}
+	given, err := s.lintConfig(args)
+	if err != nil {
+		return err
+	}
+	c.Skip, c.SkipAll = append(c.Skip, given.Skip...), c.SkipAll || given.SkipAll
 	findings := lint.Run(s.m, modules, c)
-	warnings := a.warn(argumentWarnings(s.m))
-	warnings = append(warnings, a.showFindings(findings, s)...)
+	warnings := a.showFindings(findings, s)
 	stages := 0
 	for _, p := range s.m.Pipelines {
 		stages += len(p.Stages)
 	}
-	if f.fail && len(findings) > 0 {
-		err = &exitError{code: exitFailed, err: fmt.Errorf("%s: --error makes warnings errors, and there are %d", s.name, len(findings)), quiet: true, places: warnings}
+	if (f.fail || given.Fail) && len(findings) > 0 {
+		err = &exitError{code: exitFailed, err: fmt.Errorf("%s: warnings are to be errors, and there are %d", s.name, len(findings)), quiet: true, places: warnings}
 	}
 	if f.json {
 		if err != nil {
@@ -157,7 +165,7 @@ func (a *app) listRules(asJSON bool) error {
 }
 
 func (a *app) inspectCommand() *cobra.Command {
-	var f manifestFlags
+	f := manifestFlags{idsOnly: true}
 	cmd := &cobra.Command{
 		Use:   "inspect MANIFEST|-",
 		Short: "Print the pipelines of a manifest with osbuild's ids",
@@ -168,7 +176,6 @@ func (a *app) inspectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.warn(argumentWarnings(s.m))
 			return a.inspect(s.m)
 		},
 	}

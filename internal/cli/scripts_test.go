@@ -80,7 +80,7 @@ func TestFailuresAsJSON(t *testing.T) {
 		{"unknown stage", [][]string{{"stages"}}, []string{"org.osbuild.hostnam"}, 2, `did you mean "org.osbuild.hostname"?`, nil},
 		{"libdir", append(readers, []string{"stages"}), []string{"--libdir", missing, good}, 2, "--libdir", nil},
 		{"epoch", readers, []string{"--build-arg", "SOURCE_DATE_EPOCH=monday", good}, 2, "give a number of seconds since 1970", nil},
-		{"warnings are errors", [][]string{{"check"}}, []string{"--error", loose}, 1, "--error makes warnings errors, and there are 1", []string{"1:22-1:50 /stages/0/options"}},
+		{"warnings are errors", [][]string{{"check"}}, []string{"--error", loose}, 1, "warnings are to be errors, and there are 1", []string{"1:22-1:50 /stages/0/options"}},
 		{"no image", [][]string{{"image", "info"}}, []string{good}, 2, "no known format", nil},
 	} {
 		for _, command := range c.commands {
