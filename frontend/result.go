@@ -17,11 +17,12 @@ import (
 	"github.com/osbuildkit/osbuildkit/debian"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
 
 // PackagesFile is the file beside the image that lists what was installed.
-const PackagesFile = "packages.json"
+const PackagesFile = module.PackagesFile
 
 // ContainerDiskTarget is the target that makes a container image of the disk,
 // in the layout of KubeVirt's containerDisk: the one file below /disk, owned

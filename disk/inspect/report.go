@@ -78,6 +78,9 @@ func Describe(m *image.Image) (*Report, error) {
 		if p.Type != "" {
 			vr.TypeName = p.TypeName()
 		}
+		if problem := v.Problem(); problem != "" {
+			r.Problems = append(r.Problems, problem)
+		}
 		if v.Info.Type != "" {
 			vr.Filesystem = r.filesystem(v)
 		}

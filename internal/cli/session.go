@@ -64,6 +64,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 			return err
 		}
 	}
+	if err := checkStore(f.store); err != nil {
+		return err
+	}
 	opts := a.engineOptions(f.builder, f.store)
 	opts.Emulation = f.platform != ""
 	if done, err := ensurePrivileges(ctx, opts); done || err != nil {
@@ -86,6 +89,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 		return a.report(&request{app: a, flags: f, src: src})
 	}
 	if err := checkCheckpoints(f.checkpoints, src.m); err != nil {
+		return err
+	}
+	if err := f.checkOutputs(src.m, target); err != nil {
 		return err
 	}
 	e, err := engine.Open(ctx, opts)
@@ -116,9 +122,12 @@ func (a *app) engineOptions(builder, store string) engine.Options {
 // ensurePrivileges runs this program again where the engine needs more than
 // this process has. When that was done, the error is the other one's exit code.
 func ensurePrivileges(ctx context.Context, opts engine.Options) (done bool, err error) {
+	if err := engine.CheckBuilder(opts.Builder); err != nil {
+		return false, &exitError{code: exitInvalid, err: err}
+	}
 	again, code, err := engine.EnsurePrivileges(ctx, opts)
 	if err == nil && again && code != 0 {
-		err = &exitError{code: code, quiet: true}
+		err = &exitError{code: code, elsewhere: true}
 	}
 	return again, err
 }
@@ -263,11 +272,8 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 		return opt, err
 	}
 	var err error
-	if opt.CacheImports, err = build.ParseImportCache(cacheFlags(f.cacheFrom)); err != nil {
-		return opt, usageError("--cache-from: %w", err)
-	}
-	if opt.CacheExports, err = build.ParseExportCache(cacheFlags(f.cacheTo)); err != nil {
-		return opt, usageError("--cache-to: %w", err)
+	if opt.CacheImports, opt.CacheExports, err = f.caches(); err != nil {
+		return opt, err
 	}
 	opt.Session = []session.Attachable{authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
 		AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)),
@@ -312,6 +318,11 @@ func (a *app) failed(err error, src *source, d *display) error {
 		return err
 	}
 	err = d.explain(err)
-	a.showErrors(err, src)
-	return &exitError{code: exitFailed, err: err, quiet: true}
+	places := a.showErrors(err, src)
+	code := exitFailed
+	// What is wrong with a manifest is so whoever has found it.
+	if several := (manifest.Errors)(nil); errors.As(err, &several) {
+		code = exitInvalid
+	}
+	return &exitError{code: code, err: err, quiet: true, places: places}
 }

@@ -16,22 +16,33 @@ import (
 
 func (a *app) stagesCommand() *cobra.Command {
 	var libdir string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "stages [NAME]",
 		Short: "List the stages and assemblers, or show the options of one",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  rangeArgs(0, 1, "at most one NAME"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := a.readLibdir(libdir)
 			if err != nil {
 				return err
 			}
-			if len(args) == 0 {
+			switch {
+			case asJSON && len(args) == 0:
+				return a.printJSON(jsonModules(c, ""))
+			case asJSON:
+				if err := moduleError(c, args[0]); err != nil {
+					return err
+				}
+				return a.printJSON(jsonModules(c, args[0]))
+			case len(args) == 0:
 				return a.listModules(c)
 			}
 			return a.describeModule(c, args[0])
 		},
+		ValidArgsFunction: completeModules(&libdir),
 	}
 	addLibdirFlag(cmd.Flags(), &libdir)
+	addJSONFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -69,6 +80,7 @@ func (a *app) withEngine(cmd *cobra.Command, f engineFlags, fn func(*engine.Engi
 
 func (a *app) duCommand() *cobra.Command {
 	var f engineFlags
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "du",
 		Short: "Show what the build cache holds",
@@ -78,6 +90,9 @@ func (a *app) duCommand() *cobra.Command {
 				records, err := e.DiskUsage(cmd.Context())
 				if err != nil {
 					return err
+				}
+				if asJSON {
+					return a.printJSON(jsonUsage(records))
 				}
 				w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
 				fmt.Fprintln(w, "SIZE\tLAST USED\tSTEP")
@@ -99,11 +114,13 @@ func (a *app) duCommand() *cobra.Command {
 		},
 	}
 	f.add(cmd)
+	addJSONFlag(cmd, &asJSON)
 	return cmd
 }
 
 func (a *app) pruneCommand() *cobra.Command {
 	var f engineFlags
+	var asJSON bool
 	var o engine.PruneOptions
 	cmd := &cobra.Command{
 		Use:   "prune",
@@ -115,12 +132,16 @@ func (a *app) pruneCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if asJSON {
+					return a.printJSON(jsonPruned{Success: true, Records: count, Size: size})
+				}
 				fmt.Fprintf(a.stdout, "removed %d records, %s\n", count, formatSize(size))
 				return nil
 			})
 		},
 	}
 	f.add(cmd)
+	addJSONFlag(cmd, &asJSON)
 	cmd.Flags().BoolVar(&o.All, "all", false, "also remove internal records")
 	cmd.Flags().DurationVar(&o.KeepDuration, "keep", 0, "keep what was used within this `TIME`, such as 48h")
 	return cmd
@@ -132,11 +153,16 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  exactArgs(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
-			fmt.Fprintf(a.stdout, "osbuildkit %s (%s/%s, BuildKit %s, runners for: %v)\n",
-				Version, runtime.GOOS, runtime.GOARCH, dependency("github.com/moby/buildkit"), runners.Architectures())
+			fmt.Fprintln(a.stdout, versionText())
 			return nil
 		},
 	}
+}
+
+// versionText is what is known of the program's version.
+func versionText() string {
+	return fmt.Sprintf("osbuildkit %s (%s/%s, BuildKit %s, runners for: %v)",
+		Version, runtime.GOOS, runtime.GOARCH, dependency("github.com/moby/buildkit"), runners.Architectures())
 }
 
 // Version is the version of the program; the build sets it.
