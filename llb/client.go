@@ -121,6 +121,9 @@ func (g *Graph) fetchAsClient(ctx context.Context, d download, opts ...llb.Const
 		name = fmt.Sprintf("%s.%d", name, d.attempt)
 	}
 	o := packages.FetchOptions{URL: d.url, File: name, Checksum: d.client.checksum, Insecure: d.client.insecure}
+	if d.checksum != "" {
+		o.Checksum = d.checksum
+	}
 	if d.sha256 != "" {
 		o.Checksum = "sha256:" + d.sha256
 	}
