@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,11 +66,17 @@ func (s *rpmSource) files(i int) ([]download, error) {
 const repomdPath = "repodata/repomd.xml"
 
 // newDownload is the download of a file with a checksum. BuildKit knows SHA-256
-// only; what has another kind is verified by a step: see checkFiles.
+// only; what has another kind is verified by a step: see checkFiles. One that
+// downloads verifies it too, which without any would run in each build.
 func newDownload(u, name string, sum rpmmd.Checksum, attempt int, client *tlsClient) download {
-	d := download{url: u, name: name, attempt: attempt, client: client, checksum: sum.String()}
-	if sum.Algorithm == "sha256" {
+	d := download{url: u, name: name, attempt: attempt, client: client}
+	switch {
+	case sum.Algorithm == "sha256":
 		d.sha256 = sum.Hex
+	case client != nil:
+		own := *client
+		own.checksum = sum.String()
+		d.client = &own
 	}
 	return d
 }
@@ -261,44 +266,52 @@ func (g *Graph) rpmMetadata(ctx context.Context, at place, number int, o package
 	if err != nil && !otherContent(err) {
 		return s.client.explain(err)
 	}
-	if err == nil && !slices.ContainsFunc(files, func(d download) bool { return d.sha256 == "" }) {
-		return nil
-	}
 	// BuildKit cannot tell whether files with checksums of other kinds are the
 	// right ones, nor accept one that a server has unpacked: a step looks at them.
 	files = files[1:]
-	for i := range files {
-		files[i].sha256 = ""
-	}
-	if st, err = g.fetch(ctx, name, files, g.constraints(at)...); err != nil {
-		return err
-	}
-	if err := within(ctx, limit, evaluate); err != nil {
-		return explainFetch(s.client.explain(err))
+	if err != nil {
+		for i := range files {
+			files[i].sha256 = ""
+		}
+		if st, err = g.fetch(ctx, name, files, g.constraints(at)...); err != nil {
+			return err
+		}
+		if err := within(ctx, limit, evaluate); err != nil {
+			return explainFetch(s.client.explain(err))
+		}
 	}
 	return g.checkMetadata(ctx, at, s, files, st)
 }
 
 // checkMetadata makes sure that the files of s.solve, which are in st, are those
-// that repomd.xml lists, with or without their compression.
+// that repomd.xml lists, with or without their compression. Those with a SHA-256
+// in files are.
 func (g *Graph) checkMetadata(ctx context.Context, at place, s *rpmSource, files []download, st llb.State) error {
-	check := make([]packages.CheckFile, len(files))
+	var check []packages.CheckFile
+	var numbers []int
 	for i, d := range s.solve {
-		check[i] = packages.CheckFile{Name: files[i].name, Checksum: d.Checksum.String(), Size: d.Size, Packed: strings.HasSuffix(d.File(), ".gz")}
-		if o, ok := d.Opened(); ok {
-			check[i].Opened = o.Checksum.String()
+		if files[i].sha256 != "" {
+			continue
 		}
+		c := packages.CheckFile{Name: files[i].name, Checksum: d.Checksum.String(), Size: d.Size, Packed: strings.HasSuffix(d.File(), ".gz")}
+		if o, ok := d.Opened(); ok {
+			c.Opened = o.Checksum.String()
+		}
+		check, numbers = append(check, c), append(numbers, i)
+	}
+	if len(check) == 0 {
+		return nil
 	}
 	found, err := g.checkFiles(ctx, at, st, check)
 	if err != nil {
 		return err
 	}
 	s.opened = map[int]bool{}
-	for i, f := range found {
-		if f.Problem != "" {
-			return fmt.Errorf("%s: %s", rpmmd.Redacted(files[i].url), f.Problem)
+	for n, i := range numbers {
+		if found[n].Problem != "" {
+			return fmt.Errorf("%s: %s", rpmmd.Redacted(files[i].url), found[n].Problem)
 		}
-		s.opened[i] = f.Opened
+		s.opened[i] = found[n].Opened
 	}
 	return nil
 }
@@ -346,8 +359,14 @@ func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r package
 		if err != nil {
 			return nil, fmt.Errorf("the signature repomd.xml.asc: %w", err)
 		}
-		if _, err := rpmmd.VerifyRepomd(data, signature, keys); err != nil {
+		signer, err := rpmmd.VerifyRepomd(data, signature, keys)
+		if err != nil {
 			return nil, err
+		}
+		if r.Checksum == "" {
+			if err := signer.CheckNow(g.opt.Now()); err != nil {
+				return nil, fmt.Errorf("repomd.xml: %w; give a newer key in \"gpgkey\", or pin the repository with \"checksum\" to use it all the same", err)
+			}
 		}
 	}
 	return data, nil

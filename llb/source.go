@@ -21,9 +21,6 @@ type download struct {
 	name string
 	// sha256 is the hex digest that the content must have, or empty.
 	sha256 string
-	// checksum is that of the content, of any kind, as "sha512:…", or empty.
-	// BuildKit knows only the one above; whoever reads the file verifies this.
-	checksum string
 	// attempt counts the times that the file was asked for before, in vain.
 	attempt int
 	// auth names a secret that holds the Authorization header, or is empty.
