@@ -114,7 +114,11 @@ func epochOf(sources []*rpmSource, otherwise int64) int64 {
 func (g *Graph) solveRPMs(ctx context.Context, at place, t Tree, job packages.DnfJob, sources []*rpmSource) (*rpmmd.PackageList, llb.State, error) {
 	var files []download
 	for i, r := range sources {
-		files = append(files, r.files(i)...)
+		f, err := r.files(i)
+		if err != nil {
+			return nil, llb.State{}, err
+		}
+		files = append(files, f...)
 	}
 	data, out, err := g.decide(ctx, at, t, packages.DnfSolve, job.ForSolve(), files, rpmmd.ListFile)
 	if err != nil {

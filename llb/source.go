@@ -108,7 +108,7 @@ func groupID(name string, downloads []download) string {
 	return digest.FromString(b.String()).Encoded()
 }
 
-// joinURL appends a path to the URL of a mirror.
+// joinURL appends a path, in which nothing is escaped, to the URL of a mirror.
 func joinURL(mirror, rel string) (string, error) {
 	u, err := url.Parse(mirror)
 	if err != nil {
@@ -117,7 +117,17 @@ func joinURL(mirror, rel string) (string, error) {
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return "", fmt.Errorf("mirror %q: give an http or https URL", mirror)
 	}
-	return u.JoinPath(rel).String(), nil
+	return u.JoinPath(escapePath(rel)).String(), nil
+}
+
+// escapePath escapes a path for an address as apt does: in the name of a file a
+// percent sign is one, and some servers (S3) take a plus sign for a space.
+func escapePath(s string) string {
+	parts := strings.Split(s, "/")
+	for i, p := range parts {
+		parts[i] = strings.ReplaceAll(url.PathEscape(p), "+", "%2B")
+	}
+	return strings.Join(parts, "/")
 }
 
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

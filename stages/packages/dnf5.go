@@ -213,11 +213,8 @@ func (r *rpmRepository) describe(number int, chosen map[string]int, list *rpmmd.
 				return nil
 			}
 			delete(chosen, p.NEVRA())
-			switch {
-			case p.SHA256 == "":
-				return fmt.Errorf("%s is listed with a checksum of kind %s, and sha256 is needed", p.NEVRA(), p.Checksum.Algorithm)
-			case p.Base != "":
-				return fmt.Errorf("%s lies elsewhere (xml:base %s), which is not supported", p.NEVRA(), p.Base)
+			if p.Problem != nil {
+				return p.Problem
 			}
 			p.Repository = number
 			list.Packages = append(list.Packages, p.Package)

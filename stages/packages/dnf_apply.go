@@ -116,7 +116,7 @@ func (d *dnfRun) layOut(i int, decision, rpms string, list *rpmmd.PackageList) e
 		if p.Repository != i {
 			continue
 		}
-		to := filepath.Join(dir, filepath.FromSlash(p.Location))
+		to := filepath.Join(dir, filepath.FromSlash(p.Place()))
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
 		}

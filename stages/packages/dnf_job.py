@@ -69,17 +69,19 @@ def describe(base, item):
     if pkg.repoid not in job["repos"]:
         raise dnf.exceptions.Error("%s is in none of the repositories" % pkg)
     kind, digest = pkg.returnIdSum() or ("", "")
-    if kind != "sha256":
+    if kind not in ("sha256", "sha384", "sha512"):
         raise dnf.exceptions.Error(
-            "%s: repository %s lists the package with a checksum of kind %s, and sha256 is needed" % (pkg, pkg.repoid, kind or "none"))
-    if pkg.baseurl:
-        raise dnf.exceptions.Error(
-            "%s: repository %s says that the package lies elsewhere (xml:base %s), which is not supported" % (pkg, pkg.repoid, pkg.baseurl))
-    return {
+            "%s: repository %s lists the package with a checksum of kind %s, and sha256, sha384 or sha512 is needed" % (pkg, pkg.repoid, kind or "none"))
+    out = {
         "name": pkg.name, "epoch": int(pkg.epoch), "version": pkg.version, "release": pkg.release, "arch": pkg.arch,
         "repository": job["repos"].index(pkg.repoid), "location": pkg.location, "size": pkg.downloadsize,
-        "sha256": digest, "reason": reason(item),
+        "sha256": digest if kind == "sha256" else "", "reason": reason(item),
     }
+    if kind != "sha256":
+        out["checksum"] = kind + ":" + digest
+    if pkg.baseurl:
+        out["base"] = pkg.baseurl
+    return out
 
 
 def database(base, chosen):
