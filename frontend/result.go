@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/moby/buildkit/client/llb"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
@@ -134,24 +133,38 @@ func (b *build) containerDisk(ctx context.Context, ref gwclient.Reference, t gra
 	}
 	when := epochTime(t.Epoch)
 	owner := llb.ChownOpt{User: &llb.UserOpt{UID: containerDiskUser}, Group: &llb.UserOpt{UID: containerDiskUser}}
+	dir := llb.Mkdir("/disk", 0o755, llb.WithCreatedTime(when), owner)
 	action := llb.Mkdir("/disk", 0o755, llb.WithCreatedTime(when), owner).
 		Copy(t.Root, "/"+disks[0], "/disk/"+disks[0], &llb.CopyInfo{
 			Mode: &llb.ChmodOpt{Mode: 0o440}, ChownOpt: &owner, CreatedTime: &when,
-		})
+		}).
+		// The copy has given the directory the time of the build. An empty one
+		// that is laid over it gives it its own time back.
+		Copy(llb.Scratch().File(dir, llb.WithCustomName("[internal] time of the container disk")), "/", "/",
+			&llb.CopyInfo{CopyDirContentsOnly: true, CreatedTime: &when})
 	return llb.Scratch().File(action, llb.WithCustomName("container disk with "+disks[0])), nil
 }
 
 // image is the configuration of the container image that a target makes where
 // the client asks for one.
-func (b *build) image(target string, p ocispecs.Platform, when time.Time) *dockerspec.DockerOCIImage {
+func (b *build) image(ctx context.Context, target string, t graph.Tree, p ocispecs.Platform) (*dockerspec.DockerOCIImage, error) {
 	var img dockerspec.DockerOCIImage
 	img.Platform = p
 	img.RootFS.Type = "layers"
+	when := epochTime(t.Epoch)
 	img.Created = &when
 	img.Config.Labels = maps.Clone(b.ui.Labels)
 	if PipelineOf(target) != manifest.AssemblerPipeline {
 		img.Config.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 		img.Config.Cmd = []string{"/bin/sh"}
+		labels, err := b.storedLabels(ctx, target, t)
+		if err != nil {
+			return nil, err
+		}
+		if img.Config.Labels == nil {
+			img.Config.Labels = map[string]string{}
+		}
+		maps.Copy(img.Config.Labels, labels)
 	}
-	return &img
+	return &img, nil
 }

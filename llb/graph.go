@@ -74,8 +74,8 @@ type Options struct {
 	BuildEnv *llb.State
 	// ToolboxManifest is the pipeline that builds the default build root.
 	ToolboxManifest *manifest.Manifest
-	// Base returns the tree that is stored under an id.
-	Base func(ctx context.Context, id string) (llb.State, error)
+	// Base returns the tree that is stored under an id, for a platform.
+	Base func(ctx context.Context, id string, p ocispecs.Platform) (*Stored, error)
 	// Now is the time against which repositories' validity is checked.
 	Now func() time.Time
 }
@@ -96,6 +96,11 @@ type Tree struct {
 	// repos are the repositories that later package stages use unless they
 	// name their own.
 	repos []packages.RepositoryOptions
+	// arch is the architecture of the repositories of a stored tree.
+	arch string
+	// unknown says that the epoch is a guess: nothing is known of the image that
+	// the tree began as.
+	unknown bool
 }
 
 // Error is an error that belongs to a place in the manifest.
@@ -129,6 +134,7 @@ type Graph struct {
 	rpms    map[string]*rpmSource
 	ready   map[string]bool // see readyClient
 	runners map[module.Group]llb.State
+	bases   map[string]*Stored
 }
 
 // New returns the graph of a manifest that manifest.Load has checked.
@@ -136,7 +142,7 @@ func New(m *manifest.Manifest, opt Options) *Graph {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{}, runners: map[module.Group]llb.State{}}
+	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{}, runners: map[module.Group]llb.State{}, bases: map[string]*Stored{}}
 }
 
 // Platform returns what the image is for.
@@ -183,14 +189,11 @@ func (g *Graph) baseError(p *manifest.Pipeline, err error) error {
 func (g *Graph) start(ctx context.Context, p *manifest.Pipeline) (Tree, error) {
 	t := Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch}
 	if p.Base != "" {
-		if g.opt.Base == nil {
-			return Tree{}, g.baseError(p, errors.New("this way of building has no store of trees: build with osbuildkit on the machine that has it"))
-		}
-		root, err := g.opt.Base(ctx, p.Base)
+		s, err := g.base(ctx, p)
 		if err != nil {
-			return Tree{}, g.baseError(p, err)
+			return Tree{}, err
 		}
-		t.Root = root
+		t = s.start()
 	}
 	if p.Name == manifest.AssemblerPipeline {
 		in, err := g.Pipeline(ctx, manifest.TreePipeline)

@@ -48,8 +48,8 @@ func (g *Graph) installRPMs(ctx context.Context, at place, t Tree, o packages.Dn
 		}
 		sources = append(sources, s)
 	}
-	if g.opt.Epoch == nil && len(t.RPMLists) == 0 && at.pipeline.Base == "" {
-		t.Epoch = epochOf(sources, t.Epoch)
+	if g.opt.Epoch == nil && len(t.RPMLists) == 0 {
+		t.setEpoch(epochOf(sources, t.Epoch))
 	}
 	list, solved, err := g.solveRPMs(ctx, at, t, job, sources)
 	if err != nil {

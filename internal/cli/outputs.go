@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/client"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
 // outputFile is a file of the result in the output directory.
@@ -142,6 +143,7 @@ func (r *request) exportArchive(opt *client.SolveOpt, target string) (*archiveFi
 	name := target + ".tar"
 	if target == frontend.ContainerDiskTarget {
 		entry.Type, name = client.ExporterOCI, target+".oci.tar"
+		entry.Attrs = map[string]string{"rewrite-timestamp": "true"}
 	}
 	path := filepath.Join(r.flags.outputDir, name)
 	p, err := newPartial(path)
@@ -168,9 +170,18 @@ func (t *archiveFile) commit() (outputFile, error) {
 	return outputFile{Path: t.path, Size: size, SHA256: hex.EncodeToString(t.sum.Sum(nil))}, nil
 }
 
+// manifest is what was built: the ids of one with "base" depend on the tree that
+// was found under it.
+func (r *request) manifest() *manifest.Manifest {
+	if r.outcome != nil && r.outcome.Manifest != nil {
+		return r.outcome.Manifest
+	}
+	return r.src.m
+}
+
 // report prints what a build has made.
 func (a *app) report(r *request) error {
-	m := r.src.m
+	m := r.manifest()
 	if r.flags.json {
 		return a.printJSON(jsonResult{Success: true, TreeID: m.TreeID(), OutputID: m.OutputID(), Outputs: r.files})
 	}

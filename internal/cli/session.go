@@ -24,6 +24,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
 	"github.com/osbuildkit/osbuildkit/internal/runners"
+	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -212,8 +213,8 @@ func (r *request) config() frontend.Config {
 				llb.SharedKeyHint(runnerLocal(p.Architecture)),
 				llb.WithCustomName("[internal] load the runners")), nil
 		},
-		Base: func(_ context.Context, _ gwclient.Client, id string) (llb.State, error) {
-			return baseTree(r.flags.store, id)
+		Base: func(_ context.Context, _ gwclient.Client, id string, p ocispecs.Platform) (*graph.Stored, error) {
+			return baseTree(r.flags.store, id, p)
 		},
 		Mirror: clientMirror,
 		Load:   r.src.load,
