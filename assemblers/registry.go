@@ -83,6 +83,14 @@ func Modules() []module.Module {
 			Run:     timed(module.Does(runTar)),
 		},
 		{
+			Name:    "org.osbuildkit.flatten",
+			Kind:    module.Assembler,
+			Sandbox: module.Edit,
+			Group:   module.GroupAssemblers,
+			Summary: "Copies the tree, for a container image of one layer",
+			Run:     module.Does(runFlatten),
+		},
+		{
 			Name:    "org.osbuildkit.secrets",
 			Kind:    module.Assembler,
 			Sandbox: module.Edit,

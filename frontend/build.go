@@ -45,6 +45,9 @@ type Config struct {
 	// SBOM asks for a bill of materials. BuildKit's own option does so too, but
 	// makes a daemon scan a result that has none.
 	SBOM bool
+	// Flatten makes one layer of a tree that is the result, for exporters of
+	// container images.
+	Flatten bool
 	// ContextLibdir lets modules of the user's own be found in libdir/ of the
 	// main context, if no named context holds them.
 	ContextLibdir bool
@@ -220,7 +223,7 @@ func (b *build) platform(ctx context.Context, g *graph.Graph, target string) (*d
 	if err != nil {
 		return nil, err
 	}
-	ref, err := b.result(ctx, target, t)
+	ref, err := b.result(ctx, g, target, t)
 	if err != nil {
 		return nil, err
 	}

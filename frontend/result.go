@@ -68,17 +68,17 @@ func PipelineOf(target string) string {
 }
 
 // result builds what is exported.
-func (b *build) result(ctx context.Context, target string, t graph.Tree) (gwclient.Reference, error) {
-	st, err := b.resultState(ctx, target, t)
+func (b *build) result(ctx context.Context, g *graph.Graph, target string, t graph.Tree) (gwclient.Reference, error) {
+	st, err := b.resultState(ctx, g, target, t)
 	if err != nil {
 		return nil, err
 	}
 	return b.solve(ctx, st, true)
 }
 
-// resultState returns what is exported: a tree as it is, the directory of the
+// resultState returns what is exported: a tree, the directory of the
 // assembler with the list of packages beside its files, or a container disk.
-func (b *build) resultState(ctx context.Context, target string, t graph.Tree) (llb.State, error) {
+func (b *build) resultState(ctx context.Context, g *graph.Graph, target string, t graph.Tree) (llb.State, error) {
 	switch {
 	case target == ContainerDiskTarget:
 		ref, err := b.solve(ctx, t.Root, true)
@@ -93,6 +93,8 @@ func (b *build) resultState(ctx context.Context, target string, t graph.Tree) (l
 		}
 		return t.Root.File(llb.Mkfile("/"+PackagesFile, 0o644, list, llb.WithCreatedTime(epochTime(t.Epoch))),
 			llb.WithCustomName("[internal] list the packages")), nil
+	case PipelineOf(target) != manifest.AssemblerPipeline && b.cfg.Flatten:
+		return g.Flatten(ctx, target, t)
 	}
 	return t.Root, nil
 }
