@@ -13,10 +13,8 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/osbuildkit/osbuildkit/debian"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
-	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
 
 // PackagesFile is the file beside the image that lists what was installed.
@@ -86,26 +84,17 @@ func (b *build) resultState(ctx context.Context, g *graph.Graph, target string, 
 			return llb.State{}, err
 		}
 		return b.containerDisk(ctx, ref, t)
-	case target == manifest.AssemblerPipeline && len(t.Lists)+len(t.RPMLists) > 0:
-		list, err := packageList(t)
-		if err != nil {
-			return llb.State{}, err
+	case target == manifest.AssemblerPipeline:
+		list, err := b.packageList(ctx, g, t)
+		if err != nil || list == nil {
+			return t.Root, err
 		}
 		return t.Root.File(llb.Mkfile("/"+PackagesFile, 0o644, list, llb.WithCreatedTime(epochTime(t.Epoch))),
 			llb.WithCustomName("[internal] list the packages")), nil
-	case PipelineOf(target) != manifest.AssemblerPipeline && b.cfg.Flatten:
+	case b.cfg.Flatten:
 		return g.Flatten(ctx, target, t)
 	}
 	return t.Root, nil
-}
-
-// packageList returns what was installed: the RPM packages, or Debian's where
-// there are none.
-func packageList(t graph.Tree) ([]byte, error) {
-	if len(t.RPMLists) > 0 {
-		return rpmmd.MergeLists(t.RPMLists).Encode()
-	}
-	return debian.MergeLists(t.Lists).Encode()
 }
 
 // diskSuffixes are the disk formats that a container disk may hold.

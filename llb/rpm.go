@@ -8,6 +8,8 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 
+	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
@@ -136,14 +138,18 @@ func (g *Graph) solveRPMs(ctx context.Context, at place, t Tree, job packages.Dn
 // the last stage of a pipeline: see packages.InventoryFormat.
 func (g *Graph) RPMInventory(ctx context.Context, pipeline string, t Tree) ([]byte, error) {
 	p := g.m.Pipeline(pipeline)
-	if p == nil || len(p.Stages) == 0 {
-		return nil, fmt.Errorf("no pipeline %q with stages", pipeline)
+	if p == nil {
+		return nil, fmt.Errorf("no pipeline %q in %s", pipeline, g.m.File)
 	}
 	m, err := g.part(packages.RPMInventory)
 	if err != nil {
 		return nil, err
 	}
-	at := place{pipeline: p, stage: p.Stages[len(p.Stages)-1], number: len(p.Stages), label: g.opt.Label}
+	// A pipeline without stages is a stored tree as it is.
+	at := place{pipeline: p, stage: &manifest.Stage{Type: "base", Kind: module.Stage, Pointer: manifest.JoinPointer(p.Pointer, "base")}, label: g.opt.Label}
+	if n := len(p.Stages); n > 0 {
+		at.stage, at.number = p.Stages[n-1], n
+	}
 	out, err := g.run(ctx, at, t, step{module: m, part: "list what is installed", options: json.RawMessage("{}"), readonly: true, output: true})
 	if err != nil {
 		return nil, err
