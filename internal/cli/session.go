@@ -45,6 +45,10 @@ type request struct {
 	err error
 	// files are the files of the result.
 	files []outputFile
+	// trees is the layout that trees are kept in; platforms are those of the
+	// trees that were kept.
+	trees     string
+	platforms []ocispecs.Platform
 }
 
 // build is the build command.
@@ -91,7 +95,7 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 		return err
 	}
 	defer e.Close()
-	r := &request{app: a, flags: f, src: src}
+	r := &request{app: a, flags: f, src: src, trees: treesDir(f.store)}
 	if err := r.run(ctx, e); err != nil {
 		return err
 	}

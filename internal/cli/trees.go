@@ -70,9 +70,6 @@ func baseTree(store, id string, p ocispecs.Platform) (*graph.Stored, error) {
 	return s, nil
 }
 
-// maxTreeMeta bounds the files of a layout that say what an image is.
-const maxTreeMeta = 8 << 20
-
 // readTree reads what is kept with a stored tree.
 func readTree(dir string, image digest.Digest) (*graph.Stored, error) {
 	var m ocispecs.Manifest
@@ -96,7 +93,7 @@ func readBlob(dir string, d digest.Digest, into any) error {
 		return err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxTreeMeta))
+	data, err := io.ReadAll(io.LimitReader(f, maxImageMeta))
 	if err != nil {
 		return err
 	}
@@ -166,8 +163,7 @@ func (r *request) keepTree(ctx context.Context, e *engine.Engine, id, platform s
 		opt.FrontendAttrs["platform"] = platform
 	}
 	opt.CacheExports = nil
-	dir := treesDir(r.flags.store)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(r.trees, 0o755); err != nil {
 		return err
 	}
 	opt.Exports = []client.ExportEntry{{
@@ -177,7 +173,7 @@ func (r *request) keepTree(ctx context.Context, e *engine.Engine, id, platform s
 			// were last written to, and be another one in each store.
 			"rewrite-timestamp": "true"},
 		// Not OutputStore: with it the client does not write the index.
-		OutputDir: dir,
+		OutputDir: r.trees,
 	}}
 	show, err := r.app.newDisplay(r.flags.progress)
 	if err != nil {
@@ -190,12 +186,12 @@ func (r *request) keepTree(ctx context.Context, e *engine.Engine, id, platform s
 	if err != nil {
 		return err
 	}
-	return tagTree(dir, id)
+	return r.tagTree(id)
 }
 
 // tagTree gives the newest tree with an id the tag of its platform too.
-func tagTree(dir, id string) error {
-	index := ociindex.NewStoreIndex(dir)
+func (r *request) tagTree(id string) error {
+	index := ociindex.NewStoreIndex(r.trees)
 	desc, err := index.Get(id)
 	if err != nil {
 		return err
@@ -203,10 +199,11 @@ func tagTree(dir, id string) error {
 	if desc == nil {
 		return errors.New("it is not in the index")
 	}
-	s, err := readTree(dir, desc.Digest)
+	s, err := readTree(r.trees, desc.Digest)
 	if err != nil {
 		return err
 	}
+	r.platforms = append(r.platforms, s.Platform)
 	desc.Annotations = nil
 	return index.Put(*desc, ociindex.Tag(treeTag(id, s.Platform)))
 }
