@@ -9,7 +9,7 @@ import (
 // makes the tree and goes on.
 func TestBaseIDs(t *testing.T) {
 	t.Parallel()
-	const first = `{"name": "org.osbuild.script", "options": {"script": "é"}}`
+	const first = `{"name": "org.osbuild.truncate", "options": {"a": 1.50, "script": "é"}}`
 	const second, assembler = `{"name": "org.osbuild.noop"}`, `"assembler": {"name": "org.osbuild.tar", "options": {"filename": "a"}}`
 	whole := load(t, `{"stages": [`+first+`, `+second+`], `+assembler+`}`)
 	tree := load(t, `{"stages": [`+first+`]}`)
@@ -27,7 +27,7 @@ func TestRebase(t *testing.T) {
 	t.Parallel()
 	base, other := strings.Repeat("a", 64), strings.Repeat("b", 64)
 	text := func(base string) string {
-		return `{"base": "` + base + `", "build": {"base": "` + base + `"}, "stages": [{"name": "org.osbuild.script", "options": {"script": "é \u00e9\/"}}],
+		return `{"base": "` + base + `", "build": {"base": "` + base + `"}, "stages": [{"name": "org.osbuild.truncate", "options": {"a": 1.50, "script": "é \u00e9\/"}}],
 			"assembler": {"name": "org.osbuild.tar", "options": {"filename": "a"}}}`
 	}
 	m, want := load(t, text(base)), load(t, text(other))
