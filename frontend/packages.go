@@ -19,8 +19,8 @@ import (
 // all.
 func (b *build) packageList(ctx context.Context, g *graph.Graph, t graph.Tree) ([]byte, error) {
 	switch {
-	case t.Foreign:
-		list, err := b.foreignPackages(ctx, g, t)
+	case t.Unlisted:
+		list, err := b.installedPackages(ctx, g, t)
 		if err != nil {
 			return nil, fmt.Errorf("listing the packages of the tree: %w", err)
 		}
@@ -33,29 +33,29 @@ func (b *build) packageList(ctx context.Context, g *graph.Graph, t graph.Tree) (
 	return nil, nil
 }
 
-// foreignPackages lists the packages of a tree that began as an image of which
-// nothing is known: it looks into the tree's own database.
-func (b *build) foreignPackages(ctx context.Context, g *graph.Graph, t graph.Tree) ([]byte, error) {
+// installedPackages lists the packages that the tree's own database has.
+func (b *build) installedPackages(ctx context.Context, g *graph.Graph, t graph.Tree) ([]byte, error) {
 	tree, err := g.Pipeline(ctx, manifest.TreePipeline)
 	if err != nil {
 		return nil, err
 	}
-	ref, err := b.solve(ctx, tree.Root, true)
-	if err != nil {
-		return nil, err
-	}
-	if ref == nil {
-		return nil, nil // an image without files
-	}
-	if _, err := ref.StatFile(ctx, gwclient.StatRequest{Path: spdx.DebianStatus}); err == nil {
-		status, err := dockerui.ReadFile(ctx, ref, spdx.DebianStatus)
-		if err != nil {
+	// A tree that has had RPM packages is not looked at: it may be in a cache that
+	// is far away, and the list with it.
+	if len(t.RPMLists) == 0 {
+		ref, err := b.solve(ctx, tree.Root, true)
+		if err != nil || ref == nil { // an image without files
 			return nil, err
 		}
-		return debian.EncodeInstalled(status, debian.MergeLists(t.Lists))
-	}
-	if !hasRPMs(ctx, ref) {
-		return nil, nil
+		if _, err := ref.StatFile(ctx, gwclient.StatRequest{Path: spdx.DebianStatus}); err == nil {
+			status, err := dockerui.ReadFile(ctx, ref, spdx.DebianStatus)
+			if err != nil {
+				return nil, err
+			}
+			return debian.EncodeInstalled(status, debian.MergeLists(t.Lists))
+		}
+		if !hasRPMs(ctx, ref) {
+			return nil, nil
+		}
 	}
 	inventory, err := g.RPMInventory(ctx, manifest.TreePipeline, tree)
 	if err != nil {

@@ -93,9 +93,9 @@ type Tree struct {
 	Lists []debian.PackageList
 	// RPMLists are the RPM packages that were installed, one list per stage.
 	RPMLists []rpmmd.PackageList
-	// Foreign says that the tree began as an image of which nothing is known:
-	// its packages are in no list.
-	Foreign bool
+	// Unlisted says that the lists are not what the tree has: it began as an image
+	// of which nothing is known, or a stage may have removed packages.
+	Unlisted bool
 	// repos are the repositories that later package stages use unless they
 	// name their own.
 	repos []packages.RepositoryOptions
@@ -203,7 +203,7 @@ func (g *Graph) start(ctx context.Context, p *manifest.Pipeline) (Tree, error) {
 		if err != nil {
 			return Tree{}, err
 		}
-		t.Epoch, t.Lists, t.RPMLists, t.Foreign = in.Epoch, in.Lists, in.RPMLists, in.Foreign
+		t.Epoch, t.Lists, t.RPMLists, t.Unlisted = in.Epoch, in.Lists, in.RPMLists, in.Unlisted
 	}
 	if g.opt.Epoch != nil {
 		t.Epoch = *g.opt.Epoch

@@ -61,6 +61,8 @@ func (g *Graph) installRPMs(ctx context.Context, at place, t Tree, o packages.Dn
 	if err != nil {
 		return Tree{}, err
 	}
+	// What is installed later may take the place of what is there.
+	t.Unlisted = t.Unlisted || len(t.RPMLists) > 0 || job.Operation != "install"
 	t.RPMLists = append(t.RPMLists, *list)
 	// As in packages, the decision is copied so that its key is its content.
 	decision := llb.Scratch().File(llb.Copy(solved, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true, CreatedTime: epochTime()}),

@@ -83,6 +83,7 @@ func (g *Graph) inspectRPMs(ctx context.Context, at place, t Tree, o packages.RP
 			t.setEpoch(seconds)
 		}
 	}
+	t.Unlisted = t.Unlisted || len(t.RPMLists) > 0
 	t.RPMLists = append(t.RPMLists, *list)
 	return t, nil
 }

@@ -75,8 +75,8 @@ type StoredState struct {
 	Arch string `json:"arch,omitempty"`
 	// Guessed says that the epoch is a guess, see Tree.
 	Guessed bool `json:"guessed,omitempty"`
-	// Foreign says that the lists lack packages, see Tree.
-	Foreign bool `json:"foreign,omitempty"`
+	// Unlisted says that the lists are not what the tree has, see Tree.
+	Unlisted bool `json:"unlisted,omitempty"`
 	// Ledger is the text of the ledger.
 	Ledger string `json:"ledger,omitempty"`
 }
@@ -85,7 +85,7 @@ type StoredState struct {
 // text of its ledger. Too large a ledger is left out, and the tree is another one
 // without it.
 func (t Tree) Store(id string, ledgerText []byte) *Stored {
-	s := &Stored{ID: id, Epoch: t.Epoch, State: StoredState{Lists: t.Lists, RPMLists: t.RPMLists, Arch: t.arch, Guessed: t.unknown, Foreign: t.Foreign}}
+	s := &Stored{ID: id, Epoch: t.Epoch, State: StoredState{Lists: t.Lists, RPMLists: t.RPMLists, Arch: t.arch, Guessed: t.unknown, Unlisted: t.Unlisted}}
 	if len(t.repos) > 0 {
 		s.State.Arch = t.repos[0].Arch
 	}
@@ -231,10 +231,10 @@ func (s *Stored) Variant(base string, epoch *int64) []string {
 
 // start returns the state of a pipeline that starts from the tree.
 func (s *Stored) start() Tree {
-	t := Tree{Root: s.Root, Ledger: llb.Scratch(), Epoch: s.Epoch, Lists: s.State.Lists, RPMLists: s.State.RPMLists, arch: s.State.Arch, unknown: s.State.Guessed, Foreign: s.State.Foreign}
+	t := Tree{Root: s.Root, Ledger: llb.Scratch(), Epoch: s.Epoch, Lists: s.State.Lists, RPMLists: s.State.RPMLists, arch: s.State.Arch, unknown: s.State.Guessed, Unlisted: s.State.Unlisted}
 	if s.ID == "" {
 		// The first repository that a stage names has more to say of the time.
-		t.Epoch, t.unknown, t.Foreign = max(s.Epoch, DefaultEpoch), true, true
+		t.Epoch, t.unknown, t.Unlisted = max(s.Epoch, DefaultEpoch), true, true
 	}
 	if s.State.Ledger != "" {
 		t.Ledger = t.Ledger.File(llb.Mkfile("/"+ledger.FileName, 0o644, []byte(s.State.Ledger), llb.WithCreatedTime(unix(0))),

@@ -60,7 +60,7 @@ func TestStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := s.start()
-	if s.ID != storedID || s.Platform.Architecture != "amd64" || got.Epoch != tree.Epoch || got.arch != "i386" || got.unknown || got.Foreign ||
+	if s.ID != storedID || s.Platform.Architecture != "amd64" || got.Epoch != tree.Epoch || got.arch != "i386" || got.unknown || got.Unlisted ||
 		len(got.Lists) != 1 || got.Lists[0].Packages[0] != tree.Lists[0].Packages[0] || s.State.Ledger != string(text) || got.Ledger.Output() == nil {
 		t.Errorf("%+v", s)
 	}
@@ -112,7 +112,7 @@ func TestForeignImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	tree := s.start()
-	if s.ID != "" || s.Content == "" || tree.Epoch != later.Unix() || !tree.Foreign {
+	if s.ID != "" || s.Content == "" || tree.Epoch != later.Unix() || !tree.Unlisted {
 		t.Errorf("%+v", s)
 	}
 	tree.setEpoch(later.Unix() - 1)
