@@ -6,7 +6,7 @@ import (
 
 // Modules returns the built-in assemblers, sorted by name.
 func Modules() []module.Module {
-	return []module.Module{
+	return append([]module.Module{
 		{
 			Name:    "org.osbuild.error",
 			Kind:    module.Assembler,
@@ -82,6 +82,12 @@ func Modules() []module.Module {
 			Check:   checkTar,
 			Run:     timed(module.Does(runTar)),
 		},
+	}, parts()...)
+}
+
+// parts returns what a build runs besides the assembler that a manifest names.
+func parts() []module.Module {
+	return []module.Module{
 		{
 			Name:    "org.osbuildkit.flatten",
 			Kind:    module.Assembler,
