@@ -27,6 +27,6 @@ func (g *Graph) Flatten(ctx context.Context, pipeline string, t Tree) (llb.State
 	}
 	last := len(p.Stages) - 1
 	at := place{pipeline: p, stage: p.Stages[last], number: last + 1, label: g.opt.Label}
-	out, err := g.run(ctx, at, t, step{module: m, part: "make one layer of the tree", options: json.RawMessage("{}"), readonly: true, output: true})
+	out, err := g.run(ctx, at, t, step{module: m, part: "make one layer of " + pipeline, internal: true, options: json.RawMessage("{}"), readonly: true, output: true})
 	return out.output, err
 }

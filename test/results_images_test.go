@@ -111,6 +111,18 @@ func TestFrontendSameImages(t *testing.T) {
 			}
 			digests[target] = got
 		}
+		// A bill of materials stands beside the image in an index.
+		out := filepath.Join(t.TempDir(), "sbom")
+		buildxBuild(t, d, "--target", "tree", "--provenance=false", "--sbom=true", "--build-arg", "SOURCE_DATE_EPOCH=1700000000",
+			"-o", "type=oci,tar=false,dest="+out, "-f", filepath.Join(dir, "image.json"), dir)
+		got := sha256File(t, filepath.Join(out, "index.json"))
+		if want := digests["sbom"]; want != "" && got != want {
+			t.Error("the image with a bill of materials is another one on each daemon")
+		}
+		if images := layoutManifests(t, out); len(images) != 2 {
+			t.Errorf("%d manifests", len(images))
+		}
+		digests["sbom"] = got
 	}
 }
 
