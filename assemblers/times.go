@@ -12,7 +12,7 @@ import (
 // the build: a container image of it is then the same in every build.
 func timed(run func(context.Context, *module.Input) error) func(context.Context, *module.Input) error {
 	return func(ctx context.Context, in *module.Input) (err error) {
-		if err := run(ctx, in); err != nil {
+		if err := run(ctx, in); err != nil || in.OutputDir == "" {
 			return err
 		}
 		t, err := tree.Open(in.OutputDir)
