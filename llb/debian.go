@@ -40,7 +40,7 @@ func (g *Graph) debootstrap(ctx context.Context, at place, t Tree) (Tree, error)
 		return Tree{}, err
 	}
 	if g.opt.Epoch == nil {
-		t.Epoch = index[0].release.Date.Unix()
+		t.setEpoch(index[0].release.Date.Unix())
 	}
 	list, solved, err := g.solve(ctx, at, t, "org.osbuildkit.debootstrap.solve", o.ForSolve(), index)
 	if err != nil {
@@ -70,8 +70,11 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 		return Tree{}, err
 	}
 	arch := g.debianArch()
-	if len(t.repos) > 0 {
+	switch {
+	case len(t.repos) > 0:
 		arch = t.repos[0].Arch // as debootstrap's options have it
+	case t.arch != "":
+		arch = t.arch
 	}
 	o = o.For(arch)
 	if len(o.Repos) > 0 {
@@ -91,6 +94,9 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 	index, err := g.metadata(ctx, t.repos, auth)
 	if err != nil {
 		return Tree{}, err
+	}
+	if g.opt.Epoch == nil && t.unknown {
+		t.setEpoch(index[0].release.Date.Unix())
 	}
 	// The tree's own apt decides, unless the author has named a build root.
 	solver := "org.osbuildkit.apt.solve-inside"

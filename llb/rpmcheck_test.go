@@ -222,7 +222,7 @@ func TestClientChecksum(t *testing.T) {
 	m := dnfManifest(t, `"baseurl": "https://one/r", "sslcacert": "ca"`, "")
 	g := New(m, rpmOptions(t, n))
 	at := place{pipeline: m.Pipeline("tree"), stage: m.Pipeline("tree").Stages[0], number: 1}
-	client := &tlsClient{at: at}
+	client := &stepClient{at: at}
 	client.add(packages.SecretCA, "ca", "", false)
 	sum, err := rpmmd.ParseChecksum("sha512:" + sum512(packedList))
 	if err != nil {

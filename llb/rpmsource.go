@@ -68,7 +68,7 @@ const repomdPath = "repodata/repomd.xml"
 // newDownload is the download of a file with a checksum. BuildKit knows SHA-256
 // only; what has another kind is verified by a step: see checkFiles. One that
 // downloads verifies it too, which without any would run in each build.
-func newDownload(u, name string, sum rpmmd.Checksum, attempt int, client *tlsClient) download {
+func newDownload(u, name string, sum rpmmd.Checksum, attempt int, client *stepClient) download {
 	d := download{url: u, name: name, attempt: attempt, client: client}
 	switch {
 	case sum.Algorithm == "sha256":

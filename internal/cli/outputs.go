@@ -13,6 +13,7 @@ import (
 	"github.com/moby/buildkit/client"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
 // outputFile is a file of the result in the output directory.
@@ -140,6 +141,7 @@ func (r *request) exportArchive(opt *client.SolveOpt, target string) (*archiveFi
 	entry := client.ExportEntry{Type: client.ExporterTar}
 	if target == frontend.ContainerDiskTarget {
 		entry.Type = client.ExporterOCI
+		entry.Attrs = map[string]string{"rewrite-timestamp": "true"}
 	}
 	path := filepath.Join(r.flags.outputDir, archiveName(target))
 	p, err := newPartial(path)
@@ -166,9 +168,18 @@ func (t *archiveFile) commit() (outputFile, error) {
 	return outputFile{Path: t.path, Size: size, SHA256: hex.EncodeToString(t.sum.Sum(nil))}, nil
 }
 
+// manifest is what was built: the ids of one with "base" depend on the tree that
+// was found under it.
+func (r *request) manifest() *manifest.Manifest {
+	if r.outcome != nil && r.outcome.Manifest != nil {
+		return r.outcome.Manifest
+	}
+	return r.src.m
+}
+
 // report prints what a build has made.
 func (a *app) report(r *request) error {
-	m := r.src.m
+	m := r.manifest()
 	if r.flags.json {
 		return a.printJSON(jsonResult{Success: true, TreeID: m.TreeID(), OutputID: m.OutputID(), Outputs: r.files})
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
 	"github.com/osbuildkit/osbuildkit/internal/runners"
+	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -44,6 +45,10 @@ type request struct {
 	err error
 	// files are the files of the result.
 	files []outputFile
+	// trees is the layout that trees are kept in; platforms are those of the
+	// trees that were kept.
+	trees     string
+	platforms []ocispecs.Platform
 }
 
 // build is the build command.
@@ -99,7 +104,7 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 		return err
 	}
 	defer e.Close()
-	r := &request{app: a, flags: f, src: src}
+	r := &request{app: a, flags: f, src: src, trees: treesDir(f.store)}
 	if err := r.run(ctx, e); err != nil {
 		return err
 	}
@@ -224,8 +229,8 @@ func (r *request) config() frontend.Config {
 				llb.SharedKeyHint(runnerLocal(p.Architecture)),
 				llb.WithCustomName("[internal] load the runners")), nil
 		},
-		Base: func(_ context.Context, _ gwclient.Client, id string) (llb.State, error) {
-			return baseTree(r.flags.store, id)
+		Base: func(_ context.Context, _ gwclient.Client, id string, p ocispecs.Platform) (*graph.Stored, error) {
+			return baseTree(r.flags.store, id, p)
 		},
 		Mirror: clientMirror,
 		Load:   r.src.load,

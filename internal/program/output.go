@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -19,9 +20,9 @@ import (
 // directory already is not fetched again.
 const sumsFile = module.ChecksumsFile
 
-// finishOutput checks what an assembler has written and lists the checksums,
-// unless the assembler has done so.
-func finishOutput(dir string) error {
+// finishOutput checks what an assembler has written, lists the checksums, unless
+// the assembler has done so, and gives all of it one time.
+func finishOutput(dir string, when time.Time) error {
 	t, err := tree.Open(dir)
 	if err != nil {
 		return err
@@ -54,10 +55,13 @@ func finishOutput(dir string) error {
 		fmt.Fprintf(&list, "%s  %s\n", sum, name)
 		return nil
 	})
-	if err != nil || own || list.Len() == 0 {
+	if err == nil && !own && list.Len() > 0 {
+		err = t.WriteFile(sumsFile, []byte(list.String()), 0o644)
+	}
+	if err != nil {
 		return err
 	}
-	return t.WriteFile(sumsFile, []byte(list.String()), 0o644)
+	return t.SetTimes(when)
 }
 
 func sumFile(t *tree.Root, name string) (sum string, err error) {
