@@ -79,6 +79,11 @@ func startDaemon(ctx context.Context, o daemonOptions, l net.Listener) (_ *daemo
 	if err := startLog(o.Root); err != nil {
 		return nil, fmt.Errorf("log of the embedded engine: %w", err)
 	}
+	if o.Image != "" {
+		if err := noteImage(o.Root, o.Image, time.Now()); err != nil {
+			return nil, err
+		}
+	}
 	if err := checkRuntime(ctx, rt, o.Root); err != nil {
 		return nil, err
 	}

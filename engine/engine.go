@@ -56,8 +56,11 @@ type Options struct {
 	// the machine's own is built for.
 	Emulation bool
 	// Limit is the disk space in bytes that the embedded engine's cache may use;
-	// what was not used for the longest time goes first. Zero is DefaultLimit.
+	// what was not used for the longest time goes first. Zero is DefaultLimit, and
+	// a negative one is no limit.
 	Limit int64
+	// Image names what is built, for Usage. Empty builds nothing.
+	Image string
 }
 
 // TLS names the files, in PEM form, for a daemon that asks for certificates.

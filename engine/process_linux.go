@@ -28,6 +28,7 @@ type settings struct {
 	Snapshotter string        `json:"snapshotter,omitempty"`
 	Emulation   bool          `json:"emulation,omitempty"`
 	Limit       int64         `json:"limit,omitempty"`
+	Image       string        `json:"image,omitempty"`
 	Holder      holder        `json:"holder"`
 }
 
@@ -63,7 +64,7 @@ type process struct {
 	serving sync.WaitGroup
 
 	mu      sync.Mutex
-	told    bool    // ready has its value
+	told    bool // ready has its value
 	closing bool
 	closed  *string // what the process said at its end
 }
@@ -89,7 +90,7 @@ func startProcess(ctx context.Context, o Options) (_ *process, err error) {
 		return nil, fmt.Errorf("starting the embedded engine: %w", err)
 	}
 	err = p.send(message{Open: &settings{
-		Root: root, Wait: wait, Snapshotter: o.Snapshotter, Emulation: o.Emulation, Limit: o.Limit,
+		Root: root, Wait: wait, Snapshotter: o.Snapshotter, Emulation: o.Emulation, Limit: o.Limit, Image: o.Image,
 		Holder: holder{PID: os.Getpid(), Command: commandLine(os.Args), Since: time.Now().Truncate(time.Second)},
 	}}, nil)
 	if err == nil {
