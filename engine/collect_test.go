@@ -51,7 +51,7 @@ func TestLimit(t *testing.T) {
 	store := t.TempDir()
 	run := func(limit int64, texts ...string) (left int64) {
 		t.Helper()
-		e := openWith(t, Options{Builder: EmbeddedName, Store: store, Limit: limit})
+		e := openWith(t, Options{Builder: EmbeddedName, Store: store, Limit: limit, Image: "limit"})
 		for _, text := range texts {
 			if _, err := solveFile(t.Context(), e.Client(), step, text); err != nil {
 				t.Fatal(err)
@@ -60,7 +60,7 @@ func TestLimit(t *testing.T) {
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
 		}
-		e = openWith(t, Options{Builder: EmbeddedName, Store: store, Limit: -1})
+		e = openWith(t, Options{Builder: EmbeddedName, Store: store, Limit: 1})
 		records, err := e.DiskUsage(t.Context())
 		if err != nil {
 			t.Fatal(err)

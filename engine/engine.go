@@ -59,7 +59,8 @@ type Options struct {
 	// what was not used for the longest time goes first. Zero is DefaultLimit, and
 	// a negative one is no limit.
 	Limit int64
-	// Image names what is built, for Usage. Empty builds nothing.
+	// Image names what is built, for Usage. Empty builds nothing, and nothing is
+	// removed to keep a limit.
 	Image string
 }
 

@@ -179,7 +179,9 @@ func (d *daemon) newWorker(o daemonOptions) (*base.Worker, error) {
 	if err := abortIngests(context.Background(), opt.ContentStore); err != nil {
 		return nil, fmt.Errorf("removing unfinished downloads: %w", err)
 	}
-	opt.GCPolicy = gcPolicy(diskOf(d.root), o.Limit)
+	if o.Image != "" {
+		opt.GCPolicy = gcPolicy(diskOf(d.root), o.Limit)
+	}
 	opt.BuildkitVersion = client.BuildkitVersion{Package: version.Package, Version: buildkitVersion}
 	opt.Platforms = []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())}
 	if o.Emulation {

@@ -24,6 +24,7 @@ type buildFlags struct {
 	noCache, reproducible              string
 	cacheFrom, cacheTo                 []string
 	contexts, secrets                  []string
+	cacheMaxSize                       string
 	json, sbom                         bool
 }
 
@@ -37,6 +38,9 @@ func (a *app) buildCommand() *cobra.Command {
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := a.build(cmd.Context(), &f, args[0])
+			if err = explainFullDisk(err, f.store); err != nil {
+				a.showFullDisk(err)
+			}
 			if err != nil && f.json {
 				a.reportFailure(err)
 			}
@@ -46,6 +50,7 @@ func (a *app) buildCommand() *cobra.Command {
 	fl := cmd.Flags()
 	f.add(fl)
 	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
+	addCacheSizeFlag(fl, &f.cacheMaxSize)
 	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
 	fl.StringArrayVar(&f.checkpoints, "checkpoint", nil, "keep the tree with this `ID` (or \"tree\") in the store, for manifests with \"base\"")
 	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`; as --target")

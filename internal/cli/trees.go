@@ -36,10 +36,13 @@ func baseTree(store, id string) (llb.State, error) {
 	}
 	desc, err := ociindex.NewStoreIndex(treesDir(store)).Get(id)
 	if err != nil {
-		return llb.State{}, err
+		return llb.State{}, damagedIndex(store, err)
 	}
 	if desc == nil {
 		return llb.State{}, missing
+	}
+	if err := checkTree(store, id, *desc, false); err != nil {
+		return llb.State{}, err
 	}
 	return llb.OCILayout(treeRepository+"@"+desc.Digest.String(), llb.OCIStore("", treesStore),
 		llb.WithCustomName("load the tree "+id[:12])), nil
@@ -89,6 +92,11 @@ func (r *request) checkpoint(ctx context.Context, e *engine.Engine) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	unlock, err := prepareTrees(r.flags.store, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	opt.Exports = []client.ExportEntry{{
 		Type:  client.ExporterOCI,
 		Attrs: map[string]string{"tar": "false", "name": treeRepository + ":" + id, "compression": "zstd", "force-compression": "true"},
