@@ -33,7 +33,7 @@ func (a *app) buildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [flags] MANIFEST|-",
 		Short: "Build the image that a manifest describes",
-		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit inside this process, whose cache is kept in the store.\n" +
+		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit that this command starts and ends, whose cache is kept in the store.\n" +
 			"On success the ids are printed and the files that were written, which appear whole or not at all.",
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {

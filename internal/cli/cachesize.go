@@ -109,7 +109,7 @@ func (e *fullDiskError) hint() string {
 	free := ""
 	var st unix.Statfs_t
 	if unix.Statfs(store, &st) == nil {
-		free = fmt.Sprintf(" (%s free)", formatSize(int64(st.Bavail)*st.Bsize))
+		free = fmt.Sprintf(" (%s free)", formatSize(int64(st.Bavail)*int64(st.Bsize)))
 	}
 	return fmt.Sprintf("a disk is full; for that of the store %s%s: \"osbuildkit prune --store %s\" removes its cache, --cache-max-size limits it, "+
 		"and --store puts it on another disk", store, free, e.store)
