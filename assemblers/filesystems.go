@@ -72,6 +72,7 @@ type filesystem struct {
 	layer string
 
 	content *content.Tree
+	profile content.Profile
 }
 
 // id returns the identifier as blkid writes it.
@@ -120,8 +121,12 @@ func checkFilesystem(kind, uuid, label string, derived disk.UUID) (u disk.UUID, 
 }
 
 // loadContents reads what goes into each file system, without the data of
-// files, and reports all that do not fit.
-func loadContents(ctx context.Context, in *module.Input, list []*filesystem) error {
+// files, and finds the profile, which an option may name.
+func loadContents(ctx context.Context, in *module.Input, list []*filesystem, option string) error {
+	profile, err := findProfile(in, option)
+	if err != nil {
+		return err
+	}
 	attrs, err := ledgerAttributes(in)
 	if err != nil {
 		return err
@@ -136,6 +141,7 @@ func loadContents(ctx context.Context, in *module.Input, list []*filesystem) err
 		}
 	}
 	for _, f := range list {
+		f.profile = profile
 		if f.kind == "swap" {
 			continue
 		}
@@ -182,7 +188,7 @@ func (f *filesystem) explain(err error) error {
 // write makes the file system on a disk.
 func (f *filesystem) write(ctx context.Context, in *module.Input, w io.WriterAt) error {
 	warnings, err := filesystemKinds[f.kind].make(ctx, f.content, content.Target{
-		Disk: w, Offset: f.offset, Size: f.size, UUID: f.uuid, Label: f.label, Epoch: in.Epoch,
+		Disk: w, Offset: f.offset, Size: f.size, UUID: f.uuid, Label: f.label, Epoch: in.Epoch, Profile: f.profile,
 	})
 	for _, w := range warnings {
 		in.Logf("warning: %s", w)

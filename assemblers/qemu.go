@@ -37,6 +37,11 @@ type QemuOptions struct {
 	Bootloader *QemuBootloader `json:"bootloader,omitempty"`
 	// Size is the size of the disk in bytes, a multiple of 512.
 	Size int64 `json:"size" jsonschema:"required,minimum=1"`
+	// Profile is the oldest generation of systems that must read ext4 and XFS
+	// file systems: el7 (kernel 3.10, GRUB 2.02), el8 (4.18, 2.04) or el9 (5.10,
+	// 2.06). By default it follows from etc/os-release of the tree. An addition
+	// to osbuild's options.
+	Profile string `json:"profile,omitempty" jsonschema:"enum=el7,enum=el8,enum=el9"`
 }
 
 // QemuPartition is a partition of a disk.
@@ -165,7 +170,7 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := loadContents(ctx, in, p.filesystems); err != nil {
+	if err := loadContents(ctx, in, p.filesystems, p.options.Profile); err != nil {
 		return err
 	}
 	data := p.layerBytes()

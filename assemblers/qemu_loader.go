@@ -200,17 +200,26 @@ const maxOSRelease = 64 << 10
 
 // osReleaseValue returns the value of a key that is a plain word.
 func osReleaseValue(text, key string) (string, bool) {
-	for line := range strings.Lines(text) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
-			if v = strings.Trim(v, `"'`); osReleaseID.MatchString(v) {
-				return v, true
-			}
+	for _, v := range osReleaseValues(text, key) {
+		if osReleaseWord.MatchString(v) {
+			return v, true
 		}
 	}
 	return "", false
 }
 
-var osReleaseID = regexp.MustCompile(`^[a-z0-9._-]+$`)
+var osReleaseWord = regexp.MustCompile(`^[a-z0-9._-]+$`)
+
+// osReleaseValues returns the values of a key, without their quotes.
+func osReleaseValues(text, key string) []string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
+			out = append(out, strings.Trim(v, `"'`))
+		}
+	}
+	return out
+}
 
 // install writes what lies outside of file systems.
 func (l *loader) install(w io.WriterAt) error {

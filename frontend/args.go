@@ -2,8 +2,10 @@ package frontend
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
@@ -16,6 +18,15 @@ import (
 // and that neither it nor the frontend knows.
 func UndeclaredArgs(m *manifest.Manifest) []manifest.UndeclaredArg {
 	return m.UndeclaredArgs(MirrorArg, EpochArg)
+}
+
+// ParseEpoch reads the value of SOURCE_DATE_EPOCH, unless it is "context".
+func ParseEpoch(value string) (int64, error) {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%s=%q: give a number of seconds since 1970", EpochArg, value)
+	}
+	return n, nil
 }
 
 // buildArgs returns the build arguments that the client gives. A manifest that
@@ -35,13 +46,23 @@ func (b *build) buildArgs(ctx context.Context) (map[string]string, error) {
 }
 
 // arguments looks at the build arguments of a manifest that has been loaded
-// with them: it warns about those that have no effect, and lets a default of
-// SOURCE_DATE_EPOCH in the manifest set the time of the build.
-func (b *build) arguments(ctx context.Context) {
+// with them: it reports those that have no effect, and lets a default of
+// SOURCE_DATE_EPOCH in the manifest set the time of the build. Those with a name of
+// this frontend can be meant for no other.
+func (b *build) arguments(ctx context.Context) error {
+	if b.cfg.Strict {
+		if err := CheckArgs(b.m, b.ui.BuildArgs); err != nil {
+			return err
+		}
+	}
 	for _, u := range UndeclaredArgs(b.m) {
+		if strings.HasPrefix(u.Name, "OSBUILDKIT_") {
+			return fmt.Errorf("there is no build argument %q; %s", u.Name, suggest(u.Name, []string{MirrorArg}))
+		}
 		b.source.Warn(ctx, u.Warning(), gwclient.WarnOpts{Range: []*pb.Range{graph.Range(u.Span)}})
 	}
 	if a := b.m.Arg(EpochArg); a != nil && !a.Given {
 		b.ui.BuildArgs[EpochArg] = string(a.Value)
 	}
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/examples"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/module"
 )
 
 // Names of the build arguments that have a meaning of their own.
@@ -45,6 +45,9 @@ type Config struct {
 	// SBOM asks for a bill of materials. BuildKit's own option does so too, but
 	// makes a daemon scan a result that has none.
 	SBOM bool
+	// Strict makes errors of build arguments and named contexts that have no
+	// effect: the client gives them to this build alone.
+	Strict bool
 	// ContextLibdir lets modules of the user's own be found in libdir/ of the
 	// main context, if no named context holds them.
 	ContextLibdir bool
@@ -81,6 +84,9 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 	}
 	ui, err := dockerui.NewClient(c)
 	if err != nil {
+		return nil, err
+	}
+	if err := CheckPlatforms(ui.TargetPlatforms); err != nil {
 		return nil, err
 	}
 	if res, ok, err := describeRequests(c); ok {
@@ -120,22 +126,26 @@ type build struct {
 	// libdir holds the user's own modules; nil if there are none.
 	libdir *libdir
 	m      *manifest.Manifest
+	// rules says which checks are left out, and what comes of a finding.
+	rules LintConfig
 	// buildEnvIsRoot says that the named context "build-env" is no file but a
 	// file system.
 	buildEnvIsRoot bool
 	// mu guards what the builds of several platforms write together.
 	mu sync.Mutex
+	// sources are the named contexts that have taken the place of downloads.
+	sources map[string]bool
 }
 
 func (b *build) run(ctx context.Context) (*Outcome, error) {
 	if err := b.load(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.warn(ctx); err != nil {
-		return nil, err
-	}
 	target, err := b.target()
 	if err != nil {
+		return nil, err
+	}
+	if err := b.warn(ctx); err != nil {
 		return nil, err
 	}
 	out := &Outcome{Manifest: b.m, Target: target}
@@ -169,7 +179,7 @@ func (b *build) target() (string, error) {
 	if p := b.m.Pipeline(PipelineOf(target)); len(p.Stages) == 0 && p.Base == "" {
 		return "", fmt.Errorf("%s builds nothing: the pipeline %q has no stages", b.m.File, p.Name)
 	}
-	return target, nil
+	return target, b.checkNames(target)
 }
 
 // load reads the manifest, with the build environment that a named context
@@ -193,9 +203,17 @@ func (b *build) load(ctx context.Context) error {
 	if b.m, err = manifest.Load(b.source.Filename, b.source.Data, b.catalog, options...); err != nil {
 		return err
 	}
-	b.warnUnused(ctx)
-	b.arguments(ctx)
-	return nil
+	own := func(kind module.Kind, name string) bool { return b.catalog.User(kind, name) != nil }
+	if wrong := graph.Check(b.m, own); len(wrong) > 0 {
+		return wrong
+	}
+	if b.rules, err = b.lintConfig(ctx); err != nil {
+		return err
+	}
+	if err := b.checkContexts(ctx); err != nil {
+		return err
+	}
+	return b.arguments(ctx)
 }
 
 // platformID is BuildKit's name of a platform in a result; nil stands for the
@@ -215,6 +233,9 @@ func (b *build) platform(ctx context.Context, g *graph.Graph, target string) (*d
 	}
 	t, err := g.Pipeline(ctx, PipelineOf(target))
 	if err != nil {
+		return nil, err
+	}
+	if err := b.checkGivenSources(ctx); err != nil {
 		return nil, err
 	}
 	ref, err := b.result(ctx, target, t)
@@ -311,11 +332,8 @@ func (b *build) epoch(ctx context.Context) (*int64, error) {
 		n := when.Unix()
 		return &n, nil
 	}
-	n, err := strconv.ParseInt(v, 10, 64)
-	if err != nil || n < 0 {
-		return nil, fmt.Errorf("%s=%q: give a number of seconds since 1970", EpochArg, v)
-	}
-	return &n, nil
+	n, err := ParseEpoch(v)
+	return &n, err
 }
 
 // ReadFile solves a state and reads one file of it. It makes build a
@@ -348,8 +366,17 @@ func (b *build) solve(ctx context.Context, st llb.State, evaluate bool) (gwclien
 	return res.SingleRef()
 }
 
+// marshal returns the definition of a state. A local source that names no session
+// gets an id, which must be the same in every definition of a build: with another
+// one, the steps that read the source are other steps, and those that were found
+// in an imported cache for one definition are not found for the next.
 func (b *build) marshal(ctx context.Context, st llb.State) (*llb.Definition, error) {
-	return st.Marshal(ctx, llb.WithCaps(b.client.BuildOpts().LLBCaps))
+	opts := b.client.BuildOpts()
+	def, err := st.Marshal(ctx, llb.WithCaps(opts.LLBCaps), llb.LocalUniqueID(opts.SessionID))
+	if err != nil {
+		return nil, err
+	}
+	return def, graph.RerunDependents(def)
 }
 
 func epochTime(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

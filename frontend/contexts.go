@@ -19,6 +19,7 @@ import (
 
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
 
 // Named contexts that have a meaning. Besides them, a context named
@@ -128,14 +129,32 @@ func (b *build) readKeys(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if bytes.Contains(data, []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----")) {
-			texts = append(texts, string(data))
+		text, err := keysOfFile(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path.Base(f.Path), err)
+		}
+		if text != "" {
+			texts = append(texts, text)
 		}
 	}
 	if len(texts) == 0 {
-		return nil, errors.New("no file at its top has a public key as armored text")
+		return nil, errors.New("no file at its top has a public key")
 	}
 	return texts, nil
+}
+
+// keysOfFile returns the public keys in a file, armored or binary, in their
+// normal form; it is empty for a file of another kind.
+func keysOfFile(data []byte) (string, error) {
+	armored := bytes.Contains(data, []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----"))
+	keys, err := rpmmd.ReadKeys(data)
+	switch {
+	case err == nil:
+		return string(keys.Armor()), nil
+	case armored:
+		return "", err
+	}
+	return "", nil
 }
 
 // buildEnv returns the file of the build environment if the client gives one
@@ -167,12 +186,35 @@ func (b *build) buildEnvRoot(ctx context.Context, p ocispecs.Platform) (*llb.Sta
 	return b.rootContext(ctx, BuildEnvContext, p)
 }
 
-// warnUnused tells of named contexts that this manifest has no use for.
-func (b *build) warnUnused(ctx context.Context) {
-	if _, ok := b.client.BuildOpts().Opts[contextKey(BaseContext)]; !ok || baseUsed(b.m) {
-		return
+// checkContexts tells of named contexts that this manifest has no use for.
+func (b *build) checkContexts(ctx context.Context) error {
+	return b.useless(ctx, CheckContexts(b.m, b.givenContexts()))
+}
+
+// checkGivenSources tells of files that were given by their checksums and that the
+// build does not read. It knows that once the graph is made.
+func (b *build) checkGivenSources(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var texts []string
+	for _, name := range b.givenContexts() {
+		if name, _, _ := strings.Cut(name, "::"); sumContext.MatchString(name) && !b.sources[name] {
+			texts = append(texts, fmt.Sprintf("the named context %q is not used: no file with this checksum is downloaded", name))
+		}
 	}
-	b.source.Warn(ctx, fmt.Sprintf("the named context %q is not used: the manifest has no \"base\"", BaseContext), gwclient.WarnOpts{})
+	return b.useless(ctx, texts)
+}
+
+// useless reports options that have no effect: as an error where they are for
+// this build alone, else as warnings.
+func (b *build) useless(ctx context.Context, texts []string) error {
+	if b.cfg.Strict && len(texts) > 0 {
+		return errors.New(strings.Join(texts, "\n"))
+	}
+	for _, text := range texts {
+		b.source.Warn(ctx, text, gwclient.WarnOpts{})
+	}
+	return nil
 }
 
 // givenSource returns the file with a checksum if the client gives it as a
@@ -183,6 +225,12 @@ func (b *build) givenSource(ctx context.Context, sum string) (*llb.State, string
 	if !ok {
 		return nil, "", nil
 	}
+	b.mu.Lock()
+	if b.sources == nil {
+		b.sources = map[string]bool{}
+	}
+	b.sources[name] = true
+	b.mu.Unlock()
 	const file = "file"
 	if strings.HasPrefix(value, "http://") || strings.HasPrefix(value, "https://") {
 		st := llb.HTTP(value, llb.Filename(file), llb.Checksum(digest.NewDigestFromEncoded(digest.SHA256, sum)),

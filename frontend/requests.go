@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -141,6 +142,42 @@ func (b *build) secrets(target string) []outline.Secret {
 				seen[secret.Name] = true
 				span, ok := p.Text.Index.Value(manifest.JoinPointer(s.Pointer, "options") + secret.Pointer)
 				out = append(out, outline.Secret{Name: secret.Name, Required: true, Location: b.location(p.Text, span, ok)})
+			}
+		}
+	}
+	for _, secret := range sourceSecrets(b.m) {
+		span, ok := b.m.Index.Value(secret.Pointer)
+		if text := (&manifest.Text{Index: b.m.Index}); !seen[secret.Name] {
+			seen[secret.Name] = true
+			out = append(out, outline.Secret{Name: secret.Name, Required: !secret.optional, Location: b.location(text, span, ok)})
+		}
+	}
+	return out
+}
+
+// sourceSecret is a secret that the download of an item of the sources needs.
+type sourceSecret struct {
+	module.Secret
+	optional bool
+}
+
+// sourceSecrets lists the secrets that items of the sources name; the pointers
+// are those of the names in the manifest.
+func sourceSecrets(m *manifest.Manifest) []sourceSecret {
+	var out []sourceSecret
+	for _, s := range m.Sources {
+		for _, id := range slices.Sorted(maps.Keys(s.Items)) {
+			var item struct {
+				Secrets struct {
+					Name string `json:"name"`
+				} `json:"secrets"`
+			}
+			if json.Unmarshal(s.Items[id], &item) != nil || item.Secrets.Name == "" {
+				continue
+			}
+			at := manifest.JoinPointer(s.Pointer, "urls", id, "secrets", "name")
+			for _, end := range []string{".cert", ".key", ".ca"} {
+				out = append(out, sourceSecret{module.Secret{Name: item.Secrets.Name + end, Pointer: at}, end == ".ca"})
 			}
 		}
 	}

@@ -57,7 +57,7 @@ func Target(m *manifest.Manifest, asked string) (string, error) {
 	if len(names) == 0 {
 		return "", fmt.Errorf("%s builds nothing: it has no stages", m.File)
 	}
-	return "", fmt.Errorf("no target %q in %s; there are: %s", asked, m.File, strings.Join(names, ", "))
+	return "", fmt.Errorf("no target %q in %s; %s", asked, m.File, suggest(asked, names))
 }
 
 // PipelineOf returns the name of the pipeline that a target is made from.

@@ -18,6 +18,8 @@ import (
 type LintError struct {
 	// Findings are the warnings.
 	Findings []lint.Finding
+	// By names what has asked for it.
+	By string
 }
 
 // Error names the rules.
@@ -27,17 +29,13 @@ func (e *LintError) Error() string {
 		rules = append(rules, f.Rule)
 	}
 	slices.Sort(rules)
-	return fmt.Sprintf("%s, and BUILDKIT_DOCKERFILE_CHECK makes warnings errors: %s",
-		count(len(e.Findings), "warning"), strings.Join(slices.Compact(rules), ", "))
+	return fmt.Sprintf("%s, and %s makes warnings errors: %s",
+		count(len(e.Findings), "warning"), e.By, strings.Join(slices.Compact(rules), ", "))
 }
 
-// findings applies the rules that the client has not left out.
+// findings applies the rules that are not left out.
 func (b *build) findings() []lint.Finding {
-	var c lint.Config
-	if given := b.ui.LinterConfig; given != nil {
-		c = lint.Config{Skip: given.SkipRules, SkipAll: given.SkipAll}
-	}
-	return lint.Run(b.m, b.catalog, c)
+	return lint.Run(b.m, b.catalog, b.rules.Config)
 }
 
 // Bounds of what warnings and errors carry: each has the whole manifest with
@@ -62,10 +60,10 @@ func (b *build) warn(ctx context.Context) error {
 		}
 		b.source.Warn(ctx, fmt.Sprintf("%s: %s (line %d)", f.Rule, f.Message, f.Span.Start.Line), opts)
 	}
-	if b.ui.LinterConfig == nil || !b.ui.LinterConfig.ReturnAsError || len(findings) == 0 {
+	if !b.rules.Fail || len(findings) == 0 {
 		return nil
 	}
-	var err error = &LintError{Findings: findings}
+	var err error = &LintError{Findings: findings, By: b.rules.By}
 	sources := 0
 	for _, f := range findings {
 		if sources++; f.Text.Index == b.m.Index && sources <= maxErrorSources {

@@ -20,13 +20,14 @@ const open = `{
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
-		name, check, want string
-		lines             []int32
+		name, check, want, unknown string
+		lines                      []int32
 	}{
 		{name: "shown", lines: []int32{4, 5}},
 		{name: "skipped", check: "skip=LoginWithoutPassword;error=true"},
 		{name: "all skipped", check: "skip=all"},
-		{name: "other rules skipped", check: "skip=JSONArgsRecommended,UnusedBuild", lines: []int32{4, 5}},
+		{name: "other rules skipped", check: "skip=JSONArgsRecommended,UnusedBuild", lines: []int32{4, 5},
+			unknown: "BUILDKIT_DOCKERFILE_CHECK: no rule \"JSONArgsRecommended\"; 'osbuildkit check --rules' lists them"},
 		{name: "errors", check: "error=true", lines: []int32{4, 5},
 			want: "2 warnings, and BUILDKIT_DOCKERFILE_CHECK makes warnings errors: LoginWithoutPassword"},
 	}
@@ -45,6 +46,12 @@ func TestWarnings(t *testing.T) {
 			}
 			if got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+			if c.unknown != "" {
+				if len(f.warned) == 0 || f.warned[0].text != c.unknown {
+					t.Fatalf("warnings %+v, want %q first", f.warned, c.unknown)
+				}
+				f.warned = f.warned[1:]
 			}
 			if len(f.warned) != len(c.lines) {
 				t.Fatalf("warnings %+v", f.warned)

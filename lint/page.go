@@ -44,8 +44,14 @@ an error.
 
 ## During a build
 
-Every build shows the findings as warnings at its end. A manifest has no place for comments, so what a Dockerfile says with
-` + "`# check=`" + ` is said with the build argument of the same syntax:
+Every build shows the findings as warnings at its end. As in a Dockerfile, a line ` + "`# check=`" + ` before the JSON says what is left out
+(a manifest that has such a line also needs the line ` + "`# syntax=`" + `, not the key), and a build argument of the same syntax takes its place:
+
+` + "```" + `
+# syntax=osbuildkit/frontend:1
+# check=skip=UnpinnedRepository;error=true
+{ "stages": [] }
+` + "```" + `
 
 ` + "```console" + `
 $ docker buildx build --build-arg BUILDKIT_DOCKERFILE_CHECK=skip=UnpinnedRepository -f image.json -o out .
@@ -53,4 +59,6 @@ $ osbuildkit build --build-arg 'BUILDKIT_DOCKERFILE_CHECK=skip=UnpinnedRepositor
 ` + "```" + `
 
 ` + "`skip=A,B`" + ` leaves out rules, ` + "`skip=all`" + ` all of them. With ` + "`error=true`" + ` the build fails, before anything is run, if there is a finding.
+` + "`osbuildkit check`" + ` reads the line and the argument as well, and exits with 1 where such a build fails. A rule that does not exist is an error,
+but in an argument that comes by buildx, which may be for Dockerfiles too: there it is a warning.
 `

@@ -109,7 +109,8 @@ func (g *Graph) readyClient(ctx context.Context, c *tlsClient) error {
 
 // fetchAsClient downloads a file by a step. The key of the step has the address
 // and the checksum; the secrets are in no key. Without a checksum it runs in each
-// build, as the file may have changed.
+// build, as the file may have changed: such a file must not get into a tree, as
+// all that is made of it would run in each build too.
 func (g *Graph) fetchAsClient(ctx context.Context, d download, opts ...llb.ConstraintsOpt) (llb.State, string, error) {
 	m, err := g.part(packages.FetchPart)
 	if err != nil {

@@ -85,8 +85,8 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 			t.repos = append(t.repos, r)
 		}
 	}
-	if len(t.repos) == 0 {
-		return Tree{}, errors.New("\"repos\" is needed here, as no org.osbuildkit.debootstrap stage before it in this pipeline names a repository")
+	if err := needRepositories(len(t.repos) > 0); err != nil {
+		return Tree{}, err
 	}
 	o.Repos = t.repos
 	index, err := g.metadata(ctx, t.repos, o.Auth)
@@ -115,6 +115,15 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 		parts = append(parts, part{"org.osbuildkit.normalise", "normalise", nil, nil})
 	}
 	return g.sequence(ctx, at, t, parts)
+}
+
+// needRepositories reports that an apt stage has no repository to install from,
+// neither its own nor that of an earlier stage.
+func needRepositories(given bool) error {
+	if given {
+		return nil
+	}
+	return errors.New("\"repos\" is needed here, as no org.osbuildkit.debootstrap stage before it in this pipeline names a repository")
 }
 
 // debianArch is Debian's name of the architecture that is built for.

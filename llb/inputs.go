@@ -47,10 +47,23 @@ func (g *Graph) sourceItem(kind, id string) (json.RawMessage, error) {
 	return nil, fmt.Errorf("no source of kind %s has %s", kind, id)
 }
 
+// curlSource is the kind of source that has files.
+const curlSource = "org.osbuild.curl"
+
+// itemPointer returns the JSON pointer of an item of a source that exists.
+func (g *Graph) itemPointer(kind, id string) string {
+	for _, s := range g.m.Sources {
+		if _, ok := s.Items[id]; ok && s.Type == kind {
+			return manifest.JoinPointer(s.Pointer, "urls", id)
+		}
+	}
+	return ""
+}
+
 // sourceFile returns how the file with a checksum is fetched for a stage, as the
 // sources of the manifest say it.
 func (g *Graph) sourceFile(at place, checksum string) (download, error) {
-	item, err := g.sourceItem("org.osbuild.curl", checksum)
+	item, err := g.sourceItem(curlSource, checksum)
 	if err != nil {
 		return download{}, err
 	}
@@ -106,32 +119,39 @@ func curlItem(item json.RawMessage) (download, error) {
 	return d, nil
 }
 
-// copyInputs are those of org.osbuild.copy: the archive.
-func (g *Graph) copyInputs(ctx context.Context, at place) (map[string]llb.State, error) {
+// copySource returns the checksum of the archive of an org.osbuild.copy.
+func copySource(s *manifest.Stage) (string, error) {
 	var o struct {
 		Source struct {
 			Checksum string `json:"checksum"`
 		} `json:"source"`
 	}
-	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
-		return nil, err
-	}
-	d, err := g.sourceFile(at, o.Source.Checksum)
+	err := json.Unmarshal(s.Options, &o)
+	return o.Source.Checksum, err
+}
+
+// copyInputs are those of org.osbuild.copy: the archive.
+func (g *Graph) copyInputs(ctx context.Context, at place) (map[string]llb.State, error) {
+	checksum, err := copySource(at.stage)
 	if err != nil {
 		return nil, err
 	}
-	_, d.name, _ = strings.Cut(o.Source.Checksum, ":")
+	d, err := g.sourceFile(at, checksum)
+	if err != nil {
+		return nil, err
+	}
+	_, d.name, _ = strings.Cut(checksum, ":")
 	st, err := g.fetchSources(ctx, at.name("fetch"), []download{d}, g.constraints(at)...)
 	return map[string]llb.State{"source": st}, err
 }
 
-// ostreeInputs are those of org.osbuild.ostree: a repository with the commit,
-// which is fetched in a step that does not see the tree.
-func (g *Graph) ostreeInputs(ctx context.Context, at place) (map[string]llb.State, error) {
+// ostreeFetch returns the options of the step that fetches the commit of an
+// org.osbuild.ostree.
+func (g *Graph) ostreeFetch(s *manifest.Stage) (json.RawMessage, error) {
 	var o struct {
 		Commit string `json:"commit"`
 	}
-	if err := json.Unmarshal(at.stage.Options, &o); err != nil {
+	if err := json.Unmarshal(s.Options, &o); err != nil {
 		return nil, err
 	}
 	data, err := g.sourceItem("org.osbuild.ostree", o.Commit)
@@ -147,7 +167,13 @@ func (g *Graph) ostreeInputs(ctx context.Context, at place) (map[string]llb.Stat
 	if len(item.Remote) == 0 {
 		return nil, errors.New("the source of the commit has no \"remote\"")
 	}
-	options, err := json.Marshal(map[string]any{"commit": o.Commit, "remote": item.Remote})
+	return json.Marshal(map[string]any{"commit": o.Commit, "remote": item.Remote})
+}
+
+// ostreeInputs are those of org.osbuild.ostree: a repository with the commit,
+// which is fetched in a step that does not see the tree.
+func (g *Graph) ostreeInputs(ctx context.Context, at place) (map[string]llb.State, error) {
+	options, err := g.ostreeFetch(at.stage)
 	if err != nil {
 		return nil, err
 	}

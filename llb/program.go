@@ -100,21 +100,12 @@ func (g *Graph) programInputs(ctx context.Context, at place) (map[string]llb.Sta
 		if in.Origin != manifest.SourceOrigin {
 			continue
 		}
-		if in.Type != "org.osbuild.files" {
-			return nil, nil, fmt.Errorf("it reads the input %q of type %s, which modules of your own are not given yet", in.Name, in.Type)
+		files, err := g.programFiles(at, in)
+		if err != nil {
+			return nil, nil, err
 		}
-		var files []download
 		about := map[string]json.RawMessage{}
 		for _, r := range in.References {
-			d, err := g.sourceFile(at, r.ID)
-			if err != nil {
-				return nil, nil, err
-			}
-			if d.sha256 == "" {
-				return nil, nil, fmt.Errorf("the source %s: for modules of your own only SHA-256 is verified", r.ID)
-			}
-			d.name = r.ID
-			files = append(files, d)
 			if about[r.ID] = r.Options; len(r.Options) == 0 {
 				about[r.ID] = json.RawMessage("{}")
 			}
@@ -129,6 +120,26 @@ func (g *Graph) programInputs(ctx context.Context, at place) (map[string]llb.Sta
 		}
 	}
 	return inputs, data, nil
+}
+
+// programFiles returns how the files of an input of a program are fetched.
+func (g *Graph) programFiles(at place, in manifest.Input) ([]download, error) {
+	if in.Type != "org.osbuild.files" {
+		return nil, fmt.Errorf("it reads the input %q of type %s, which modules of your own are not given yet", in.Name, in.Type)
+	}
+	var files []download
+	for _, r := range in.References {
+		d, err := g.sourceFile(at, r.ID)
+		if err != nil {
+			return nil, err
+		}
+		if d.sha256 == "" {
+			return nil, fmt.Errorf("the source %s: for modules of your own only SHA-256 is verified", r.ID)
+		}
+		d.name = r.ID
+		files = append(files, d)
+	}
+	return files, nil
 }
 
 // args is the command that a step runs: the runner is at the given place.

@@ -45,9 +45,15 @@ func (s *rpmSource) files(i int) []download {
 	out := []download{{url: base + "/repodata/repomd.xml", name: dir + "repodata/repomd.xml", sha256: s.sum, attempt: s.best, client: s.client}}
 	for _, d := range s.solve {
 		f := download{url: base + "/" + d.Location, name: dir + d.Location, attempt: s.best, client: s.client}
-		// What has another kind of checksum is verified by the solve step.
-		if d.Checksum.Algorithm == "sha256" {
+		// What has another kind of checksum is verified by the solve step, or by
+		// the one that downloads it, which without any would run in each build.
+		switch {
+		case d.Checksum.Algorithm == "sha256":
 			f.sha256 = d.Checksum.Hex
+		case s.client != nil:
+			client := *s.client
+			client.checksum = d.Checksum.String()
+			f.client = &client
 		}
 		out = append(out, f)
 	}
@@ -269,8 +275,14 @@ func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r package
 		if err != nil {
 			return nil, fmt.Errorf("the signature repomd.xml.asc: %w", err)
 		}
-		if _, err := rpmmd.VerifyRepomd(data, signature, keys); err != nil {
+		signer, err := rpmmd.VerifyRepomd(data, signature, keys)
+		if err != nil {
 			return nil, err
+		}
+		if r.Checksum == "" {
+			if err := signer.CheckNow(g.opt.Now()); err != nil {
+				return nil, fmt.Errorf("repomd.xml: %w; give a newer key in \"gpgkey\", or pin the repository with \"checksum\" to use it all the same", err)
+			}
 		}
 	}
 	return data, nil

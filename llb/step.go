@@ -123,6 +123,9 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	constraints := s.constraints
 	if constraints == nil {
 		constraints = g.constraints(at)
+		if g.opt.NoCache != nil && g.opt.NoCache(at.pipeline.Name) {
+			constraints = append(constraints, llb.IgnoreCache)
+		}
 	}
 	for _, c := range constraints {
 		opts = append(opts, c)
@@ -298,12 +301,12 @@ func (g *Graph) runner(group module.Group) (llb.State, error) {
 	return st, nil
 }
 
-// constraints are the options of every operation of a stage.
+// constraints are the options of every operation of a stage. Only its steps are
+// run again where the client asks for that: a download has a checksum, or BuildKit
+// asks the server in each build, and pipelines that have nothing else in common
+// share their downloads.
 func (g *Graph) constraints(at place) []llb.ConstraintsOpt {
 	out := []llb.ConstraintsOpt{llb.Platform(g.opt.BuildPlatform)}
-	if g.opt.NoCache != nil && g.opt.NoCache(at.pipeline.Name) {
-		out = append(out, llb.IgnoreCache)
-	}
 	// A pipeline from a build environment stands in another file.
 	span, ok := at.pipeline.Text.Index.Value(at.stage.Pointer)
 	if ok && g.opt.SourceMap != nil && at.pipeline.Text.File == g.m.File {

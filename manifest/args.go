@@ -141,12 +141,14 @@ func (m *Manifest) UndeclaredArgs(known ...string) []UndeclaredArg {
 		if name == EpochArg || slices.Contains(candidates, name) || owner(name) != "" && !ours {
 			continue
 		}
-		out = append(out, UndeclaredArg{Name: name, Nearest: Nearest(name, candidates), Span: m.argsPlace()})
+		out = append(out, UndeclaredArg{Name: name, Nearest: Nearest(name, candidates), Span: m.ArgsPlace()})
 	}
 	return out
 }
 
-func (m *Manifest) argsPlace() Span {
+// ArgsPlace returns where a declaration of a build argument would stand: the key
+// "args", or the start of the manifest without one.
+func (m *Manifest) ArgsPlace() Span {
 	if span, ok := m.Index.Key("/args"); ok {
 		return span
 	}

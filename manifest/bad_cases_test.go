@@ -39,6 +39,8 @@ var badCases = []badCase{
 		`a.json:1:13: expected a value or "]", found the end of the file (at /stages/0); the "[" at 1:12 is not closed`},
 	{"comment", "{\n// comment\n}", "",
 		`a.json:2:1: expected a key or "}", found "/"; JSON has no comments; only lines such as # syntax=… may stand before the first bracket`},
+	{"unknown directive", "# syntax=x\n// chek=skip=all\n{}", "",
+		`a.json:2:1: unknown directive "chek"; did you mean "check"?`},
 	{"comment that is no directive", "# my image\n{}", "",
 		`a.json:1:1: expected a JSON object, found "#"; JSON has no comments; only lines such as # syntax=… may stand before the first bracket`},
 	{"single quotes", `{'name': 1}`, "",

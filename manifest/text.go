@@ -45,6 +45,7 @@ func readText(file string, data []byte, order int) (*Text, *node, *reporter) {
 		r.invalidUTF8(text)
 		return nil, nil, r
 	}
+	r.directives(data)
 	p, root, f := parseDocument(text, preamble(text))
 	for _, d := range p.duplicates {
 		first := r.lines.position(d.first.keyStart)

@@ -45,7 +45,7 @@ func TestFrontendErrors(t *testing.T) {
 			name: "target",
 			text: `{"syntax": "` + frontendName + `", "stages": [{"name": "org.osbuild.noop"}]}`,
 			args: []string{"--target", "tre"},
-			want: []string{`no target "tre" in image.json; there are: tree`},
+			want: []string{`no target "tre" in image.json; did you mean "tree"?`},
 		},
 		{
 			name: "unreachable registry",

@@ -26,6 +26,8 @@ type buildFlags struct {
 	contexts, secrets                  []string
 	cacheMaxSize                       string
 	json, sbom                         bool
+	// changed says whether a flag was given.
+	changed func(name string) bool
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -48,6 +50,7 @@ func (a *app) buildCommand() *cobra.Command {
 		},
 	}
 	fl := cmd.Flags()
+	f.changed = fl.Changed
 	f.add(fl)
 	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
 	addCacheSizeFlag(fl, &f.cacheMaxSize)
@@ -62,9 +65,9 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringVar(&f.mirror, "mirror", "", "`URL` of the mirror for repositories that name none")
 	fl.StringVar(&f.platform, "platform", "", "`PLATFORM` of the image, such as linux/arm64, or several with commas")
 	fl.StringVar(&f.progress, "progress", "auto", "how progress is shown: auto, plain, tty, quiet, rawjson")
-	fl.StringVar(&f.noCache, "no-cache", "", "run the steps of these `PIPELINES` again, comma separated; without a value of all")
+	fl.StringVar(&f.noCache, "no-cache", "", "run the steps of these `PIPELINES` again, comma separated, and of what is made from them; without a value of all")
 	fl.Lookup("no-cache").NoOptDefVal = allPipelines
-	fl.StringVar(&f.reproducible, "verify-reproducible", "", "build a second time, with the steps of these `PIPELINES`, or all, run again, and fail if the files differ, naming the first file in them that does")
+	fl.StringVar(&f.reproducible, "verify-reproducible", "", "build a second time, with the steps of these `PIPELINES` and of what is made from them, or all, run again, and fail if the files differ, naming the first file in them that does")
 	fl.Lookup("verify-reproducible").NoOptDefVal = allPipelines
 	fl.StringArrayVar(&f.cacheFrom, "cache-from", nil, "import this `CACHE`, such as type=registry,ref=…")
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
@@ -82,6 +85,8 @@ type source struct {
 	data []byte
 	load []manifest.Option
 	m    *manifest.Manifest
+	// modules are those that it was checked against.
+	modules manifest.Catalog
 }
 
 // readManifest reads and checks a manifest. Errors in it have been shown when
@@ -93,8 +98,7 @@ func (a *app) readManifest(name string, f *manifestFlags) (*source, error) {
 		return nil, err
 	}
 	s.load = append(s.load, manifest.WithArgs(args))
-	modules, err := a.modules(f)
-	if err != nil {
+	if s.modules, err = a.modules(f); err != nil {
 		return nil, err
 	}
 	if s.data, err = a.readInput(name); err != nil {
@@ -110,7 +114,9 @@ func (a *app) readManifest(name string, f *manifestFlags) (*source, error) {
 		}
 		s.load = append(s.load, manifest.WithBuildEnv(f.buildEnv, env))
 	}
-	s.m, err = manifest.Load(s.name, s.data, modules, s.load...)
+	if s.m, err = manifest.Load(s.name, s.data, s.modules, s.load...); err == nil {
+		err = s.checkManifest(args, f.idsOnly)
+	}
 	if err != nil {
 		a.showErrors(err, s)
 		return nil, &exitError{code: exitInvalid, err: err, quiet: true}

@@ -59,8 +59,16 @@ func (a *app) check(f *checkFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	args, err := f.arguments()
+	if err != nil {
+		return err
+	}
+	given, err := s.lintConfig(args)
+	if err != nil {
+		return err
+	}
+	c.Skip, c.SkipAll = append(c.Skip, given.Skip...), c.SkipAll || given.SkipAll
 	findings := lint.Run(s.m, modules, c)
-	a.warn(argumentWarnings(s.m))
 	a.showFindings(findings, s)
 	stages := 0
 	for _, p := range s.m.Pipelines {
@@ -75,7 +83,7 @@ func (a *app) check(f *checkFlags, name string) error {
 		result += fmt.Sprintf(", %d warnings", len(findings))
 	}
 	fmt.Fprintf(a.stdout, "%s: format %s, %d pipelines, %d stages: %s\n", s.name, s.m.Format, len(s.m.Pipelines), stages, result)
-	if f.fail && len(findings) > 0 {
+	if (f.fail || given.Fail) && len(findings) > 0 {
 		return &exitError{code: exitFailed, quiet: true}
 	}
 	return nil
@@ -128,7 +136,7 @@ func (a *app) listRules() error {
 }
 
 func (a *app) inspectCommand() *cobra.Command {
-	var f manifestFlags
+	f := manifestFlags{idsOnly: true}
 	cmd := &cobra.Command{
 		Use:   "inspect MANIFEST|-",
 		Short: "Print the pipelines of a manifest with osbuild's ids",
@@ -139,7 +147,6 @@ func (a *app) inspectCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.warn(argumentWarnings(s.m))
 			return a.inspect(s.m)
 		},
 	}

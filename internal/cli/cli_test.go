@@ -85,9 +85,8 @@ func TestCommands(t *testing.T) {
 		{name: "progress", args: []string{"build", "--progress", "loud", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --progress \"loud\": choose auto, plain, tty, quiet or rawjson\n"},
 		{name: "build-arg", args: []string{"build", "--build-arg", "x", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --build-arg \"x\": write NAME=VALUE\n"},
 		{name: "build-arg of check", args: []string{"check", "--build-arg", "=1", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --build-arg \"=1\": write NAME=VALUE\n"},
-		{name: "build arguments", args: []string{"check", "--build-arg", "host=a=b", "--build-arg", "host=b", "--build-arg", "hots=c", "-"}, stdin: withArgs,
-			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n",
-			stderr: "<stdin>:1:2: warning: the build argument \"hots\" is not declared and has no effect; did you mean \"host\"?\n"},
+		{name: "build arguments", args: []string{"check", "--build-arg", "host=a=b", "--build-arg", "host=b", "-"}, stdin: withArgs,
+			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n"},
 		{name: "missing build argument", args: []string{"check", "-"}, stdin: withArgs, code: 2, stderr: missingArg},
 		{name: "missing build argument of inspect", args: []string{"inspect", "-"}, stdin: withArgs, code: 2, stderr: missingArg},
 		{name: "missing build argument of build", args: []string{"build", "--builder", "unix:///nonexistent", "-"}, stdin: withArgs, code: 2, stderr: missingArg},
@@ -153,7 +152,7 @@ func TestInspect(t *testing.T) {
 func TestInspectWithArgs(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := execute(t, `{"args": {"x": {"type": "number", "default": 1.50}}, "stages": [{"name": "org.osbuild.noop", "options": {"a": {"$arg": "x"}}}]}`,
-		"inspect", "--build-arg", "frob=1", "-")
+		"inspect", "-")
 	_, plain, _ := execute(t, `{"stages": [{"name": "org.osbuild.noop", "options": {"a": 1.50}}]}`, "inspect", "-")
 	const args = `  "args": [
     {
@@ -169,7 +168,7 @@ func TestInspectWithArgs(t *testing.T) {
 	if d := cmp.Diff(plain, strings.Replace(stdout, args, "", 1)); code != 0 || d != "" || !strings.Contains(stdout, args) {
 		t.Errorf("exit code %d; but for the arguments (-without +with):\n%s", code, d)
 	}
-	if want := "<stdin>:1:2: warning: the build argument \"frob\" is not declared and has no effect; declare it under \"args\"\n"; stderr != want {
+	if stderr != "" {
 		t.Errorf("stderr: %s", stderr)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/plugins/content/local"
-	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/ociindex"
 	"github.com/tonistiigi/fsutil"
@@ -36,15 +35,10 @@ func addContexts(opt *client.SolveOpt, f *buildFlags) error {
 		values = append(values, frontend.LibdirContext+"="+f.libdir)
 	}
 	for _, entry := range values {
-		name, value, ok := strings.Cut(entry, "=")
-		if !ok || name == "" || value == "" {
-			return usageError("--build-context %q: write NAME=VALUE", entry)
-		}
-		named, err := reference.ParseNormalizedNamed(name)
+		name, value, err := splitContext(entry)
 		if err != nil {
-			return usageError("--build-context %q: %w", entry, err)
+			return err
 		}
-		name = strings.TrimSuffix(reference.FamiliarString(named), ":latest")
 		if err := addContext(opt, name, value); err != nil {
 			return usageError("--build-context %s: %w", name, err)
 		}

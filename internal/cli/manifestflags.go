@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"os"
 	"strings"
 
@@ -19,6 +18,8 @@ type manifestFlags struct {
 	libdir    string
 	// modules are those to check against if they are not in libdir.
 	modules manifest.Catalog
+	// idsOnly says that nothing will be built.
+	idsOnly bool
 }
 
 func (f *manifestFlags) add(fl *pflag.FlagSet) {
@@ -42,27 +43,4 @@ func (f *manifestFlags) arguments() (map[string]string, error) {
 		args[frontend.EpochArg] = epoch
 	}
 	return args, nil
-}
-
-// warning is something that is valid and still worth a word.
-type warning struct {
-	file string
-	at   manifest.Position
-	text string
-}
-
-// warn prints warnings.
-func (a *app) warn(list []warning) {
-	for _, w := range list {
-		fmt.Fprintf(a.stderr, "%s:%d:%d: warning: %s\n", w.file, w.at.Line, w.at.Column, w.text)
-	}
-}
-
-// argumentWarnings are the warnings about build arguments without effect.
-func argumentWarnings(m *manifest.Manifest) []warning {
-	var out []warning
-	for _, u := range frontend.UndeclaredArgs(m) {
-		out = append(out, warning{m.File, u.Span.Start, u.Warning()})
-	}
-	return out
 }

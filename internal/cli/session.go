@@ -81,6 +81,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err != nil {
 		return &exitError{code: exitInvalid, err: err}
 	}
+	if err := f.checkNames(src, target); err != nil {
+		return err
+	}
 	if p := src.m.Pipeline(frontend.PipelineOf(target)); len(p.Stages) == 0 && p.Base == "" {
 		// Valid, as for osbuild: an empty manifest builds nothing.
 		return a.report(&request{app: a, flags: f, src: src})
@@ -221,6 +224,8 @@ func (r *request) config() frontend.Config {
 		Mirror: clientMirror,
 		Load:   r.src.load,
 		SBOM:   r.flags.sbom,
+		// What is of use for the result need not be for the tree that is kept.
+		Strict: r.outcome == nil,
 	}
 }
 
@@ -233,6 +238,10 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 		FrontendAttrs: f.attributes(r.src),
 		LocalMounts:   map[string]fsutil.FS{},
 		OCIStores:     map[string]content.Store{},
+	}
+	if r.outcome != nil {
+		// What was to run again has run: the tree that is kept is that of the result.
+		delete(opt.FrontendAttrs, "no-cache")
 	}
 	if err := r.serveManifest(&opt); err != nil {
 		return opt, err
