@@ -26,7 +26,7 @@ func state() ([]byte, error) {
 			out.WriteString(line)
 		}
 	}
-	for _, name := range []string{"limits", "personality", "oom_score_adj", "timerslack_ns", "coredump_filter", "loginuid"} {
+	for _, name := range []string{"limits", "personality", "oom_score_adj", "coredump_filter", "loginuid"} {
 		data, err := os.ReadFile("/proc/self/" + name)
 		if err != nil {
 			data = []byte(err.Error())
@@ -39,6 +39,8 @@ func state() ([]byte, error) {
 	fmt.Fprintf(&out, "policy: %d %v\n", policy, errno)
 	ioprio, _, errno := syscall.RawSyscall(syscall.SYS_IOPRIO_GET, 1, 0, 0)
 	fmt.Fprintf(&out, "ioprio: %d %v\n", ioprio, errno)
+	slack, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, 30 /* PR_GET_TIMERSLACK */, 0, 0)
+	fmt.Fprintf(&out, "timer slack: %d %v\n", slack, errno)
 	securebits, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, 27 /* PR_GET_SECUREBITS */, 0, 0)
 	fmt.Fprintf(&out, "securebits: %d %v\n", securebits, errno)
 	var name syscall.Utsname
