@@ -25,6 +25,7 @@ type buildFlags struct {
 	noCache, reproducible              string
 	cacheFrom, cacheTo                 []string
 	contexts, secrets                  []string
+	cacheMaxSize                       string
 	json, sbom                         bool
 	// changed says whether a flag was given.
 	changed func(name string) bool
@@ -35,16 +36,21 @@ func (a *app) buildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [flags] MANIFEST|-",
 		Short: "Build the image that a manifest describes",
-		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit inside this process, whose cache is kept in the store.\n" +
+		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit that this command starts and ends, whose cache is kept in the store.\n" +
 			"On success the ids are printed and the files that were written, which appear whole or not at all.\n\n" +
 			"With --progress=rawjson standard error has the progress and nothing else: messages go to standard output.\n\n" + exitHelp,
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.build(cmd.Context(), &f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := explainFullDisk(a.build(cmd.Context(), &f, args[0]), f.store)
+			a.showFullDisk(err)
+			return err
+		},
 	}
 	fl := cmd.Flags()
 	f.changed = fl.Changed
 	f.add(fl)
 	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
+	addCacheSizeFlag(fl, &f.cacheMaxSize)
 	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
 	fl.StringArrayVar(&f.checkpoints, "checkpoint", nil, "keep the tree with this `ID` (or \"tree\") in the store, for manifests with \"base\"")
 	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`; as --target")

@@ -32,7 +32,13 @@ type ociImage struct {
 
 // directoryImage is the layout in a directory.
 func directoryImage(dir string) ociImage {
-	return ociImage{open: func(name string) (io.ReadCloser, error) { return os.Open(path.Join(dir, name)) }}
+	return ociImage{open: func(name string) (io.ReadCloser, error) {
+		f, err := os.Open(path.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
+	}}
 }
 
 // archiveImage finds the files of the layout in an archive. It returns nil if the

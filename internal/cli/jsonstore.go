@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
+	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -17,6 +18,18 @@ type jsonDiskUsage struct {
 	Success bool         `json:"success"`
 	Size    int64        `json:"size"`
 	Records []jsonRecord `json:"records"`
+	// Images say what the builds of each image use of an embedded engine's cache.
+	Images []jsonImageUsage `json:"images,omitempty"`
+}
+
+// jsonImageUsage is what the builds of one image use. Image is the path of the
+// manifest; it is empty for the toolbox and for other builds.
+type jsonImageUsage struct {
+	Image    string     `json:"image"`
+	Toolbox  bool       `json:"toolbox,omitempty"`
+	Size     int64      `json:"size"`
+	Records  int        `json:"records"`
+	LastUsed *time.Time `json:"last_used,omitempty"`
 }
 
 // jsonRecord is one record of the cache.
@@ -27,11 +40,18 @@ type jsonRecord struct {
 	Step     string     `json:"step"`
 }
 
-func jsonUsage(records []*client.UsageInfo) jsonDiskUsage {
+func jsonUsage(records []*client.UsageInfo, usage []engine.ImageUsage) jsonDiskUsage {
 	out := jsonDiskUsage{Success: true, Records: []jsonRecord{}}
 	for _, r := range records {
 		out.Size += r.Size
 		out.Records = append(out.Records, jsonRecord{ID: r.ID, Size: r.Size, LastUsed: r.LastUsedAt, Step: r.Description})
+	}
+	for _, u := range usage {
+		image := jsonImageUsage{Image: u.Image, Toolbox: u.Toolbox, Size: u.Size, Records: u.Records}
+		if !u.LastUsed.IsZero() {
+			image.LastUsed = &u.LastUsed
+		}
+		out.Images = append(out.Images, image)
 	}
 	return out
 }

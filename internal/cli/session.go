@@ -74,6 +74,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	}
 	opts := a.engineOptions(f.builder, f.store)
 	opts.Emulation = f.platform != ""
+	if err := f.setCache(&opts, name); err != nil {
+		return err
+	}
 	if done, err := ensurePrivileges(ctx, opts); done || err != nil {
 		return err
 	}
@@ -186,9 +189,9 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case r.err != nil:
-		return r.app.failed(r.err, r.src, show)
+		return r.app.failed(r.explainBase(r.err), r.src, show)
 	case err != nil:
-		return r.app.failed(frontend.Explain(err), r.src, show)
+		return r.app.failed(r.explainBase(frontend.Explain(err)), r.src, show)
 	}
 	r.app.showWarnings(warnings)
 	if tree != nil {

@@ -1,11 +1,16 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"text/tabwriter"
+	"time"
 
+	"github.com/moby/buildkit/client"
 	"github.com/spf13/cobra"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
@@ -80,42 +85,109 @@ func (a *app) withEngine(cmd *cobra.Command, f engineFlags, fn func(*engine.Engi
 
 func (a *app) duCommand() *cobra.Command {
 	var f engineFlags
-	var asJSON bool
+	var asJSON, verbose bool
 	cmd := &cobra.Command{
 		Use:   "du",
 		Short: "Show what the build cache holds",
-		Args:  exactArgs(0, "no arguments"),
+		Long: "Show what the build cache holds: how much the builds of each image have made, and with --verbose each record.\n\n" +
+			"What several images need belongs to the one that was built first; the toolbox, the default build root, is listed by itself.",
+		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withEngine(cmd, f, func(e *engine.Engine) error {
 				records, err := e.DiskUsage(cmd.Context())
 				if err != nil {
 					return err
 				}
-				if asJSON {
-					return a.printJSON(jsonUsage(records))
-				}
-				w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-				fmt.Fprintln(w, "SIZE\tLAST USED\tSTEP")
-				var total int64
-				for _, r := range records {
-					used := "never"
-					if r.LastUsedAt != nil {
-						used = r.LastUsedAt.Format("2006-01-02 15:04")
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\n", formatSize(r.Size), used, r.Description)
-					total += r.Size
-				}
-				if err := w.Flush(); err != nil {
+				usage, err := e.Usage(records)
+				if err != nil {
 					return err
 				}
-				fmt.Fprintf(a.stdout, "total: %s in %d records\n", formatSize(total), len(records))
-				return nil
+				if asJSON {
+					return a.printJSON(jsonUsage(records, usage))
+				}
+				if verbose || e.Kind() != engine.Embedded {
+					if err := a.showRecords(records); err != nil {
+						return err
+					}
+				}
+				return a.showUsage(records, usage, f.store)
 			})
 		},
 	}
 	f.add(cmd)
 	addJSONFlag(cmd, &asJSON)
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "list each record")
 	return cmd
+}
+
+// showRecords lists the records of a cache.
+func (a *app) showRecords(records []*client.UsageInfo) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "SIZE\tLAST USED\tSTEP")
+	for _, r := range records {
+		used := time.Time{}
+		if r.LastUsedAt != nil {
+			used = *r.LastUsedAt
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", formatSize(r.Size), formatUse(used), r.Description)
+	}
+	return w.Flush()
+}
+
+// showUsage says what each image's builds use, and the sum.
+func (a *app) showUsage(records []*client.UsageInfo, usage []engine.ImageUsage, store string) error {
+	if len(usage) > 0 {
+		w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(w, "SIZE\tRECORDS\tLAST USED\tIMAGE")
+		for _, u := range usage {
+			name := u.Image
+			switch {
+			case u.Toolbox:
+				name = "(the toolbox, which all images share)"
+			case name == "":
+				name = "(other builds)"
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", formatSize(u.Size), u.Records, formatUse(u.LastUsed), name)
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	var total int64
+	for _, r := range records {
+		total += r.Size
+	}
+	fmt.Fprintf(a.stdout, "total: %s in %d records\n", formatSize(total), len(records))
+	trees, err := sizeOf(treesDir(store))
+	if err == nil && trees > 0 {
+		fmt.Fprintf(a.stdout, "stored trees: %s in %s, which no limit is for\n", formatSize(trees), treesDir(store))
+	}
+	return err
+}
+
+func formatUse(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+// sizeOf adds up the sizes of the files below a directory.
+func sizeOf(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
 }
 
 func (a *app) pruneCommand() *cobra.Command {

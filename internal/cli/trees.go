@@ -56,14 +56,17 @@ func baseTree(store, id string, p ocispecs.Platform) (*graph.Stored, error) {
 		desc, err = index.Get(id)
 	}
 	if err != nil {
-		return nil, err
+		return nil, damagedIndex(store, err)
 	}
 	if desc == nil {
 		return nil, missing
 	}
+	if err := checkTree(store, id, *desc, false); err != nil {
+		return nil, err
+	}
 	s, err := readTree(dir, desc.Digest)
 	if err != nil {
-		return nil, fmt.Errorf("the tree %s in the store %s cannot be read (%w): build the manifest that makes it with --checkpoint tree again", id, store, err)
+		return nil, &damagedTree{store: store, id: id, err: err}
 	}
 	s.Root = llb.OCILayout(treeRepository+"@"+desc.Digest.String(), llb.OCIStore("", treesStore),
 		llb.Platform(s.Platform), llb.WithCustomName("load the tree "+id[:12]))
@@ -166,6 +169,11 @@ func (r *request) keepTree(ctx context.Context, e *engine.Engine, id, platform s
 	if err := os.MkdirAll(r.trees, 0o755); err != nil {
 		return err
 	}
+	unlock, err := prepareTrees(r.flags.store, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	opt.Exports = []client.ExportEntry{{
 		Type: client.ExporterOCI,
 		Attrs: map[string]string{"tar": "false", "name": treeRepository + ":" + id, "compression": "zstd", "force-compression": "true",
