@@ -176,6 +176,20 @@ func TestRepositories(t *testing.T) {
 	}
 }
 
+// TestJoinURL writes paths as apt does.
+func TestJoinURL(t *testing.T) {
+	t.Parallel()
+	for rel, want := range map[string]string{
+		"pool/g++_1%3a2+b1~x.deb": "https://a.example/d%2Bd/pool/g%2B%2B_1%253a2%2Bb1~x.deb",
+		"dists/x/InRelease":       "https://a.example/d%2Bd/dists/x/InRelease",
+		"./a b.deb":               "https://a.example/d%2Bd/a%20b.deb",
+	} {
+		if got, err := joinURL("https://a.example/d+d/", rel); err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", rel, got, err, want)
+		}
+	}
+}
+
 // TestCredentials downloads by steps what BuildKit cannot: with a secret that
 // ends in a line end.
 func TestCredentials(t *testing.T) {

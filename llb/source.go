@@ -117,7 +117,10 @@ func joinURL(mirror, rel string) (string, error) {
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return "", fmt.Errorf("mirror %q: give an http or https URL", mirror)
 	}
-	return u.JoinPath(rel).String(), nil
+	joined := u.JoinPath(strings.ReplaceAll(rel, "%", "%25"))
+	// As apt writes it: some servers take a plain one for a space.
+	joined.RawPath = strings.ReplaceAll(joined.EscapedPath(), "+", "%2B")
+	return joined.String(), nil
 }
 
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
