@@ -117,17 +117,14 @@ func joinURL(mirror, rel string) (string, error) {
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return "", fmt.Errorf("mirror %q: give an http or https URL", mirror)
 	}
-	return u.JoinPath(escapePath(rel)).String(), nil
-}
-
-// escapePath escapes a path for an address as apt does: in the name of a file a
-// percent sign is one, and some servers (S3) take a plus sign for a space.
-func escapePath(s string) string {
-	parts := strings.Split(s, "/")
+	parts := strings.Split(rel, "/")
 	for i, p := range parts {
-		parts[i] = strings.ReplaceAll(url.PathEscape(p), "+", "%2B")
+		parts[i] = url.PathEscape(p)
 	}
-	return strings.Join(parts, "/")
+	joined := u.JoinPath(parts...)
+	// As apt writes it: some servers (S3) take a plain one for a space.
+	joined.RawPath = strings.ReplaceAll(joined.EscapedPath(), "+", "%2B")
+	return joined.String(), nil
 }
 
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path"
@@ -216,7 +217,11 @@ func plainApt(t *testing.T, server, key string) []string {
 	t.Log(apt("update"))
 	var out []string
 	for _, m := range printedURI.FindAllStringSubmatch(apt(append([]string{"--print-uris", "-y", "install"}, names...)...), -1) {
-		out = append(out, path.Clean(m[1]))
+		name, err := url.PathUnescape(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, path.Clean(name))
 	}
 	slices.Sort(out)
 	return out
