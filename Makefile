@@ -83,9 +83,10 @@ test-frontend: setup build tools image-here
 test-boots: setup build
 	OSBUILDKIT_BOOTS=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -v -count=1 -timeout 120m -tags e2e -run '^TestBoots$$' ./test
 
-# The stages that install RPM packages, on a distribution that is made for it.
+# The stages that install RPM packages, on a distribution that is made for it,
+# and with more build roots than the end-to-end tests.
 test-rpm: setup build
-	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e -run '^TestRPM' ./test
+	OSBUILDKIT_KEYS=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e -run '^TestRPM' ./test
 
 # The image's files for this machine alone.
 image-here:

@@ -41,7 +41,7 @@ var filesystemKinds = map[string]filesystemKind{
 	"btrfs": {minSize: btrfs.MinSize, maxLabel: btrfs.MaxLabel, needed: btrfs.Needed, make: btrfs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"erofs": {minSize: erofs.MinSize, maxLabel: erofs.MaxLabel, needed: erofs.Needed, make: erofs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"ext4":  {minSize: ext4.MinSize, maxLabel: ext4.MaxLabel, needed: ext4.Needed, make: ext4.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
-	"vfat":  {minSize: vfat.MinSize, maxLabel: 11, needed: neededData, make: vfat.Make, gpt: gpt.TypeLinux, mbr: 0x0c},
+	"vfat":  {minSize: vfat.MinSize, maxLabel: vfat.MaxLabel, needed: neededData, make: vfat.Make, gpt: gpt.TypeLinux, mbr: 0x0c},
 	"xfs":   {minSize: xfs.MinSize, maxLabel: xfs.MaxLabel, needed: xfs.Needed, make: xfs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"swap":  {minSize: swap.MinSize, maxLabel: 15, make: swap.Make, gpt: gpt.TypeSwap, mbr: mbr.TypeSwap},
 }
@@ -72,6 +72,7 @@ type filesystem struct {
 	layer string
 
 	content *content.Tree
+	profile content.Profile
 }
 
 // id returns the identifier as blkid writes it.
@@ -105,7 +106,7 @@ func checkFilesystem(kind, uuid, label string, derived disk.UUID) (u disk.UUID, 
 	}
 	switch {
 	case kind == "vfat":
-		err = vfat.CheckLabel(label)
+		err = vfat.CheckLabel(vfat.CutLabel(label))
 	case len(label) > k.maxLabel:
 		err = fmt.Errorf("the label %q has %d bytes, and that of %s can have %d", label, len(label), kind, k.maxLabel)
 	case strings.ContainsFunc(label, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }):
@@ -120,8 +121,12 @@ func checkFilesystem(kind, uuid, label string, derived disk.UUID) (u disk.UUID, 
 }
 
 // loadContents reads what goes into each file system, without the data of
-// files, and reports all that do not fit.
-func loadContents(ctx context.Context, in *module.Input, list []*filesystem) error {
+// files, and finds the profile, which an option may name.
+func loadContents(ctx context.Context, in *module.Input, list []*filesystem, option string) error {
+	profile, err := findProfile(in, option)
+	if err != nil {
+		return err
+	}
 	attrs, err := ledgerAttributes(in)
 	if err != nil {
 		return err
@@ -136,6 +141,7 @@ func loadContents(ctx context.Context, in *module.Input, list []*filesystem) err
 		}
 	}
 	for _, f := range list {
+		f.profile = profile
 		if f.kind == "swap" {
 			continue
 		}
@@ -182,7 +188,7 @@ func (f *filesystem) explain(err error) error {
 // write makes the file system on a disk.
 func (f *filesystem) write(ctx context.Context, in *module.Input, w io.WriterAt) error {
 	warnings, err := filesystemKinds[f.kind].make(ctx, f.content, content.Target{
-		Disk: w, Offset: f.offset, Size: f.size, UUID: f.uuid, Label: f.label, Epoch: in.Epoch,
+		Disk: w, Offset: f.offset, Size: f.size, UUID: f.uuid, Label: f.label, Epoch: in.Epoch, Profile: f.profile,
 	})
 	for _, w := range warnings {
 		in.Logf("warning: %s", w)

@@ -21,6 +21,11 @@ type RawFSOptions struct {
 	// FSType is the type of the file system; ext4 by default. erofs, which is
 	// read-only and no larger than its content, is an addition to osbuild's.
 	FSType string `json:"fs_type,omitempty" jsonschema:"enum=ext4,enum=xfs,enum=btrfs,enum=erofs,default=ext4"`
+	// Profile is the oldest generation of systems that must read ext4 and XFS
+	// file systems: el7 (kernel 3.10, GRUB 2.02), el8 (4.18, 2.04) or el9 (5.10,
+	// 2.06). By default it follows from etc/os-release of the tree. An addition
+	// to osbuild's options.
+	Profile string `json:"profile,omitempty" jsonschema:"enum=el7,enum=el8,enum=el9"`
 }
 
 // checkRawFS reports what the schema cannot say about the options.
@@ -72,7 +77,7 @@ func runRawFS(ctx context.Context, in *module.Input) error {
 		return err
 	}
 	list := []*filesystem{f}
-	if err := loadContents(ctx, in, list); err != nil {
+	if err := loadContents(ctx, in, list, o.Profile); err != nil {
 		return err
 	}
 	if err := checkFit(list); err != nil {

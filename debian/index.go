@@ -26,6 +26,8 @@ type Entry struct {
 	Essential bool
 	PreDepends, Depends, Recommends,
 	Provides, Conflicts, Breaks string
+	// provided and excluded are the parsed fields, once they were asked for.
+	provided, excluded *[]Relation
 }
 
 // Index holds the newest version of each package of some repositories.
@@ -34,6 +36,8 @@ type Index struct {
 	entries map[string]*Entry
 	names   []string
 	count   int
+	// provided are the packages that provide a name, once that was asked for.
+	provided map[string][]*Entry
 }
 
 // NewIndex returns an empty index for the architecture.
@@ -114,20 +118,30 @@ func (x *Index) Read(repository int, r io.Reader) error {
 			}
 		}
 		x.entries[e.Name] = &e
+		x.provided = nil
 	}
 }
 
 // read reads one stanza, keeping only the fields that matter here.
 func (e *Entry) read(s *stanzaReader) error {
 	var last *string
+	// A field of many lines is gathered here.
+	var text []byte
+	finish := func() {
+		if last != nil {
+			*last = string(text)
+		}
+		last = nil
+	}
+	defer finish()
 	return s.next(func(name, value []byte) error {
 		if name == nil {
 			if last != nil {
-				*last += string(value)
+				text = append(text, value...)
 			}
 			return nil
 		}
-		last = nil
+		finish()
 		switch string(name) {
 		case "Package":
 			last = &e.Name
@@ -162,9 +176,7 @@ func (e *Entry) read(s *stanzaReader) error {
 			}
 			e.Size = n
 		}
-		if last != nil {
-			*last = string(value)
-		}
+		text = append(text[:0], value...)
 		return nil
 	})
 }
@@ -172,10 +184,20 @@ func (e *Entry) read(s *stanzaReader) error {
 // providers lists the packages other than name itself that provide it, the
 // most important one first and then by name.
 func (x *Index) providers(p Possibility) []*Entry {
+	if x.provided == nil {
+		x.provided = map[string][]*Entry{}
+		for _, name := range x.Names() {
+			e := x.entries[name]
+			for _, r := range e.provisions() {
+				if of := x.provided[r[0].Name]; len(of) == 0 || of[len(of)-1] != e {
+					x.provided[r[0].Name] = append(of, e)
+				}
+			}
+		}
+	}
 	var out []*Entry
-	for _, name := range x.Names() {
-		e := x.entries[name]
-		if e.Provides != "" && strings.Contains(e.Provides, p.Name) && e.provides(p) {
+	for _, e := range x.provided[p.Name] {
+		if e.provides(p) {
 			out = append(out, e)
 		}
 	}
@@ -186,11 +208,7 @@ func (x *Index) providers(p Possibility) []*Entry {
 // provides reports whether the package satisfies p by one of its Provides. A
 // constraint on the version is satisfied by a versioned Provides only.
 func (e *Entry) provides(p Possibility) bool {
-	rels, err := ParseRelations(e.Provides)
-	if err != nil {
-		return false
-	}
-	for _, r := range rels {
+	for _, r := range e.provisions() {
 		if r[0].Name != p.Name {
 			continue
 		}
@@ -199,6 +217,35 @@ func (e *Entry) provides(p Possibility) bool {
 		}
 	}
 	return false
+}
+
+// provisions returns what the package provides; nothing if that is not valid.
+func (e *Entry) provisions() []Relation {
+	if e.Provides != "" && e.provided == nil {
+		rels, err := ParseRelations(e.Provides)
+		if err != nil {
+			rels = nil
+		}
+		e.provided = &rels
+	}
+	if e.provided == nil {
+		return nil
+	}
+	return *e.provided
+}
+
+// exclusions returns the relations that name what cannot be beside the package.
+func (e *Entry) exclusions() []Relation {
+	if e.excluded == nil {
+		var all []Relation
+		for _, field := range []string{e.Conflicts, e.Breaks} {
+			if rels, err := ParseRelations(field); err == nil {
+				all = append(all, rels...)
+			}
+		}
+		e.excluded = &all
+	}
+	return *e.excluded
 }
 
 func priority(e *Entry) int {

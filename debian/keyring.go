@@ -38,8 +38,12 @@ func readKeyring(data []byte) (*pgp.Keys, error) {
 	return pgp.ReadKeys(data)
 }
 
-// CheckKeyring reports whether data can be read as a keyring.
+// CheckKeyring reports whether data can be read as a keyring, and has a key that
+// is of a kind and size to be one of an archive.
 func CheckKeyring(data []byte) error {
-	_, err := readKeyring(data)
-	return err
+	keys, err := readKeyring(data)
+	if err != nil {
+		return err
+	}
+	return keys.Check()
 }

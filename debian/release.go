@@ -32,14 +32,16 @@ type Release struct {
 	// SignedBy is the fingerprint, in hex, of the primary key whose signature
 	// was checked.
 	SignedBy string
-	// KeyExpires is when that key expires; it is zero if it never does.
+	// KeyExpires is when the signature, the key that made it or that primary key
+	// stops being valid; it is zero if none ever does.
 	KeyExpires time.Time
 	// Text is the text that was signed: what is called Release in archives
 	// that have no InRelease.
 	Text []byte
 
-	noArchAll bool
-	files     map[string]IndexFile
+	keyRevoked bool
+	noArchAll  bool
+	files      map[string]IndexFile
 }
 
 // IndexFile is one file that a release file lists.
@@ -65,7 +67,8 @@ type IndexFile struct {
 //
 // Whether the key was valid is judged at the time of the signature, so that
 // an old state of an archive can be built for ever; CheckValid is what
-// refuses stale files and keys that have expired since.
+// refuses stale files and keys that have expired or were replaced since. A key
+// that was revoked for another reason is never good.
 func ParseInRelease(data, keyring []byte) (*Release, error) {
 	if len(data) > MaxInRelease {
 		return nil, fmt.Errorf("the InRelease file is larger than %d MiB", MaxInRelease>>20)
@@ -94,9 +97,12 @@ func ParseInRelease(data, keyring []byte) (*Release, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the InRelease file: %w", err)
 	}
-	rel.SignedBy = signer.Fingerprint
-	rel.KeyExpires = signer.KeyExpires
+	rel.signed(signer)
 	return rel, nil
+}
+
+func (r *Release) signed(by *pgp.Signer) {
+	r.SignedBy, r.KeyExpires, r.keyRevoked = by.Fingerprint, by.KeyExpires, by.Revoked
 }
 
 // releaseTime is the form of dates in release files; the zone is UTC by
@@ -219,9 +225,9 @@ func (r *Release) CheckValid(now time.Time, pinned bool) error {
 	if !r.ValidUntil.IsZero() && now.After(r.ValidUntil) {
 		return fmt.Errorf("the release file of %s was valid until %s; %s", r.name(), r.ValidUntil.Format(time.RFC3339), hint)
 	}
-	if !r.KeyExpires.IsZero() && now.After(r.KeyExpires) {
-		return fmt.Errorf("the key %s that signed the release file of %s expired on %s; give a newer key in \"keyring\", or %s",
-			r.SignedBy, r.name(), r.KeyExpires.Format(time.DateOnly), hint)
+	signer := pgp.Signer{Fingerprint: r.SignedBy, KeyExpires: r.KeyExpires, Revoked: r.keyRevoked}
+	if err := signer.CheckNow(now); err != nil {
+		return fmt.Errorf("the release file of %s: %w; give a newer key in \"keyring\", or %s", r.name(), err, hint)
 	}
 	return nil
 }

@@ -257,14 +257,23 @@ func (s *solver) conflicts() error {
 	}
 	sort.Strings(names)
 	for _, a := range names {
-		for _, b := range names {
-			if a == b {
-				continue
+		// Of those that a excludes, the first by name.
+		var other *Entry
+		for _, rel := range s.chosen[a].exclusions() {
+			p := rel[0]
+			candidates := s.providers(p)
+			if e := s.chosen[p.Name]; e != nil && p.Matches(e.Version) {
+				candidates = append(slices.Clone(candidates), e)
 			}
-			if rel := conflictWith(s.chosen[a], s.chosen[b]); rel != "" {
-				return fmt.Errorf("package %s %s conflicts with %s (%s); leave one of them out",
-					a, s.chosen[a].Version, b, rel)
+			for _, e := range candidates {
+				if e.Name != a && s.chosen[e.Name] == e && (other == nil || e.Name < other.Name) {
+					other = e
+				}
 			}
+		}
+		if other != nil {
+			return fmt.Errorf("package %s %s conflicts with %s (%s); leave one of them out",
+				a, s.chosen[a].Version, other.Name, conflictWith(s.chosen[a], other))
 		}
 	}
 	return nil
@@ -272,19 +281,9 @@ func (s *solver) conflicts() error {
 
 // conflictWith returns the relation by which a excludes b, or nothing.
 func conflictWith(a, b *Entry) string {
-	for _, field := range []string{a.Conflicts, a.Breaks} {
-		if field == "" {
-			continue
-		}
-		rels, err := ParseRelations(field)
-		if err != nil {
-			continue
-		}
-		for _, rel := range rels {
-			p := rel[0]
-			if p.Name == b.Name && p.Matches(b.Version) || b.Provides != "" && b.provides(p) {
-				return p.String()
-			}
+	for _, rel := range a.exclusions() {
+		if p := rel[0]; p.Name == b.Name && p.Matches(b.Version) || b.provides(p) {
+			return p.String()
 		}
 	}
 	return ""

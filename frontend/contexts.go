@@ -19,6 +19,7 @@ import (
 
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
 
 // Named contexts that have a meaning. Besides them, a context named
@@ -128,14 +129,32 @@ func (b *build) readKeys(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if bytes.Contains(data, []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----")) {
-			texts = append(texts, string(data))
+		text, err := keysOfFile(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path.Base(f.Path), err)
+		}
+		if text != "" {
+			texts = append(texts, text)
 		}
 	}
 	if len(texts) == 0 {
-		return nil, errors.New("no file at its top has a public key as armored text")
+		return nil, errors.New("no file at its top has a public key")
 	}
 	return texts, nil
+}
+
+// keysOfFile returns the public keys in a file, armored or binary, in their
+// normal form; it is empty for a file of another kind.
+func keysOfFile(data []byte) (string, error) {
+	armored := bytes.Contains(data, []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----"))
+	keys, err := rpmmd.ReadKeys(data)
+	switch {
+	case err == nil:
+		return string(keys.Armor()), nil
+	case armored:
+		return "", err
+	}
+	return "", nil
 }
 
 // buildEnv returns the file of the build environment if the client gives one

@@ -275,8 +275,14 @@ func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r package
 		if err != nil {
 			return nil, fmt.Errorf("the signature repomd.xml.asc: %w", err)
 		}
-		if _, err := rpmmd.VerifyRepomd(data, signature, keys); err != nil {
+		signer, err := rpmmd.VerifyRepomd(data, signature, keys)
+		if err != nil {
 			return nil, err
+		}
+		if r.Checksum == "" {
+			if err := signer.CheckNow(g.opt.Now()); err != nil {
+				return nil, fmt.Errorf("repomd.xml: %w; give a newer key in \"gpgkey\", or pin the repository with \"checksum\" to use it all the same", err)
+			}
 		}
 	}
 	return data, nil

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -238,13 +239,24 @@ func (f *File) verify(r io.ReaderAt, size int64, keys *Keys) (*Signer, error) {
 	}
 	headerSigs, err := f.headerSignatures()
 	if err != nil {
-		return nil, err
+		// One that cannot be read is no reason to refuse another that is good.
+		last = err
 	}
 	if f.PayloadDigest.Algorithm != "" {
+		// A package may be signed by a key that only the newest programs know
+		// beside one that all do: this is the signer then.
+		var newer *Signer
 		for _, sigs := range headerSigs {
-			if signer := try(sigs, header); signer != nil {
+			signer := try(sigs, header)
+			if signer != nil && signer.KeyVersion <= 4 {
 				return signer, nil
 			}
+			if newer == nil {
+				newer = signer
+			}
+		}
+		if newer != nil {
+			return newer, nil
 		}
 	}
 	for _, tag := range []uint32{sigTagPGP, sigTagGPG} {
@@ -266,30 +278,32 @@ func (f *File) verify(r io.ReaderAt, size int64, keys *Keys) (*Signer, error) {
 }
 
 // headerSignatures lists the signatures over the header: those of rpm 6 in
-// base64, and the one of older versions.
-func (f *File) headerSignatures() ([][]byte, error) {
-	var out [][]byte
-	texts, err := f.signature.texts(sigTagOpenPGP, 16)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range texts {
-		sigs, err := base64.StdEncoding.DecodeString(t)
-		if err != nil {
-			return nil, fmt.Errorf("a signature is no base64: %w", err)
-		}
-		out = append(out, sigs)
-	}
-	for _, tag := range []uint32{sigTagRSA, sigTagDSA} {
-		sigs, err := f.signature.blob(tag)
-		if err != nil {
-			return nil, err
-		}
-		if len(sigs) > 0 {
+// base64, and the one of older versions, which may be one of them. The error
+// is about those that cannot be read; it leaves out no other.
+func (f *File) headerSignatures() (out [][]byte, err error) {
+	add := func(sigs []byte) {
+		if len(sigs) > 0 && !slices.ContainsFunc(out, func(o []byte) bool { return bytes.Equal(o, sigs) }) {
 			out = append(out, sigs)
 		}
 	}
-	return out, nil
+	texts, err := f.signature.texts(sigTagOpenPGP, 16)
+	for _, t := range texts {
+		sigs, bad := base64.StdEncoding.DecodeString(t)
+		if bad != nil {
+			err = fmt.Errorf("a signature is no base64: %w", bad)
+			continue
+		}
+		add(sigs)
+	}
+	for _, tag := range []uint32{sigTagRSA, sigTagDSA} {
+		sigs, bad := f.signature.blob(tag)
+		if bad != nil {
+			err = bad
+			continue
+		}
+		add(sigs)
+	}
+	return out, err
 }
 
 type countingReader struct {

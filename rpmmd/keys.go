@@ -14,6 +14,19 @@ type Keys = pgp.Keys
 // Signer says which key signed and when.
 type Signer = pgp.Signer
 
+// Key describes one public key.
+type Key = pgp.Key
+
+// MaxKeys bounds the text of a set of keys, in bytes.
+const MaxKeys = pgp.MaxKeys
+
+// ReadKeys reads public keys, armored or binary, in whatever form gpg and rpm
+// read them.
+func ReadKeys(data []byte) (*Keys, error) { return pgp.ReadKeys(data) }
+
+// MergeKeys returns the set of the keys of all sets.
+func MergeKeys(sets ...*Keys) *Keys { return pgp.Merge(sets...) }
+
 // ParseKeys reads the keys of an option such as "gpgkey": armored text with
 // any number of keys.
 func ParseKeys(text string) (*Keys, error) {
@@ -28,7 +41,7 @@ func ParseKeys(text string) (*Keys, error) {
 // fingerprint of one of the given keys. Given may be nil. No key is ever
 // fetched from elsewhere.
 func GPGKey(value string, given *Keys) (*Keys, error) {
-	if strings.Contains(value, "-----BEGIN PGP") {
+	if pgp.Armored([]byte(value)) {
 		return ParseKeys(value)
 	}
 	if strings.Contains(value, "://") || strings.HasPrefix(value, "/") {

@@ -270,7 +270,8 @@ func CheckPin(data []byte, pin string) error {
 }
 
 // VerifyRepomd checks the signature repomd.xml.asc, armored or binary, of a
-// repomd.xml: what repo_gpgcheck asks for.
+// repomd.xml: what repo_gpgcheck asks for. Whether the key was valid is judged
+// at the time of the signature; Signer.CheckNow asks about now.
 func VerifyRepomd(data, signature []byte, keys *Keys) (*Signer, error) {
 	sigs, err := pgp.Dearmor(signature)
 	if err != nil {

@@ -3,15 +3,11 @@
 package test
 
 import (
-	"archive/tar"
-	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,7 +83,7 @@ func TestRPMKeys(t *testing.T) {
 	for _, tt := range []struct{ name, key, want string }{
 		{"given", rpmdistro.PublicKey, ""},
 		{"another one", rpmdistro.OtherKey, "FILE:3:5: org.osbuild.dnf: repository repo0: gpgkey: there is no key …: given are …; put the text of the key into \"gpgkeys\", or give it with the build: --build-context keys=DIRECTORY, with a file that has it\n" + marked},
-		{"none", "", "FILE:3:5: org.osbuild.dnf: the named context \"keys\": no file at its top has a public key as armored text\n" + marked},
+		{"none", "", "FILE:3:5: org.osbuild.dnf: the named context \"keys\": no file at its top has a public key\n" + marked},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -243,22 +239,7 @@ func keyArchive(t *testing.T, name string) (sum, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
-	if err := w.WriteHeader(&tar.Header{Name: "top/" + name, Mode: 0o644, Size: int64(len(key)), Format: tar.FormatPAX}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(key); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write(archive.Bytes()) // the client notices
-	}))
-	t.Cleanup(server.Close)
-	return fmt.Sprintf("sha256:%x", sha256.Sum256(archive.Bytes())), server.URL + "/keys.tar"
+	return keyTree(t, name, key)
 }
 
 // TestRPMFilesFailures checks what is said about package files that must not,

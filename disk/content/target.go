@@ -21,4 +21,7 @@ type Target struct {
 	Label string
 	// Epoch is the time of the build in seconds since 1970.
 	Epoch int64
+	// Profile says which systems must be able to read the file system; empty
+	// means DefaultProfile. Only ext4 and XFS have features that depend on it.
+	Profile Profile
 }

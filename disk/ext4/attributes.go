@@ -181,7 +181,7 @@ func (w *writer) flushAttributes() error {
 	for _, b := range w.sharedList {
 		le.PutUint32(b.content[xaRefCount:], b.users)
 		seed := crc32c(w.seed, le.AppendUint64(nil, uint64(b.number)))
-		le.PutUint32(b.content[xaChecksum:], crc32c(seed, b.content))
+		w.putSum(b.content[xaChecksum:], seed, b.content)
 		if err := w.writeBlocks(b.number, b.content); err != nil {
 			return err
 		}

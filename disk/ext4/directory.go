@@ -17,7 +17,6 @@ const (
 	// checksum.
 	dirTail     = 12
 	dirTailType = 0xde
-	dirRoom     = blockSize - dirTail
 	typeDir     = 2
 	maxName     = 255
 
@@ -25,8 +24,6 @@ const (
 	indexTail  = 8
 	rootAt     = 32 // of the entries in the first block
 	nodeAt     = 8  // and in others
-	rootLimit  = (blockSize - rootAt - indexTail) / indexSize
-	nodeLimit  = (blockSize - nodeAt - indexTail) / indexSize
 	hashMD4    = 1
 	indexInfo  = 8 // size of what the first block says about the index
 	sameHashes = 1 // bit of a block's hash: the block before ends with it too
@@ -38,6 +35,23 @@ type dirent struct {
 	number uint32
 	kind   byte
 	hash   uint32
+}
+
+// dirRoom returns how many bytes a block has for entries.
+func (w *writer) dirRoom() int {
+	if w.sums {
+		return blockSize - dirTail
+	}
+	return blockSize
+}
+
+// indexLimit returns how many entries an index has in a block, where they begin
+// at the given byte.
+func (w *writer) indexLimit(at int) int {
+	if w.sums {
+		at += indexTail
+	}
+	return (blockSize - at) / indexSize
 }
 
 func (d *dirent) size() int { return direntHeader + padded(len(d.name)) }
@@ -57,8 +71,8 @@ func (w *writer) directory(f, parent *content.File, seed uint32) (list []extent,
 		names = append(names, d)
 	}
 	var blocks [][]byte
-	if size+dots[0].size()+dots[1].size() <= dirRoom {
-		blocks = [][]byte{leaf(append(dots, names...), seed)}
+	if size+dots[0].size()+dots[1].size() <= w.dirRoom() {
+		blocks = [][]byte{w.leaf(append(dots, names...), seed)}
 	} else if blocks, err = w.index(dots, names, seed); err != nil {
 		return nil, false, err
 	}
@@ -66,7 +80,7 @@ func (w *writer) directory(f, parent *content.File, seed uint32) (list []extent,
 		// Room for what e2fsck finds, so that it need not look for more.
 		const room = 4
 		for len(blocks) < room {
-			blocks = append(blocks, leaf(nil, seed))
+			blocks = append(blocks, w.leaf(nil, seed))
 		}
 	}
 	list, err = w.grow(nil, 0, int64(len(blocks)), func(x extent) error {
@@ -81,24 +95,27 @@ func (w *writer) directory(f, parent *content.File, seed uint32) (list []extent,
 }
 
 // leaf returns a block with entries.
-func leaf(list []dirent, seed uint32) []byte {
+func (w *writer) leaf(list []dirent, seed uint32) []byte {
 	b := make([]byte, blockSize)
-	at := 0
+	room, at := w.dirRoom(), 0
 	if len(list) == 0 {
-		le.PutUint16(b[4:], dirRoom)
+		le.PutUint16(b[4:], uint16(room))
 	}
 	for i, d := range list {
 		length := d.size()
 		if i == len(list)-1 {
-			length = dirRoom - at
+			length = room - at
 		}
 		putDirent(b[at:], d, length)
 		at += length
 	}
-	tail := b[dirRoom:]
+	if !w.sums {
+		return b
+	}
+	tail := b[room:]
 	le.PutUint16(tail[4:], dirTail)
 	tail[7] = dirTailType
-	le.PutUint32(tail[8:], crc32c(seed, b[:dirRoom]))
+	le.PutUint32(tail[8:], crc32c(seed, b[:room]))
 	return b
 }
 
@@ -126,7 +143,7 @@ func (w *writer) index(dots, names []dirent, seed uint32) ([][]byte, error) {
 	var below []pointer
 	for start := 0; start < len(names); {
 		end, size := start, 0
-		for end < len(names) && size+names[end].size() <= dirRoom {
+		for end < len(names) && size+names[end].size() <= w.dirRoom() {
 			size += names[end].size()
 			end++
 		}
@@ -135,23 +152,23 @@ func (w *writer) index(dots, names []dirent, seed uint32) ([][]byte, error) {
 			hash |= sameHashes
 		}
 		below = append(below, pointer{hash, uint32(len(blocks))})
-		blocks = append(blocks, leaf(names[start:end], seed))
+		blocks = append(blocks, w.leaf(names[start:end], seed))
 		start = end
 	}
-	levels := 0
-	if len(below) > rootLimit {
+	levels, limit := 0, w.indexLimit(rootAt)
+	if len(below) > limit {
 		levels = 1
 		var above []pointer
-		for part := range slices.Chunk(below, nodeLimit) {
+		for part := range slices.Chunk(below, w.indexLimit(nodeAt)) {
 			above = append(above, pointer{part[0].hash, uint32(len(blocks))})
 			b := make([]byte, blockSize)
 			le.PutUint16(b[4:], blockSize)
-			putIndex(b, nodeAt, nodeLimit, part, seed)
+			w.putIndex(b, nodeAt, part, seed)
 			blocks = append(blocks, b)
 		}
 		below = above
 	}
-	if len(below) > rootLimit {
+	if len(below) > limit {
 		return nil, fmt.Errorf("the directory has %d names, and those are more than an index of ext4 holds", len(names))
 	}
 	root := make([]byte, blockSize)
@@ -159,20 +176,24 @@ func (w *writer) index(dots, names []dirent, seed uint32) ([][]byte, error) {
 	putDirent(root[dots[0].size():], dots[1], blockSize-dots[0].size())
 	info := root[rootAt-indexInfo:]
 	info[4], info[5], info[6] = hashMD4, indexInfo, byte(levels)
-	putIndex(root, rootAt, rootLimit, below, seed)
+	w.putIndex(root, rootAt, below, seed)
 	blocks[0] = root
 	return blocks, nil
 }
 
-// putIndex writes the entries of a node of an index, and the checksum behind
-// them. The place of the first hash holds how many there are and can be.
-func putIndex(b []byte, at, limit int, list []pointer, seed uint32) {
+// putIndex writes the entries of a node of an index, which begin at the given
+// byte, and the checksum behind them. The place of the first hash holds how many there are and can be.
+func (w *writer) putIndex(b []byte, at int, list []pointer, seed uint32) {
 	for i, p := range list {
 		le.PutUint32(b[at+i*indexSize:], p.hash)
 		le.PutUint32(b[at+i*indexSize+4:], p.block)
 	}
+	limit := w.indexLimit(at)
 	le.PutUint16(b[at:], uint16(limit))
 	le.PutUint16(b[at+2:], uint16(len(list)))
+	if !w.sums {
+		return
+	}
 	// The checksum is over what is used, and over itself as zero.
 	tail := b[at+limit*indexSize:]
 	sum := crc32c(seed, b[:at+len(list)*indexSize])

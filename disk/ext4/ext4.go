@@ -20,6 +20,28 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // both ends that the usual form has.
 func crc32c(seed uint32, p []byte) uint32 { return ^crc32.Update(^seed, castagnoli, p) }
 
+// crc16 continues a checksum with the polynomial 0x8005, the lowest bit first.
+func crc16(sum uint16, p []byte) uint16 {
+	const polynomial = 0xa001 // 0x8005 with its bits reversed
+	for _, b := range p {
+		sum ^= uint16(b)
+		for range 8 {
+			low := sum & 1
+			if sum >>= 1; low != 0 {
+				sum ^= polynomial
+			}
+		}
+	}
+	return sum
+}
+
+// putSum writes a checksum of p, if metadata has them.
+func (w *writer) putSum(to []byte, seed uint32, p []byte) {
+	if w.sums {
+		le.PutUint32(to, crc32c(seed, p))
+	}
+}
+
 // Numbers of inodes; see the chapter "Special inodes".
 const (
 	rootInode    = 2
@@ -34,15 +56,17 @@ const (
 const maxInodes = 1<<32 - 1
 
 // lostAndFound is the directory in which e2fsck puts what has lost its name.
-const lostAndFound = "lost+found"
+const lostAndFound = content.LostAndFound
 
 // writer writes one file system.
 type writer struct {
 	geometry
-	c    *content.Tree
-	to   content.Target
-	buf  []byte
-	seed uint32 // of checksums
+	c   *content.Tree
+	to  content.Target
+	buf []byte
+	// sums says that all metadata have checksums, which seed begins.
+	sums bool
+	seed uint32
 
 	groupUse []groupUse
 	// current is the group that blocks are taken from.
@@ -80,7 +104,7 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) ([]string, er
 		return nil, fmt.Errorf("the ext4 label %q is longer than %d bytes", to.Label, MaxLabel)
 	}
 	w := &writer{
-		geometry: g, c: c, to: to, buf: make([]byte, 1<<20), seed: crc32c(^uint32(0), to.UUID[:]),
+		geometry: g, c: c, to: to, buf: make([]byte, 1<<20), sums: to.Profile.Reads(content.EL8), seed: crc32c(^uint32(0), to.UUID[:]),
 		numbers: map[*content.File]uint32{}, reserve: map[uint32][]byte{}, shared: map[string]*sharedBlock{},
 		table: make([]byte, blockSize), tableBlock: -1,
 	}
@@ -130,7 +154,7 @@ func (w *writer) number() error {
 	w.files = w.c.Files
 	if i := slices.IndexFunc(w.c.Root.Entries, func(e content.Name) bool { return e.Name == lostAndFound }); i < 0 {
 		root := *w.c.Root
-		lost := &content.File{Path: "/" + lostAndFound, Mode: unix.S_IFDIR | 0o700, Time: w.to.Epoch, Links: 2}
+		lost := &content.File{Path: "/" + lostAndFound, Mode: unix.S_IFDIR | 0o700, Time: w.to.Epoch, Links: 2, Attributes: w.c.Lost}
 		at, _ := slices.BinarySearchFunc(root.Entries, lostAndFound, func(e content.Name, name string) int {
 			if e.Name < name {
 				return -1

@@ -147,7 +147,7 @@ func TestLargeDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := strings.Repeat("é", 121)
-	for i := range rootLimit*16 + 100 {
+	for i := range (blockSize-rootAt)/indexSize*16 + 100 {
 		if err := os.Symlink("x", filepath.Join(tree, fmt.Sprintf("%d%s", i, long))); err != nil {
 			t.Fatal(err)
 		}

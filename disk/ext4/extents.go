@@ -86,7 +86,7 @@ func (w *writer) extentTree(seed uint32, list []extent, into []byte) (blocks int
 			b := make([]byte, blockSize)
 			node(b, depth, blockExtents, entries[:n*extentSize])
 			tail := extentHeader + blockExtents*extentSize
-			le.PutUint32(b[tail:], crc32c(seed, b[:tail]))
+			w.putSum(b[tail:], seed, b[:tail])
 			if err := w.writeBlocks(at, b); err != nil {
 				return 0, err
 			}

@@ -120,9 +120,11 @@ func setBlocks(b []byte, blocks int64) {
 // writeInode gives an inode its checksum and writes it. Those of files come in
 // the order of their numbers, so that a block of the table is written once.
 func (w *writer) writeInode(number uint32, b []byte) error {
-	sum := crc32c(w.inodeSeed(number), b)
-	le.PutUint16(b[inCsumLo:], uint16(sum))
-	le.PutUint16(b[inCsumHi:], uint16(sum>>16))
+	if w.sums {
+		sum := crc32c(w.inodeSeed(number), b)
+		le.PutUint16(b[inCsumLo:], uint16(sum))
+		le.PutUint16(b[inCsumHi:], uint16(sum>>16))
+	}
 	if number < firstInode {
 		w.reserve[number] = b
 		return nil

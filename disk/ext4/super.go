@@ -6,7 +6,7 @@ import "slices"
 const (
 	compatJournal, compatAttributes, compatResize, compatIndex         = 0x4, 0x8, 0x10, 0x20
 	incompatFileType, incompatExtents, incompat64Bit, incompatFlexible = 0x2, 0x40, 0x80, 0x200
-	roSparse, roLarge, roHuge, roLinks, roExtra, roChecksums           = 0x1, 0x2, 0x8, 0x20, 0x40, 0x400
+	roSparse, roLarge, roHuge, roGroupSums, roLinks, roExtra, roSums   = 0x1, 0x2, 0x8, 0x10, 0x20, 0x40, 0x400
 )
 
 // superAt is where the superblock begins in the first block; superSize is its
@@ -49,7 +49,12 @@ func (w *writer) superblock(freeBlocks, freeInodes int64) []byte {
 	}
 	put32(0x5c, compat)
 	put32(0x60, incompatFileType|incompatExtents|incompat64Bit|incompatFlexible)
-	put32(0x64, roSparse|roLarge|roHuge|roLinks|roExtra|roChecksums)
+	sums := int64(roGroupSums)
+	if w.sums {
+		sums = roSums
+		b[0x175] = crc
+	}
+	put32(0x64, roSparse|roLarge|roHuge|roLinks|roExtra|sums)
 	copy(b[0x68:], w.to.UUID[:])
 	copy(b[0x78:], w.to.Label)
 	put16(0xce, w.reserved)
@@ -70,7 +75,6 @@ func (w *writer) superblock(freeBlocks, freeInodes int64) []byte {
 	for n := w.flex; n > 1; n /= 2 {
 		b[0x174]++
 	}
-	b[0x175] = crc
 	return b
 }
 
@@ -104,7 +108,7 @@ func (w *writer) finish() error {
 		}
 		le.PutUint16(super[0x5a:], uint16(n))
 		const sumAt = 0x3fc
-		le.PutUint32(super[sumAt:], crc32c(^uint32(0), super[:sumAt]))
+		w.putSum(super[sumAt:], ^uint32(0), super[:sumAt])
 		at := w.to.Offset + n*blocksPerGroup*blockSize
 		if n == 0 {
 			at += superAt // what is before belongs to a boot loader
@@ -145,8 +149,9 @@ func (w *writer) describe(n int64, d []byte) error {
 		if err := w.writeBlocks(w.blockBitmap(n), b); err != nil {
 			return err
 		}
-		sum := crc32c(w.seed, b)
-		split(0x18, 0x38, int64(sum))
+		if w.sums {
+			split(0x18, 0x38, int64(crc32c(w.seed, b)))
+		}
 	}
 	if g.inodes == 0 {
 		flags |= flagInodesUnused
@@ -156,13 +161,27 @@ func (w *writer) describe(n int64, d []byte) error {
 		if err := w.writeBlocks(w.inodeBitmap(n), b); err != nil {
 			return err
 		}
-		sum := crc32c(w.seed, b[:w.inodesPerGroup/8])
-		split(0x1a, 0x3a, int64(sum))
+		if w.sums {
+			split(0x1a, 0x3a, int64(crc32c(w.seed, b[:w.inodesPerGroup/8])))
+		}
 	}
 	le.PutUint16(d[0x12:], flags)
-	const sumAt = 0x1e
-	le.PutUint16(d[sumAt:], uint16(crc32c(crc32c(w.seed, le.AppendUint32(nil, uint32(n))), d)))
+	w.sumGroup(n, d)
 	return nil
+}
+
+// sumGroup gives the descriptor of a group its checksum, which is over the
+// group's number and all of the descriptor but the checksum itself. Before
+// metadata had checksums it was a CRC-16 that began with the identifier.
+func (w *writer) sumGroup(n int64, d []byte) {
+	const sumAt = 0x1e
+	number := le.AppendUint32(nil, uint32(n))
+	if w.sums {
+		le.PutUint16(d[sumAt:], uint16(crc32c(crc32c(w.seed, number), d)))
+		return
+	}
+	sum := crc16(crc16(^uint16(0), w.to.UUID[:]), number)
+	le.PutUint16(d[sumAt:], crc16(crc16(sum, d[:sumAt]), d[sumAt+2:]))
 }
 
 // bitmap returns a block with the first n bits set.

@@ -9,7 +9,7 @@
 // first, then blocks one after the other, so that every tree of records is
 // built once and never changed. The same content gives the same bytes.
 //
-// The features are those that mkfs.xfs 5.15 makes, but for the reverse mapping:
-// large time stamps, free inode trees, shared extents. Kernels from 5.10 and
-// GRUB from 2.06 on read it.
+// The features are those that mkfs.xfs of the profile's time makes by default
+// (layoutOf): 4.5 for EL7, 5.0 for EL8, 5.15 for EL9, which kernels from 5.10 and
+// GRUB from 2.06 on read. None has the reverse mapping.
 package xfs

@@ -19,24 +19,53 @@ const (
 	perLog     = 3
 	perChunk   = 64 // inodes are made in chunks
 	chunkLen   = perChunk / perBlock
-	// agStart is the first block of an allocation group behind its headers,
-	// its free list and a gap: where the first inodes are, which xfs_repair
-	// works out from the features.
-	agStart = 16
-	// agFree is the gap between the free list and agStart.
-	agFree = freeListAt + freeListLen
 )
 
-// Blocks of an allocation group that are in the same place in each.
+// Blocks of an allocation group that are in the same place in each, and the
+// length of the list of blocks that trees grow with.
 const (
 	bnoRoot     = 1
 	countRoot   = 2
 	inodeRoot   = 3
-	freeInoRoot = 4
-	refRoot     = 5
-	freeListAt  = 6
 	freeListLen = 4
 )
+
+// layout is what depends on the features: which structures an allocation group
+// has, and where they are.
+type layout struct {
+	// bigTime says that time stamps have 64 bits, inodeCounts that a group
+	// counts the blocks of its trees of inodes.
+	bigTime, inodeCounts bool
+	// sparse says that a chunk of inodes may have holes; inodeAlign is the
+	// alignment of chunks in blocks.
+	sparse     bool
+	inodeAlign int64
+	// freeInoRoot and refRoot are the roots of the trees of chunks with free
+	// inodes and of shared extents; 0 means that there is none.
+	freeInoRoot, refRoot int64
+	// freeListAt is where the free list is.
+	freeListAt int64
+	// agStart is the first block behind the headers, the free list and a gap:
+	// where the first inodes are, which xfs_repair works out from the features.
+	agStart int64
+}
+
+// agFree is the gap between the free list and agStart.
+func (l *layout) agFree() int64 { return l.freeListAt + freeListLen }
+
+// layoutOf returns the layout for a profile, with the features that mkfs.xfs of
+// its time gives by default.
+func layoutOf(p content.Profile) layout {
+	if !p.Reads(content.EL8) {
+		// Chunks are aligned to a cluster, which is 16 KiB with these inodes.
+		return layout{inodeAlign: 4, freeListAt: inodeRoot + 1, agStart: 8}
+	}
+	return layout{
+		bigTime: p.Reads(content.EL9), inodeCounts: p.Reads(content.EL9),
+		sparse: true, inodeAlign: chunkLen, freeInoRoot: inodeRoot + 1, refRoot: inodeRoot + 2,
+		freeListAt: inodeRoot + 3, agStart: 16,
+	}
+}
 
 // MinSize is the size in bytes of the smallest file system that Make makes.
 const MinSize = 128 << 20
@@ -51,6 +80,7 @@ const (
 
 // geometry is how the place is divided.
 type geometry struct {
+	layout
 	groups    int64
 	agBlocks  int64 // of each group
 	agLog     uint
@@ -61,8 +91,8 @@ type geometry struct {
 func (g *geometry) blocks() int64 { return g.groups * g.agBlocks }
 
 // plan divides a place of the given number of bytes.
-func plan(size int64) (geometry, error) {
-	var g geometry
+func plan(size int64, l layout) (geometry, error) {
+	g := geometry{layout: l}
 	if size < MinSize {
 		return g, fmt.Errorf("an XFS file system of %d bytes is too small: make it at least %d", size, int64(MinSize))
 	}
@@ -89,7 +119,7 @@ func logSize(size int64) int64 {
 // Needed returns a lower bound for the bytes that content needs in a file
 // system of the given size.
 func Needed(use content.Usage, size int64) int64 {
-	return use.Blocks*blockSize/2 + use.Inodes*inodeSize + logSize(size) + minGroups*agStart*blockSize
+	return use.Blocks*blockSize/2 + use.Inodes*inodeSize + logSize(size) + minGroups*layoutOf(content.EL7).agStart*blockSize
 }
 
 // fsBlock is the number of a block as extents have it: the group in the upper
@@ -122,13 +152,32 @@ func sum(b []byte, at int) {
 
 // Features, from xfs_format.h.
 const (
-	versionBits   = 0xb4b5 // version 5, attributes, links, aligned inodes, log 2, directories 2, further features
-	features2     = 0x18a  // counters that are written late, attributes 2, 32 bits of project, checksums
-	roFeatures    = 0x1 | 0x4 | 0x8
-	featFileTypes = 0x1
-	featSparse    = 0x2
-	featBigTime   = 0x8
+	versionBits = 0xb4b5 // version 5, attributes, links, aligned inodes, log 2, directories 2, further features
+	features2   = 0x18a  // counters that are written late, attributes 2, 32 bits of project, checksums
+
+	roFreeInodes, roReflink, roInodeCounts = 0x1, 0x4, 0x8
+
+	featFileTypes, featSparse, featBigTime = 0x1, 0x2, 0x8
 )
+
+// features returns the words of features that a kernel must know to write
+// (first) and to read at all.
+func (l *layout) features() (readOnly, incompatible uint32) {
+	incompatible = featFileTypes
+	for _, f := range []struct {
+		has  bool
+		word *uint32
+		bit  uint32
+	}{
+		{l.freeInoRoot != 0, &readOnly, roFreeInodes}, {l.refRoot != 0, &readOnly, roReflink}, {l.inodeCounts, &readOnly, roInodeCounts},
+		{l.sparse, &incompatible, featSparse}, {l.bigTime, &incompatible, featBigTime},
+	} {
+		if f.has {
+			*f.word |= f.bit
+		}
+	}
+	return readOnly, incompatible
+}
 
 // superblock returns the first sector of every group.
 func (w *writer) superblock() []byte {
@@ -138,7 +187,7 @@ func (w *writer) superblock() []byte {
 	be.PutUint32(b[4:], blockSize)
 	be.PutUint64(b[8:], uint64(g.blocks()))
 	copy(b[32:], w.to.UUID[:])
-	be.PutUint64(b[48:], g.fsBlock(g.logGroup, agStart))
+	be.PutUint64(b[48:], g.fsBlock(g.logGroup, g.agStart))
 	be.PutUint64(b[56:], w.special(0)) // root
 	be.PutUint64(b[64:], w.special(1)) // bitmap and summary of a real-time part
 	be.PutUint64(b[72:], w.special(2))
@@ -155,13 +204,16 @@ func (w *writer) superblock() []byte {
 	be.PutUint64(b[128:], uint64(w.chunks*perChunk))
 	be.PutUint64(b[136:], uint64(w.chunks*perChunk-w.used))
 	be.PutUint64(b[144:], uint64(w.freeBlocks()))
-	be.PutUint32(b[180:], chunkLen)
+	be.PutUint32(b[180:], uint32(g.inodeAlign))
 	be.PutUint32(b[196:], 1)
 	be.PutUint32(b[200:], features2)
 	be.PutUint32(b[204:], features2)
-	be.PutUint32(b[212:], roFeatures)
-	be.PutUint32(b[216:], featFileTypes|featSparse|featBigTime)
-	be.PutUint32(b[228:], 4)
+	readOnly, incompatible := g.features()
+	be.PutUint32(b[212:], readOnly)
+	be.PutUint32(b[216:], incompatible)
+	if g.sparse {
+		be.PutUint32(b[228:], 4)
+	}
 	sum(b, 224)
 	return b
 }

@@ -37,7 +37,10 @@ type run struct{ start, count int64 }
 
 // writeGroup writes the headers and trees of a group.
 func (w *writer) writeGroup(g *group, sb []byte) error {
-	free := []run{{agFree, agStart - agFree}}
+	var free []run
+	if n := w.agStart - w.agFree(); n > 0 {
+		free = append(free, run{w.agFree(), n})
+	}
 	if n := w.agBlocks - g.next; n > 0 {
 		free = append(free, run{g.next, n})
 	}
@@ -52,8 +55,10 @@ func (w *writer) writeGroup(g *group, sb []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := w.writeBlock(w.fsBlock(g.number, refRoot), w.treeBlock(g, "R3FC", 0, 0, refRoot, none32, none32, nil)); err != nil {
-		return err
+	if at := w.refRoot; at != 0 {
+		if err := w.writeBlock(w.fsBlock(g.number, at), w.treeBlock(g, "R3FC", 0, 0, at, none32, none32, nil)); err != nil {
+			return err
+		}
 	}
 	head := make([]byte, 4*sectorSize)
 	copy(head, sb)
@@ -72,12 +77,12 @@ func (w *writer) writeFree(g *group, at int64, magic string, free []run) error {
 	return w.writeBlock(w.fsBlock(g.number, at), w.treeBlock(g, magic, 0, len(free), at, none32, none32, body))
 }
 
-// freeSpaceHeader fills the sector about free space (AGF). free is sorted by
-// length.
+// freeSpaceHeader fills the sector about free space (AGF).
 func (w *writer) freeSpaceHeader(g *group, b []byte, free []run) {
-	total := int64(0)
+	total, longest := int64(0), int64(0)
 	for _, r := range free {
 		total += r.count
+		longest = max(longest, r.count)
 	}
 	copy(b, "XAGF")
 	for i, v := range []int64{
@@ -85,14 +90,16 @@ func (w *writer) freeSpaceHeader(g *group, b []byte, free []run) {
 		bnoRoot, countRoot, 0,
 		1, 1, 0, // levels
 		0, freeListLen - 1, freeListLen,
-		total, free[len(free)-1].count, 0,
+		total, longest, 0,
 	} {
 		be.PutUint32(b[4+4*i:], uint32(v))
 	}
 	copy(b[64:], w.to.UUID[:])
-	be.PutUint32(b[84:], 1)
-	be.PutUint32(b[88:], refRoot)
-	be.PutUint32(b[92:], 1)
+	if w.refRoot != 0 {
+		be.PutUint32(b[84:], 1)
+		be.PutUint32(b[88:], uint32(w.refRoot))
+		be.PutUint32(b[92:], 1)
+	}
 	sum(b, 216)
 }
 
@@ -113,10 +120,14 @@ func (w *writer) inodeHeader(g *group, b []byte, blocks, levels int64) {
 		be.PutUint32(b[40+4*i:], none32) // no inode is unlinked and open
 	}
 	copy(b[296:], w.to.UUID[:])
-	be.PutUint32(b[328:], freeInoRoot)
-	be.PutUint32(b[332:], 1)
-	be.PutUint32(b[336:], uint32(blocks))
-	be.PutUint32(b[340:], 1)
+	if w.freeInoRoot != 0 {
+		be.PutUint32(b[328:], uint32(w.freeInoRoot))
+		be.PutUint32(b[332:], 1)
+	}
+	if w.inodeCounts {
+		be.PutUint32(b[336:], uint32(blocks))
+		be.PutUint32(b[340:], 1)
+	}
 	sum(b, 312)
 }
 
@@ -128,7 +139,7 @@ func (w *writer) freeList(g *group, b []byte) {
 	for i := 0; 36+4*i < sectorSize; i++ {
 		v := uint32(none32)
 		if i < freeListLen {
-			v = uint32(freeListAt + i)
+			v = uint32(w.freeListAt) + uint32(i)
 		}
 		be.PutUint32(b[36+4*i:], v)
 	}
@@ -142,7 +153,11 @@ func (w *writer) writeInodeTrees(g *group) (blocks, levels int64, err error) {
 	for i := range g.chunks {
 		used := min(perChunk, g.inodes-i*perChunk)
 		record := be.AppendUint32(nil, uint32((g.chunk+i*chunkLen)*perBlock))
-		record = append(record, 0, 0, perChunk, byte(perChunk-used))
+		if w.sparse {
+			record = append(record, 0, 0, perChunk, byte(perChunk-used))
+		} else {
+			record = be.AppendUint32(record, uint32(perChunk-used))
+		}
 		mask := uint64(0)
 		if used < perChunk {
 			mask = ^uint64(0) << used
@@ -153,8 +168,10 @@ func (w *writer) writeInodeTrees(g *group) (blocks, levels int64, err error) {
 			free = append(free, record...)
 		}
 	}
-	if err := w.writeBlock(w.fsBlock(g.number, freeInoRoot), w.treeBlock(g, "FIB3", 0, len(free)/inodeRecord, freeInoRoot, none32, none32, free)); err != nil {
-		return 0, 0, err
+	if at := w.freeInoRoot; at != 0 {
+		if err := w.writeBlock(w.fsBlock(g.number, at), w.treeBlock(g, "FIB3", 0, len(free)/inodeRecord, at, none32, none32, free)); err != nil {
+			return 0, 0, err
+		}
 	}
 	if len(g.inodeLeaves) == 0 {
 		return 1, 1, w.writeBlock(w.fsBlock(g.number, inodeRoot), w.treeBlock(g, "IAB3", 0, len(all)/inodeRecord, inodeRoot, none32, none32, all))

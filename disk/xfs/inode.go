@@ -63,10 +63,14 @@ type inode struct {
 	flags  uint16
 }
 
-// stamp returns a time as XFS has it: nanoseconds since the beginning of what
-// 32 bits of seconds could say.
-func stamp(sec int64) uint64 {
+// stamp returns a time as XFS has it: with large time stamps, nanoseconds since
+// the beginning of what 32 bits of seconds could say, else seconds in the upper
+// and nanoseconds in the lower half.
+func (l *layout) stamp(sec int64) uint64 {
 	const shift = -math.MinInt32
+	if !l.bigTime {
+		return uint64(uint32(int32(min(max(sec, math.MinInt32), math.MaxInt32)))) << 32
+	}
 	return uint64(min(max(sec, math.MinInt32)+shift, 1<<34)) * 1e9
 }
 
@@ -79,9 +83,9 @@ func (w *writer) encode(n *inode) ([]byte, error) {
 	be.PutUint32(b[12:], n.gid)
 	be.PutUint32(b[16:], n.links)
 	for _, at := range []int{32, 40, 144} {
-		be.PutUint64(b[at:], stamp(n.time))
+		be.PutUint64(b[at:], w.stamp(n.time))
 	}
-	be.PutUint64(b[48:], stamp(max(n.time, w.to.Epoch)))
+	be.PutUint64(b[48:], w.stamp(max(n.time, w.to.Epoch)))
 	be.PutUint64(b[56:], uint64(n.size))
 	blocks := n.data.blocks
 	be.PutUint32(b[76:], uint32(n.data.extents))
@@ -103,8 +107,10 @@ func (w *writer) encode(n *inode) ([]byte, error) {
 	be.PutUint64(b[64:], uint64(blocks))
 	be.PutUint16(b[90:], n.flags)
 	be.PutUint64(b[104:], 1)
-	const bigTime = 0x8
-	be.PutUint64(b[120:], bigTime)
+	if w.bigTime {
+		const flag = 0x8
+		be.PutUint64(b[120:], flag)
+	}
 	sum(b, 100)
 	return b, nil
 }

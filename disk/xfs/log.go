@@ -32,6 +32,6 @@ func (w *writer) writeLog() error {
 	be.PutUint32(op[4:], 8)
 	op[8], op[9] = logClient, unmountFlag
 	op[12], op[13] = byte(unmountType&0xff), byte(unmountType>>8)
-	_, err := w.to.Disk.WriteAt(b, w.place(w.fsBlock(w.logGroup, agStart)))
+	_, err := w.to.Disk.WriteAt(b, w.place(w.fsBlock(w.logGroup, w.agStart)))
 	return err
 }

@@ -37,7 +37,7 @@ type group struct {
 // Make writes the file system. The error is a *content.TooSmallError if the
 // content does not fit.
 func Make(ctx context.Context, c *content.Tree, to content.Target) ([]string, error) {
-	g, err := plan(to.Size)
+	g, err := plan(to.Size, layoutOf(to.Profile))
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +64,13 @@ func Make(ctx context.Context, c *content.Tree, to content.Target) ([]string, er
 const specials = 3
 
 // special returns the number of the root and of the two inodes behind it.
-func (w *writer) special(i int64) uint64 { return w.inode(0, agStart, i) }
+func (w *writer) special(i int64) uint64 { return w.inode(0, w.agStart, i) }
 
 // groups makes the allocation groups, places the log and gives every file an
 // inode.
 func (w *writer) groups() error {
 	for n := range w.geometry.groups {
-		g := &group{number: n, next: agStart}
+		g := &group{number: n, next: w.agStart}
 		if n == w.logGroup {
 			g.next += w.logBlocks
 		}
@@ -233,7 +233,7 @@ func (w *writer) finish() error {
 func (w *writer) freeBlocks() int64 {
 	n := int64(0)
 	for _, g := range w.ags {
-		n += w.agBlocks - g.next + agStart - agFree + freeListLen
+		n += w.agBlocks - g.next + w.agStart - w.agFree() + freeListLen
 	}
 	return n
 }

@@ -5,69 +5,105 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
 )
 
-// MaxKeys bounds the text of a keyring, in bytes.
+// MaxKeys bounds the text of a keyring, in bytes, and so the length of its
+// lines.
 const MaxKeys = 4 << 20
 
 // Keys is a set of public keys.
 type Keys struct {
-	entities openpgp.EntityList
+	certs []*certificate
 }
 
-const (
-	beginPublic  = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
-	beginPrivate = "-----BEGIN PGP PRIVATE KEY BLOCK-----"
-)
-
-// ReadKeys reads public keys, armored (any number of blocks, each of any
-// number of keys, with any text around them) or binary.
+// ReadKeys reads public keys: an armored text with any number of blocks, each
+// of any number of keys, in whatever form gpg and rpm read it; or binary ones.
+// Of a key that stands there twice the copies are one key.
+//
+// What the signatures on a key say is looked at when the key has signed
+// something: that it has expired, is revoked or too short is an error then.
 func ReadKeys(data []byte) (*Keys, error) {
 	if len(data) > MaxKeys {
 		return nil, fmt.Errorf("the keyring is larger than %d MiB", MaxKeys>>20)
 	}
-	text := string(data)
-	if strings.Contains(text, beginPrivate) {
-		return nil, errors.New("the keyring holds a private key; give the public one, which \"gpg --armor --export\" prints")
+	if hasBlock(data, privateKeyBlock) {
+		return nil, errPrivate
 	}
-	keys := &Keys{}
-	if !strings.Contains(text, beginPublic) {
-		list, err := openpgp.ReadKeyRing(bytes.NewReader(data))
+	var all []*certificate
+	if !Armored(data) {
+		certs, err := readCertificates(data)
+		if errors.Is(err, errPrivate) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, fmt.Errorf("the keyring is neither armored nor a binary OpenPGP keyring: %w", err)
 		}
-		keys.entities = list
+		all = certs
 	}
-	for i, block := range strings.Split(text, beginPublic) {
-		if i == 0 {
-			continue // what stands before the first block
+	blocks, err := dearmor(data, publicKeyBlock, "keyring")
+	if err != nil {
+		return nil, err
+	}
+	count := 0
+	for i, b := range blocks {
+		certs, err := readCertificates(b)
+		if errors.Is(err, errPrivate) {
+			return nil, err
 		}
-		list, err := openpgp.ReadArmoredKeyRing(strings.NewReader(beginPublic + block))
 		if err != nil {
-			return nil, fmt.Errorf("block %d of the keyring: %w", i, err)
+			return nil, fmt.Errorf("block %d of the keyring: %w", i+1, err)
 		}
-		keys.entities = append(keys.entities, list...)
+		all = append(all, certs...)
+		if count += countKeys(certs); count > maxPublicKeys {
+			return nil, fmt.Errorf("the keyring has more than %d keys", maxPublicKeys)
+		}
 	}
-	if len(keys.entities) == 0 {
+	if len(all) == 0 {
 		return nil, errors.New("the keyring holds no key")
 	}
-	return keys, nil
+	return unite(all), nil
+}
+
+func countKeys(certs []*certificate) int {
+	n := 0
+	for _, c := range certs {
+		n += 1 + len(c.subkeys)
+	}
+	return n
+}
+
+// unite returns the set of keys of which there may be several copies.
+func unite(certs []*certificate) *Keys {
+	copies := map[string][]*certificate{}
+	var order []string
+	for _, c := range certs {
+		id := string(c.primary.fingerprint)
+		if copies[id] == nil {
+			order = append(order, id)
+		}
+		if !slices.Contains(copies[id], c) {
+			copies[id] = append(copies[id], c)
+		}
+	}
+	out := &Keys{}
+	for _, id := range order {
+		out.certs = append(out.certs, merge(copies[id]))
+	}
+	return out
 }
 
 // Len returns the number of keys.
-func (k *Keys) Len() int { return len(k.entities) }
+func (k *Keys) Len() int { return len(k.certs) }
 
 // Fingerprints lists the fingerprints of the primary keys, in hex, in the
 // order of the text that they were read from.
 func (k *Keys) Fingerprints() []string {
-	out := make([]string, 0, len(k.entities))
-	for _, e := range k.entities {
-		out = append(out, fingerprint(e))
+	out := make([]string, 0, len(k.certs))
+	for _, c := range k.certs {
+		out = append(out, c.fingerprint())
 	}
 	return out
 }
@@ -76,28 +112,81 @@ func (k *Keys) Fingerprints() []string {
 type Key struct {
 	// Fingerprint is that of the primary key, in hex.
 	Fingerprint string
-	// Expires is zero if the key never does.
+	// Algorithm is the name of that of the primary key.
+	Algorithm string
+	// Version is that of the format of the key: those newer than 4 are read by
+	// the newest programs only.
+	Version int
+	// Expires is when the key stops being valid; it is zero if it never does.
 	Expires time.Time
+	// Problem says why nothing that the key signs is good, or is nil.
+	Problem error
 }
 
 // List describes the keys in the order of the text that they were read from.
 func (k *Keys) List() []Key {
-	out := make([]Key, 0, len(k.entities))
-	for _, e := range k.entities {
-		out = append(out, Key{fingerprint(e), keyExpiry(e)})
+	out := make([]Key, 0, len(k.certs))
+	for _, c := range k.certs {
+		b := c.binding(c.primary)
+		out = append(out, Key{
+			Fingerprint: c.fingerprint(), Algorithm: algorithmName(c.primary.algorithm), Version: c.primary.version,
+			Expires: b.until, Problem: b.problem,
+		})
+	}
+	return out
+}
+
+// Check reports that none of the keys can have signed anything that counts, by
+// their kinds and sizes alone: what they say of themselves is not looked at.
+func (k *Keys) Check() error {
+	var problem error
+	for _, c := range k.certs {
+		if c.primary.problem == nil {
+			return nil
+		}
+		if problem == nil {
+			problem = fmt.Errorf("key %s: %w", c.fingerprint(), c.primary.problem)
+		}
+	}
+	return problem
+}
+
+// Split returns each key as a set of its own.
+func (k *Keys) Split() []*Keys {
+	out := make([]*Keys, 0, len(k.certs))
+	for _, c := range k.certs {
+		out = append(out, &Keys{certs: []*certificate{c}})
 	}
 	return out
 }
 
 // Has reports whether a key, or a subkey, has the given key id.
-func (k *Keys) Has(id uint64) bool { return len(k.entities.KeysById(id)) > 0 }
+func (k *Keys) Has(id uint64) bool { return len(k.byID(id)) > 0 }
+
+// candidate is a key that may have made a signature.
+type candidate struct {
+	cert *certificate
+	key  *publicKey
+}
+
+func (k *Keys) byID(id uint64) []candidate {
+	var out []candidate
+	for _, c := range k.certs {
+		for _, key := range c.keys() {
+			if key.id == id {
+				out = append(out, candidate{c, key})
+			}
+		}
+	}
+	return out
+}
 
 // ErrNoSuchKey says that a fingerprint is that of no key of a set.
 var ErrNoSuchKey = errors.New("there is no key")
 
 // Find returns the set of the one key that has the fingerprint, or that has a
-// subkey with it: 40 or 64 hex digits, in groups or not, or the last 16 of
-// them. The old short form of eight digits is refused: anybody can make a key
+// subkey with it: 40 or 64 hex digits, in groups or not, or the 16 that are its
+// key id. The old short form of eight digits is refused: anybody can make a key
 // with given eight digits.
 func (k *Keys) Find(id string) (*Keys, error) {
 	want := strings.ToLower(strings.Join(strings.Fields(id), ""))
@@ -112,18 +201,16 @@ func (k *Keys) Find(id string) (*Keys, error) {
 	default:
 		return nil, fmt.Errorf("%.80q has %d digits; a fingerprint has 40 or 64, a key id has 16", id, len(want))
 	}
-	found := map[string]*openpgp.Entity{}
-	for _, e := range k.entities {
-		if strings.HasSuffix(fingerprint(e), want) {
-			found[fingerprint(e)] = e
-		}
-		for _, sub := range e.Subkeys {
-			if strings.HasSuffix(hex.EncodeToString(sub.PublicKey.Fingerprint), want) {
-				found[fingerprint(e)] = e
+	found := &Keys{}
+	for _, c := range k.certs {
+		for _, key := range c.keys() {
+			if want == hex.EncodeToString(key.fingerprint) || want == fmt.Sprintf("%016x", key.id) {
+				found.certs = append(found.certs, c)
+				break
 			}
 		}
 	}
-	switch len(found) {
+	switch found.Len() {
 	case 0:
 		given := "none is given"
 		if k.Len() > 0 {
@@ -131,54 +218,36 @@ func (k *Keys) Find(id string) (*Keys, error) {
 		}
 		return nil, fmt.Errorf("%w %s: %s", ErrNoSuchKey, want, given)
 	case 1:
-		for _, e := range found {
-			return &Keys{entities: openpgp.EntityList{e}}, nil
-		}
+		return found, nil
 	}
-	return nil, fmt.Errorf("%d of the given keys have the id %s; give the fingerprint", len(found), want)
+	return nil, fmt.Errorf("%d of the given keys have the id %s; give the fingerprint", found.Len(), want)
 }
 
 // Merge returns the set of the keys of all sets.
 func Merge(sets ...*Keys) *Keys {
-	out := &Keys{}
-	seen := map[string]bool{}
+	var all []*certificate
 	for _, s := range sets {
-		for _, e := range s.entities {
-			if !seen[fingerprint(e)] {
-				seen[fingerprint(e)] = true
-				out.entities = append(out.entities, e)
-			}
-		}
+		all = append(all, s.certs...)
+	}
+	return unite(all)
+}
+
+// Packets returns the packets of the keys as they were read: the binary form.
+func (k *Keys) Packets() []byte {
+	var out []byte
+	for _, c := range k.certs {
+		out = append(out, c.serialize()...)
 	}
 	return out
 }
 
-// Armor returns the keys as armored text, one block for each.
-func (k *Keys) Armor() ([]byte, error) {
+// Armor returns the keys in the one normal form that every program reads: as
+// armored text, one block for each, in lines of 64 letters and with a
+// checksum. The packets are those that were read.
+func (k *Keys) Armor() []byte {
 	var out bytes.Buffer
-	for _, e := range k.entities {
-		w, err := armor.Encode(&out, openpgp.PublicKeyType, nil)
-		if err != nil {
-			return nil, err
-		}
-		if err := e.Serialize(w); err != nil {
-			return nil, fmt.Errorf("key %s: %w", fingerprint(e), err)
-		}
-		if err := w.Close(); err != nil {
-			return nil, err
-		}
-		out.WriteByte('\n')
+	for _, c := range k.certs {
+		encodeArmor(&out, publicKeyBlock, c.serialize())
 	}
-	return out.Bytes(), nil
-}
-
-func fingerprint(e *openpgp.Entity) string { return hex.EncodeToString(e.PrimaryKey.Fingerprint) }
-
-// keyExpiry is when the key expires, or zero.
-func keyExpiry(e *openpgp.Entity) time.Time {
-	sig, _ := e.PrimarySelfSignature()
-	if sig == nil || sig.KeyLifetimeSecs == nil || *sig.KeyLifetimeSecs == 0 {
-		return time.Time{}
-	}
-	return e.PrimaryKey.CreationTime.Add(time.Duration(*sig.KeyLifetimeSecs) * time.Second)
+	return out.Bytes()
 }

@@ -6,11 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
+	"hash"
 	"time"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
@@ -60,52 +58,17 @@ func readV3(b []byte) (*signatureV3, error) {
 	return s, nil
 }
 
-// verify returns the key that made the signature. The rules are those of the
-// library for newer versions: the key is one for signing, and it was neither
-// revoked nor had it expired.
-func (s *signatureV3) verify(keys openpgp.EntityList, signed io.Reader) (*openpgp.Entity, error) {
-	if s.kind != 0 {
-		return nil, fmt.Errorf("it is of kind 0x%02x and none over a file", s.kind)
+// holds reports whether a key made the signature over what is hashed.
+func (s *signatureV3) holds(key *packet.PublicKey, signed hash.Hash) bool {
+	pub, ok := key.PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return false
 	}
-	h := s.hash.New()
-	if _, err := io.Copy(h, signed); err != nil {
-		return nil, err
+	signed.Write(s.hashed[:])
+	sum := signed.Sum(nil)
+	value := s.value
+	if n := pub.Size() - len(value); n > 0 {
+		value = append(make([]byte, n), value...)
 	}
-	h.Write(s.hashed[:])
-	sum := h.Sum(nil)
-	var last error = pgperrors.ErrUnknownIssuer
-	for _, key := range keys.KeysByIdUsage(s.issuer, packet.KeyFlagSign) {
-		pub, ok := key.PublicKey.PublicKey.(*rsa.PublicKey)
-		if !ok {
-			continue
-		}
-		value := s.value
-		if n := pub.Size() - len(value); n > 0 {
-			value = append(make([]byte, n), value...)
-		}
-		if sum[0] != s.tag[0] || sum[1] != s.tag[1] || rsa.VerifyPKCS1v15(pub, s.hash, sum, value) != nil {
-			last = pgperrors.SignatureError("RSA verification failure")
-			continue
-		}
-		if err := keyWasValid(&key, s.made); err != nil {
-			return nil, err
-		}
-		return key.Entity, nil
-	}
-	return nil, last
-}
-
-func keyWasValid(key *openpgp.Key, at time.Time) error {
-	self, identity := key.Entity.PrimarySelfSignature()
-	switch {
-	case self == nil || key.SelfSignature == nil:
-		return pgperrors.ErrUnknownIssuer
-	case key.Entity.Revoked(at) || key.Revoked(at) || identity != nil && identity.Revoked(at):
-		return pgperrors.ErrKeyRevoked
-	case key.Entity.PrimaryKey.KeyExpired(self, at) || key.PublicKey.KeyExpired(key.SelfSignature, at):
-		return pgperrors.ErrKeyExpired
-	case self.SigExpired(at) || key.SelfSignature.SigExpired(at):
-		return pgperrors.ErrSignatureExpired
-	}
-	return nil
+	return sum[0] == s.tag[0] && sum[1] == s.tag[1] && rsa.VerifyPKCS1v15(pub, s.hash, sum, value) == nil
 }

@@ -182,23 +182,29 @@ func addExcludes(t *tree.Root, patterns []string) error {
 	if err != nil {
 		return err
 	}
-	var text string
+	var text []byte
 	if ok {
-		data, err := t.ReadFile(filterFile)
-		if err != nil {
+		if text, err = t.ReadFile(filterFile); err != nil {
 			return err
 		}
-		text = string(data)
 	}
-	for _, line := range strings.SplitAfter(pathFilter{excludes: patterns}.config(), "\n") {
-		if !strings.Contains(text, line) {
-			text += line
+	has := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		has[strings.TrimSuffix(line, "\n")+"\n"] = true
+	}
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		text = append(text, '\n')
+	}
+	for line := range strings.Lines(pathFilter{excludes: patterns}.config()) {
+		if !has[line] {
+			has[line] = true
+			text = append(text, line...)
 		}
 	}
 	if err := t.MkdirAll(filepath.Dir(filterFile), 0o755); err != nil {
 		return err
 	}
-	return t.ReplaceFile(filterFile, []byte(text), 0o644, 0, 0)
+	return t.ReplaceFile(filterFile, text, 0o644, 0, 0)
 }
 
 // updateMarks marks what came along as automatic. apt takes every file that

@@ -25,8 +25,13 @@ type record struct {
 	// conffiles lists the paths of configuration files in the package's
 	// order; conffileSum has the MD5 checksum of those that were unpacked.
 	conffiles   []string
+	isConffile  map[string]bool
 	conffileSum map[string]string
-	replaced    []debian.Relation
+	// dropped are the files of the list that another package replaces.
+	dropped  map[string]bool
+	replaced []debian.Relation
+	// replacing remembers which packages this one replaces files of.
+	replacing map[*record]bool
 }
 
 func newDatabase(w *treeWriter) *database {
@@ -35,11 +40,15 @@ func newDatabase(w *treeWriter) *database {
 
 // add enters an opened package.
 func (db *database) add(d *debian.Deb) *record {
-	r := &record{name: d.Control.Get("Package"), control: d.Control, info: d.Files, conffileSum: map[string]string{}}
+	r := &record{
+		name: d.Control.Get("Package"), control: d.Control, info: d.Files,
+		isConffile: map[string]bool{}, conffileSum: map[string]string{}, dropped: map[string]bool{}, replacing: map[*record]bool{},
+	}
 	for _, line := range strings.Split(string(d.File("conffiles")), "\n") {
 		// A line may begin with a flag: such a file is not in the package.
 		if f := strings.TrimSpace(line); strings.HasPrefix(f, "/") {
 			r.conffiles = append(r.conffiles, f)
+			r.isConffile[f] = true
 		}
 	}
 	r.replaced, _ = debian.ParseRelations(d.Control.Get("Replaces"))
@@ -47,24 +56,16 @@ func (db *database) add(d *debian.Deb) *record {
 	return r
 }
 
-func (r *record) isConffile(name string) bool { return slices.Contains(r.conffiles, name) }
-
 // replaces reports whether the package says that it replaces files of other.
 func (r *record) replaces(other *record) bool {
-	for _, rel := range r.replaced {
-		if rel[0].Name == other.name && rel[0].Matches(other.control.Get("Version")) {
-			return true
-		}
+	known, ok := r.replacing[other]
+	if !ok {
+		known = slices.ContainsFunc(r.replaced, func(rel debian.Relation) bool {
+			return rel[0].Name == other.name && rel[0].Matches(other.control.Get("Version"))
+		})
+		r.replacing[other] = known
 	}
-	return false
-}
-
-// drop takes a file out of the package's list, by the path it really has.
-func (r *record) drop(real string, w *treeWriter) {
-	r.files = slices.DeleteFunc(r.files, func(f string) bool {
-		got, err := w.tree.Resolve(f, false)
-		return err == nil && got == real
-	})
+	return known
 }
 
 // base returns the name of the package's files in the database: packages that
@@ -108,11 +109,13 @@ func (db *database) write() error {
 }
 
 func (db *database) writeInfo(base string, r *record) error {
-	list := "/.\n"
+	list := []byte("/.\n")
 	for _, f := range r.files {
-		list += f + "\n"
+		if !r.dropped[f] {
+			list = append(append(list, f...), '\n')
+		}
 	}
-	if err := db.w.write(base+".list", []byte(list), 0o644); err != nil {
+	if err := db.w.write(base+".list", list, 0o644); err != nil {
 		return err
 	}
 	for _, f := range r.info {

@@ -220,7 +220,7 @@ func (d *dnfRun) database5(ctx context.Context, in *module.Input) (string, error
 
 // install5 installs the packages of the list, which are verified, and makes
 // the keys known to the system's rpm.
-func (d *dnfRun) install5(ctx context.Context, in *module.Input, t *tree.Root, list *rpmmd.PackageList, keys []string) error {
+func (d *dnfRun) install5(ctx context.Context, in *module.Input, t *tree.Root, list *rpmmd.PackageList, keys *rpmmd.Keys) error {
 	chosen, err := d.decide5(ctx, in)
 	if err != nil {
 		return err
@@ -229,14 +229,8 @@ func (d *dnfRun) install5(ctx context.Context, in *module.Input, t *tree.Root, l
 		return err
 	}
 	rpm := &rpmRun{root: d.root, work: d.work, database: d.database}
-	for i, key := range keys {
-		file := filepath.Join(d.work, fmt.Sprintf("key-%d.asc", i))
-		if err := os.WriteFile(file, []byte(key), 0o644); err != nil {
-			return err
-		}
-		if err := rpm.run(ctx, in, "rpmkeys", "--import", file); err != nil {
-			return err
-		}
+	if err := rpm.importKeys(ctx, in, keys); err != nil {
+		return err
 	}
 	if _, err := d.run5(ctx, in, false, d.args5("--assumeyes")...); err != nil {
 		return err

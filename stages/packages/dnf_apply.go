@@ -67,9 +67,9 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 		return err
 	}
 	if root.dnf5() {
-		err = d.install5(ctx, in, t, list, signers.armored)
+		err = d.install5(ctx, in, t, list, signers.keys)
 	} else {
-		err = d.install(ctx, in, list, signers.armored)
+		err = d.install(ctx, in, list, signers.keys)
 	}
 	if err := errors.Join(inShort(err), undo()); err != nil {
 		return err
@@ -79,8 +79,8 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 
 // install installs the packages of the list, which are verified, with dnf 4, and
 // makes the keys known to the system's rpm.
-func (d *dnfRun) install(ctx context.Context, in *module.Input, list *rpmmd.PackageList, keys []string) error {
-	run := dnfJobFile{Keys: keys, History: filepath.Join(in.Tree, dnfHistory)}
+func (d *dnfRun) install(ctx context.Context, in *module.Input, list *rpmmd.PackageList, keys *rpmmd.Keys) error {
+	run := dnfJobFile{Keys: dnfKeys(keys), History: filepath.Join(in.Tree, dnfHistory)}
 	for _, dir := range rpmDatabases {
 		run.RPMDB = append(run.RPMDB, filepath.Join(in.Tree, dir, "rpmdb.sqlite"))
 	}

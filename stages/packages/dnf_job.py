@@ -7,7 +7,8 @@ The one argument is a JSON file, the job:
   repos    ids of the repositories, in the order of the options
   result   a file; with it dnf only decides, and what it decides goes there
   expect   the packages that have been downloaded; dnf must want just these
-  keys     armored public keys to be known to the system's rpm
+  keys     public keys to be known to the system's rpm: their packets in
+           base64, their name, and what to warn of if rpm does not take them
   forget   variables of the environment that scriptlets must not see
   home     what they see as HOME
   words    the command as the system's history is to have it
@@ -28,7 +29,8 @@ sys.path[:0] = job.get("path") or []
 
 import rpm  # noqa: E402  # pylint: disable=wrong-import-position
 
-# librpm reads its configuration now, while the environment leads to it.
+# librpm reads its configuration and its policy now, while the environment
+# leads to them.
 rpm.reloadConfig()
 
 import dnf  # noqa: E402
@@ -124,21 +126,17 @@ def compare(base, packages, *_args, **_kwargs):
     base.args = job["words"]
 
 
-def dearmor(text):
-    """Returns the bytes of an armored block."""
-    lines = text.strip().splitlines()
-    body = lines[lines.index("") + 1:-1]
-    return base64.b64decode("".join(l for l in body if not l.startswith("=")))
-
-
 def import_keys(base, _packages):
     """Takes the place of dnf's check of signatures, which is done already.
 
     Like it, it makes the keys known to the rpm of the system.
     """
-    for text in job.get("keys") or []:
-        if base._ts.pgpImportPubkey(dearmor(text)) != 0:
-            raise dnf.exceptions.Error("rpm does not take a public key that signs packages")
+    for key in job.get("keys") or []:
+        if base._ts.pgpImportPubkey(base64.b64decode(key["packets"])) == 0:
+            continue
+        if not key.get("lacking"):
+            raise dnf.exceptions.Error("the build root's rpm does not take the public key %s, which signs packages" % key["name"])
+        print(key["lacking"], file=sys.stderr)
 
 
 def close(path):

@@ -223,23 +223,29 @@ func (o DnfOptions) LacksKeys() bool {
 	})
 }
 
-// keyText returns the armored keys of one of the repositories.
+// keyText returns the keys of one of the repositories in their normal form, so
+// that how the manifest writes them is in no cache key.
 func (o DnfOptions) keyText(r DnfRepository) (string, error) {
 	keys, err := o.Keys(r)
 	if err != nil {
 		return "", err
 	}
-	if strings.Contains(r.Gpgkey, "-----BEGIN PGP") {
-		return r.Gpgkey, nil
-	}
-	return keyText(strings.Join(o.Gpgkeys, "\n"), keys.Fingerprints()[0])
+	return string(keys.Armor()), nil
 }
 
 func givenKeys(texts []string) (*rpmmd.Keys, error) {
 	if len(texts) == 0 {
 		return nil, nil //nolint:nilnil // no keys are given
 	}
-	return rpmmd.ParseKeys(strings.Join(texts, "\n"))
+	var all []*rpmmd.Keys
+	for i, text := range texts {
+		keys, err := rpmmd.ReadKeys([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("key %d of %d: %w", i+1, len(texts), err)
+		}
+		all = append(all, keys)
+	}
+	return rpmmd.MergeKeys(all...), nil
 }
 
 func (r DnfRepository) checked() bool { return r.Gpgcheck == nil || *r.Gpgcheck }
@@ -337,7 +343,11 @@ func (o DnfOptions) checkRepository(c *checker, at string, r DnfRepository) {
 	switch {
 	case r.Gpgkey != "":
 		// The key itself may be given with the build.
-		if _, err := o.Keys(r); err != nil && !errors.Is(err, rpmmd.ErrNoSuchKey) {
+		keys, err := o.Keys(r)
+		if err == nil && (r.checked() || r.RepoGpgcheck) {
+			err = keys.Check()
+		}
+		if err != nil && !errors.Is(err, rpmmd.ErrNoSuchKey) {
 			c.add(at+"/gpgkey", "%v", err)
 		}
 	case r.checked() || r.RepoGpgcheck:

@@ -35,7 +35,7 @@ type dnfJobFile struct {
 	Repos   []string `json:"repos"`
 	Result  string   `json:"result,omitempty"`
 	Expect  []string `json:"expect"`
-	Keys    []string `json:"keys,omitempty"`
+	Keys    []dnfKey `json:"keys,omitempty"`
 	Forget  []string `json:"forget,omitempty"`
 	Home    string   `json:"home,omitempty"`
 	Words   []string `json:"words"`
@@ -121,7 +121,7 @@ func inShort(err error) error {
 }
 
 // forgotten are variables that are of use to dnf itself and not to scriptlets.
-var forgotten = []string{"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "LOCPATH"}
+var forgotten = []string{"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "LOCPATH", policyVariable}
 
 // rpmConfig makes the build root's rpm work on a tree: it writes the macros
 // that rpm reads from its home, and returns what the environment needs.
@@ -137,20 +137,24 @@ func (r *rpmRoot) rpmConfig(home, database string) ([]string, error) {
 	if r.outside() {
 		// rpm expands the path of scriptlets in the process that becomes one.
 		// This is where it can be rid of what is meant for rpm alone.
-		macros.WriteString(`%_install_script_path %{lua:posix.unsetenv("RPM_CONFIGDIR") posix.unsetenv("LOCPATH") posix.setenv("HOME", "/root", true)}` +
+		macros.WriteString(`%_install_script_path %{lua:posix.unsetenv("RPM_CONFIGDIR") posix.unsetenv("LOCPATH") posix.unsetenv("` + policyVariable + `") posix.setenv("HOME", "/root", true)}` +
 			"/sbin:/bin:/usr/sbin:/usr/bin\n")
 	}
 	if err := os.WriteFile(filepath.Join(home, ".rpmmacros"), []byte(macros.String()), 0o644); err != nil {
 		return nil, err
 	}
+	policy, err := writePolicy(home)
+	if err != nil {
+		return nil, err
+	}
 	if !r.outside() {
-		return nil, nil
+		return []string{policy}, nil
 	}
 	config, err := r.path("/usr/lib/rpm")
 	if err != nil {
 		return nil, err
 	}
-	env := []string{"RPM_CONFIGDIR=" + config}
+	env := []string{policy, "RPM_CONFIGDIR=" + config}
 	if locales, err := r.path("/usr/lib/locale"); err == nil {
 		env = append(env, "LOCPATH="+locales)
 	}

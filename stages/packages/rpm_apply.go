@@ -31,7 +31,11 @@ func applyRPM(ctx context.Context, in *module.Input) error {
 	if err != nil {
 		return err
 	}
-	if err := o.verify(rpms); err != nil {
+	keys, err := givenKeys(o.Gpgkeys)
+	if err != nil {
+		return err
+	}
+	if err := o.verify(rpms, keys); err != nil {
 		return err
 	}
 	root, err := openRPMRoot(in.BuildRoot)
@@ -52,12 +56,8 @@ func applyRPM(ctx context.Context, in *module.Input) error {
 	if r.database == "" {
 		r.database = rpmDatabase(t)
 	}
-	for i, key := range o.Gpgkeys {
-		file := filepath.Join(applyWork, fmt.Sprintf("key-%d.asc", i))
-		if err := os.WriteFile(file, []byte(key), 0o644); err != nil {
-			return err
-		}
-		if err := r.run(ctx, in, "rpmkeys", "--import", file); err != nil {
+	if keys != nil {
+		if err := r.importKeys(ctx, in, keys); err != nil {
 			return err
 		}
 	}
@@ -67,8 +67,12 @@ func applyRPM(ctx context.Context, in *module.Input) error {
 		}
 	}
 	for _, name := range o.GpgkeysFromtree {
-		if err := r.run(ctx, in, "rpmkeys", "--import", "/"+strings.TrimPrefix(name, "/")); err != nil {
-			return err
+		keys, err := treeKeys(t, name)
+		if err != nil {
+			return fmt.Errorf("gpgkeys.fromtree: %w", err)
+		}
+		if err := r.importKeys(ctx, in, keys); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	// Whatever id there was: this is what osbuild does.
@@ -174,11 +178,7 @@ func maskDracut(t *tree.Root) (undo func() error, err error) {
 
 // verify makes sure that the files are what they should be, and signed where
 // they have to be.
-func (o RPMOptions) verify(dir string) error {
-	keys, err := givenKeys(o.Gpgkeys)
-	if err != nil {
-		return err
-	}
+func (o RPMOptions) verify(dir string, keys *rpmmd.Keys) error {
 	errs := make([]error, len(o.Packages))
 	for i, p := range o.Packages {
 		if errs[i] = p.verify(filepath.Join(dir, p.File()), keys); errs[i] != nil {
@@ -206,6 +206,9 @@ func (p RPMPackage) verify(file string, keys *rpmmd.Keys) error {
 	if !p.CheckGPG {
 		_, err := rpmmd.ReadFile(io.NewSectionReader(f, 0, st.Size()))
 		return err
+	}
+	if keys == nil {
+		keys = &rpmmd.Keys{}
 	}
 	_, _, err = rpmmd.VerifyPackage(f, st.Size(), keys)
 	return err

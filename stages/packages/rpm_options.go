@@ -98,7 +98,11 @@ func checkRPM(options json.RawMessage) []module.Problem {
 		}
 		signed = signed || p.CheckGPG
 	}
-	if _, err := givenKeys(o.Gpgkeys); err != nil {
+	keys, err := givenKeys(o.Gpgkeys)
+	if err == nil && signed && keys != nil {
+		err = keys.Check()
+	}
+	if err != nil {
 		c.add("/gpgkeys", "%v", err)
 	}
 	if signed && len(o.Gpgkeys) == 0 {

@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
+	"slices"
 	"sync"
 
 	"github.com/osbuildkit/osbuildkit/rpmmd"
@@ -18,10 +19,10 @@ import (
 
 // signers says who has signed the packages.
 type signers struct {
-	// armored are the keys that have signed one.
-	armored []string
-	signed  int
-	all     int
+	// keys are those that have signed one.
+	keys   *rpmmd.Keys
+	signed int
+	all    int
 }
 
 // String says it for the log.
@@ -79,7 +80,7 @@ func verifyPackages(ctx context.Context, dir string, list *rpmmd.PackageList, re
 	if err := firstErrors(errs, 5); err != nil {
 		return nil, err
 	}
-	return gatherSigners(list, repos, prints)
+	return gatherSigners(list, keys, prints)
 }
 
 func firstErrors(errs []error, limit int) error {
@@ -100,62 +101,31 @@ func firstErrors(errs []error, limit int) error {
 	return errors.Join(out...)
 }
 
-func gatherSigners(list *rpmmd.PackageList, repos []DnfJobRepository, prints []string) (*signers, error) {
+// gatherSigners returns the keys that have signed, in the order of their
+// fingerprints.
+func gatherSigners(list *rpmmd.PackageList, keys []*rpmmd.Keys, prints []string) (*signers, error) {
 	s := &signers{all: len(list.Packages)}
-	seen := map[string]bool{}
+	signed := map[string]*rpmmd.Keys{}
 	for i, p := range list.Packages {
 		if prints[i] == "" {
 			continue
 		}
 		s.signed++
-		if seen[prints[i]] {
+		if signed[prints[i]] != nil {
 			continue
 		}
-		seen[prints[i]] = true
-		text, err := keyText(repos[p.Repository].Keys, prints[i])
+		key, err := keys[p.Repository].Find(prints[i])
 		if err != nil {
 			return nil, err
 		}
-		s.armored = append(s.armored, text)
+		signed[prints[i]] = key
 	}
-	s.armored = sortedUnique(s.armored)
+	var all []*rpmmd.Keys
+	for _, name := range slices.Sorted(maps.Keys(signed)) {
+		all = append(all, signed[name])
+	}
+	s.keys = rpmmd.MergeKeys(all...)
 	return s, nil
-}
-
-// keyText returns the armored text of the key with a fingerprint, which is one
-// of the keys in the text: the very text if that has it by itself, so that it
-// reaches rpm's database as its author wrote it.
-func keyText(text, fingerprint string) (string, error) {
-	const begin, end = "-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----"
-	for rest := text; ; {
-		_, after, ok := strings.Cut(rest, begin)
-		if !ok {
-			break
-		}
-		body, more, ok := strings.Cut(after, end)
-		if !ok {
-			break
-		}
-		rest = more
-		block := begin + body + end + "\n"
-		keys, err := rpmmd.ParseKeys(block)
-		if err != nil || keys.Len() != 1 {
-			continue
-		}
-		if _, err := keys.Find(fingerprint); err == nil {
-			return block, nil
-		}
-	}
-	all, err := rpmmd.ParseKeys(text)
-	if err != nil {
-		return "", err
-	}
-	key, err := all.Find(fingerprint)
-	if err != nil {
-		return "", err
-	}
-	armored, err := key.Armor()
-	return string(armored), err
 }
 
 // verifyPackage returns the fingerprint of the key that has signed a package,

@@ -25,7 +25,7 @@ type treeWriter struct {
 	// dirs maps the name of a directory in a package to the open directory.
 	dirs map[string]*openDir
 	// owners maps the real path of a file to the package that it came from.
-	owners map[string]*record
+	owners map[string]owner
 	// times holds the time of each directory that a package made, to be set
 	// when all files are in place.
 	times map[string]time.Time
@@ -38,6 +38,12 @@ type treeWriter struct {
 type openDir struct {
 	rel  string
 	root *os.Root
+}
+
+// owner is the package that a file came from, and the name it has there.
+type owner struct {
+	rec  *record
+	name string
 }
 
 // maxOpenDirs bounds the number of directories that are kept open.
@@ -55,7 +61,7 @@ func newTreeWriter(dir string, opts unpackOptions) (*treeWriter, error) {
 	}
 	return &treeWriter{
 		opts: opts, tree: t, root: root,
-		dirs: map[string]*openDir{}, owners: map[string]*record{}, times: map[string]time.Time{},
+		dirs: map[string]*openDir{}, owners: map[string]owner{}, times: map[string]time.Time{},
 		buf: make([]byte, 256<<10),
 	}, nil
 }

@@ -335,7 +335,7 @@ func (w *treeWriter) file(dir *openDir, base string, h *tar.Header, r io.Reader,
 	}
 	var dst io.Writer = f
 	sum := md5.New()
-	conffile := rec.isConffile(name)
+	conffile := rec.isConffile[name]
 	if conffile {
 		dst = io.MultiWriter(f, sum)
 	}
@@ -381,7 +381,7 @@ func (w *treeWriter) hardlink(dir *openDir, base string, h *tar.Header, rec *rec
 		return err
 	}
 	old := path.Join(from.rel, fromBase)
-	if w.owners[old] != rec {
+	if w.owners[old].rec != rec {
 		return fmt.Errorf("a hard link to %q, which is no file of this package", h.Linkname)
 	}
 	st, err := w.root.Lstat(old)
@@ -398,8 +398,9 @@ func (w *treeWriter) hardlink(dir *openDir, base string, h *tar.Header, rec *rec
 // written. Two packages may hold the same file if one replaces the other.
 func (w *treeWriter) claim(dir *openDir, base, real string, h *tar.Header, rec *record) (bool, error) {
 	st, err := dir.root.Lstat(base)
+	mine := owner{rec, rec.files[len(rec.files)-1]}
 	if errors.Is(err, fs.ErrNotExist) {
-		w.owners[real] = rec
+		w.owners[real] = mine
 		w.count++
 		return true, nil
 	}
@@ -411,7 +412,8 @@ func (w *treeWriter) claim(dir *openDir, base, real string, h *tar.Header, rec *
 			return false, nil // such as /bin, which base-files holds as well
 		}
 	}
-	old := w.owners[real]
+	held := w.owners[real]
+	old := held.rec
 	switch {
 	case st.IsDir():
 		return false, errors.New("there is a directory of this name")
@@ -420,8 +422,8 @@ func (w *treeWriter) claim(dir *openDir, base, real string, h *tar.Header, rec *
 	case old == rec:
 		return false, errors.New("the package holds this file twice")
 	case rec.replaces(old):
-		old.drop(real, w)
-		w.owners[real] = rec
+		old.dropped[held.name] = true
+		w.owners[real] = mine
 		return true, dir.root.Remove(base)
 	case old.replaces(rec):
 		rec.files = rec.files[:len(rec.files)-1]

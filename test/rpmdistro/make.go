@@ -28,6 +28,9 @@ const (
 const (
 	// PublicKey has signed the packages and repositories.
 	PublicKey = "key.asc"
+	// OldKey is PublicKey as it would be if it had been made before 2023: it
+	// certifies itself with SHA-1, and its time was extended since.
+	OldKey = "old.asc"
 	// OtherKey is a stranger's, who has signed one package of Bad.
 	OtherKey = "other.asc"
 )
@@ -142,6 +145,13 @@ func (t *tools) signAll(output string) (*Key, error) {
 			return nil, err
 		}
 		keys = append(keys, key)
+	}
+	old, err := keys[0].Old()
+	if err != nil {
+		return nil, err
+	}
+	if err := writeFile(filepath.Join(output, OldKey), old); err != nil {
+		return nil, err
 	}
 	files, err := filepath.Glob(filepath.Join(output, Pool, "*.rpm"))
 	if err != nil {

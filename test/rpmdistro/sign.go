@@ -14,6 +14,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"github.com/osbuildkit/osbuildkit/internal/testkey"
 )
 
 // Key signs packages and metadata.
@@ -48,6 +50,26 @@ func (k *Key) Public() (string, error) {
 		return "", err
 	}
 	return b.String() + "\n", nil
+}
+
+// Old returns the armored public key as it would be if it had been made before
+// 2023 and renewed after all that it signed: it certifies itself with SHA-1.
+func (k *Key) Old() (string, error) {
+	when := k.config.Now()
+	packets, err := testkey.Public(k.entity.PrivateKey, "Old <packages@example.org>",
+		testkey.Certification{Hash: crypto.SHA1, Made: when, Lifetime: 24 * time.Hour},
+		testkey.Certification{Hash: crypto.SHA1, Made: when.Add(12 * time.Hour)})
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	w, err := armor.Encode(&b, openpgp.PublicKeyType, nil)
+	if err != nil {
+		return "", err
+	}
+	_, err = w.Write(packets)
+	err = errors.Join(err, w.Close())
+	return b.String() + "\n", err
 }
 
 // Armored returns the armored detached signature of data, as stands in
