@@ -278,7 +278,7 @@ func TestCheckLayers(t *testing.T) {
 		{[]string{`{"type":"ext4","mountpoint":"/home"}`, `{"type":"vfat","mountpoint":"/boot/efi"}`}, "/partitions/2/luks", "firmware reads this file system"},
 		{[]string{`"name":"vg"`, `"name":"v g"`}, "/partitions/3/lvm/name", "not a name of LVM"},
 		{[]string{`"name":"empty","size":1`, `"name":"empty"`}, "/partitions/3/lvm/volumes/1/size", "only the last volume"},
-		{[]string{`"name":"empty"`, `"name":"var"`}, "/partitions/3/lvm", `two volumes "var"`},
+		{[]string{`"name":"empty"`, `"name":"var"`}, "/partitions/3/lvm/volumes/1/name", "vg/var is the name of volume 1 of partition 4 too"},
 		{[]string{`"size":300000`, `"size":400000`}, "/partitions/3/lvm", `the volume "swap" has no extents`},
 		{[]string{`"size":300000`, `"size":500000`}, "/partitions/3/lvm", "and the physical volume has 49"},
 		{[]string{`"mountpoint":"/var"`, `"mountpoint":"/home"`}, "/partitions/3/lvm/volumes/0/filesystem/mountpoint", "/home is the mount point of partition 3 already"},
