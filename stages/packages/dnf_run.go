@@ -80,9 +80,7 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 	if err != nil {
 		return err
 	}
-	// Other words for commands are those of whoever uses the system. dnf would
-	// make the directory for them, too.
-	env := []string{"HOME=" + d.work, "DNF_DISABLE_ALIASES=1", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"}
+	env := []string{"HOME=" + d.work, "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"}
 	if d.root.outside() {
 		job.Path = d.root.modules()
 		env = append(env, "PYTHONHOME="+filepath.Join(d.root.dir, "usr"))
@@ -130,7 +128,7 @@ func inShort(err error) error {
 }
 
 // forgotten are variables that are of use to dnf itself and not to scriptlets.
-var forgotten = []string{"DNF_DISABLE_ALIASES", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "LOCPATH", policyVariable}
+var forgotten = []string{"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "RPM_CONFIGDIR", "LOCPATH", policyVariable}
 
 // rpmConfig makes the build root's rpm work on a tree: it writes the macros
 // that rpm reads from its home, and returns what the environment needs.
