@@ -74,19 +74,24 @@ var decompressors = []struct {
 	magic string
 	open  func(io.Reader) (io.Reader, error)
 }{
-	{"\x1f\x8b", func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
+	{"\x1f\x8b", func(r io.Reader) (io.Reader, error) { return opened(gzip.NewReader(r)) }},
 	{"BZh", func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
-	{"\xfd7zXZ\x00", func(r io.Reader) (io.Reader, error) { return xz.NewReader(r, 1<<30) }},
+	{"\xfd7zXZ\x00", func(r io.Reader) (io.Reader, error) { return opened(xz.NewReader(r, 1<<30)) }},
 	{"\x28\xb5\x2f\xfd", openZstd},
 	{"\x50\x2a\x4d\x18", openZstd}, // pzstd begins with a frame of its own
 }
 
 func openZstd(r io.Reader) (io.Reader, error) {
-	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
+	return opened(zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30)))
+}
+
+// opened returns a decompressor, or nil itself and the error: a nil pointer in an
+// interface is not nil.
+func opened[R io.Reader](r R, err error) (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return z, nil
+	return r, nil
 }
 
 // read calls visit for each entry with the name that it has without the

@@ -120,6 +120,14 @@ func checkNilPointers(files *token.FileSet, path string, parsed []*ast.File, imp
 		for _, d := range f.Decls {
 			if fn, ok := d.(*ast.FuncDecl); ok && fn.Body != nil {
 				c.body(fn.Body, info.Defs[fn.Name].Type().(*types.Signature))
+			} else if !ok {
+				ast.Inspect(d, func(n ast.Node) bool { // functions in variables
+					if lit, ok := n.(*ast.FuncLit); ok {
+						c.body(lit.Body, info.Types[lit].Type.(*types.Signature))
+						return false
+					}
+					return true
+				})
 			}
 		}
 	}
