@@ -1,0 +1,63 @@
+package packages
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/osbuildkit/osbuildkit/debian"
+)
+
+const kernelScript = "#!/bin/sh -e\nif [ -d /etc/kernel/postinst.d ]; then\n" +
+	"    DEB_MAINT_PARAMS=\"$*\" run-parts --report --exit-on-error --arg=$version \\\n\t--arg=$image_path /etc/kernel/postinst.d\nfi\n"
+
+// pkg makes a package of "NAME", "NAME: DEPENDS" or, if it is a kernel,
+// "*NAME: DEPENDS"; what follows a semicolon is what it provides.
+func pkg(t *testing.T, text string) configurable {
+	t.Helper()
+	text, provides, _ := strings.Cut(text, ";")
+	name, depends, _ := strings.Cut(text, ":")
+	kernel := strings.HasPrefix(name, "*")
+	name = strings.TrimPrefix(name, "*")
+	stanzas, err := debian.ParseControl([]byte("Package: " + name + "\nDepends: " + depends + "\nProvides: " + provides + "\n"))
+	if err != nil || len(stanzas) != 1 {
+		t.Fatal(stanzas, err)
+	}
+	c := configurable{name: name, control: stanzas[0], postinst: []byte("#!/bin/sh\n# see run-parts /etc/kernel/postinst.d\nexit 0\n")}
+	if kernel {
+		c.postinst = []byte(kernelScript)
+	}
+	return c
+}
+
+func TestKernelsLast(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name        string
+		in          []string
+		first, last string
+	}{
+		{"none", []string{"a", "b: a"}, "a b", ""},
+		{"kernel and its meta package", []string{"initramfs-tools: udev", "linux-image-6: kmod, initramfs-tools | linux-initramfs-tool", "*linux-image-6.1: kmod", "linux-image: linux-image-6.1 (= 1)", "udev"},
+			"initramfs-tools linux-image-6 udev", "linux-image-6.1 linux-image"},
+		{"what needs one comes with it, however far", []string{"c: b", "b: x | k", "*k", "a"}, "a", "c b k"},
+		{"by what it stands for", []string{"needs: linux-any", "*k; linux-any", "a: needs", "z"}, "z", "needs k a"},
+		{"two kernels", []string{"*k1", "*k2", "udev"}, "udev", "k1 k2"},
+		{"a kernel alone", []string{"*k"}, "k", ""},
+		{"what is no relation is for dpkg to judge", []string{"odd: (((", "*k", "a"}, "a", "odd k"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var in []configurable
+			for _, text := range tt.in {
+				in = append(in, pkg(t, text))
+			}
+			first, last := kernelsLast(in)
+			if diff := cmp.Diff([]string{tt.first, tt.last}, []string{strings.Join(first, " "), strings.Join(last, " ")}); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
