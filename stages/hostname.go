@@ -11,7 +11,10 @@ import (
 // HostnameOptions are the options of org.osbuild.hostname.
 type HostnameOptions struct {
 	// The name of the system, such as web1 or web1.example.org: labels of
-	// letters, digits and hyphens, joined by dots, 64 bytes at most.
+	// letters, digits and hyphens, joined by dots, 64 bytes at most. Where
+	// nothing else resolves it, as in Debian, it is entered in /etc/hosts as
+	// well. Packages that take the name when they are installed, such as
+	// postfix, see it if the stage stands before theirs.
 	Hostname string `json:"hostname" jsonschema:"required,minLength=1,maxLength=64,pattern=^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$"`
 }
 

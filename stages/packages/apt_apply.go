@@ -66,7 +66,7 @@ func applyApt(ctx context.Context, in *module.Input) (err error) {
 		return err
 	}
 	if len(list.Packages) > 0 {
-		if err := installFiles(ctx, in, debs, list, searchPath); err != nil {
+		if err := installFiles(ctx, in, t, debs, list, searchPath); err != nil {
 			return err
 		}
 	}
@@ -86,7 +86,7 @@ func applyApt(ctx context.Context, in *module.Input) (err error) {
 // package needs before it is unpacked is configured by then. There is no
 // source from which it could take anything else. Scripts look for programs on
 // searchPath, if that is not "".
-func installFiles(ctx context.Context, in *module.Input, debs string, list *debian.PackageList, searchPath string) error {
+func installFiles(ctx context.Context, in *module.Input, t *tree.Root, debs string, list *debian.PackageList, searchPath string) error {
 	work, err := os.MkdirTemp(filepath.Join(in.Tree, "tmp"), "apt-apply-")
 	if err != nil {
 		return err
@@ -121,17 +121,15 @@ func installFiles(ctx context.Context, in *module.Input, debs string, list *debi
 	if err != nil {
 		return err
 	}
-	first, last := kernelsLast(files)
-	for _, names := range [][]string{first, last} {
-		if len(names) == 0 {
-			continue
-		}
-		args := []string{"apt-get", "-q", "-y", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
-		if _, err := run(ctx, in, program{root: in.Tree, argv: append(args, names...), env: []string{"APT_CONFIG=" + seen + "/apt.conf"}}); err != nil {
-			return err
-		}
+	env := []string{"APT_CONFIG=" + seen + "/apt.conf"}
+	if searchPath != "" {
+		env = append(env, "PATH="+searchPath)
 	}
-	return nil
+	return installAll(ctx, t, files, func(names []string) error {
+		args := []string{"apt-get", "-q", "-y", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
+		_, err := run(ctx, in, program{root: in.Tree, argv: append(args, names...), env: env})
+		return err
+	})
 }
 
 func checkFile(file string, p *debian.Package) error {

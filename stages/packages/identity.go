@@ -12,15 +12,19 @@ import (
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// identities lists what makes a machine this machine, so that it must not be a
+// machineIDs is the number of the machine. systemd fills it at boot; the other
+// file is its copy, which systemd-tmpfiles links.
+var machineIDs = []cleanup{
+	{"etc/machine-id", emptyMachineID},
+	{"var/lib/dbus/machine-id", removeRegular},
+}
+
+// identities lists what else makes a machine this machine, so that it must not be a
 // part of an image. All of it comes back: some program makes the file when it
 // is missing, or a unit of firstBootUnits does. A name that nobody would make
 // again stays. A key goes even then, as a secret that many know is none; the
 // documentation says how to make it.
 var identities = []cleanup{
-	// systemd fills it at boot; the other is its copy, which tmpfiles links.
-	{"etc/machine-id", emptyMachineID},
-	{"var/lib/dbus/machine-id", removeRegular},
 	{"etc/ssh/ssh_host_*_key", remove},
 	{"etc/ssh/ssh_host_*_key.pub", remove},
 	{"etc/dropbear/dropbear_*_host_key", remove},

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -20,7 +21,8 @@ import (
 // asks by a trigger for every disk to be made again at the end, as it may have
 // changed since. In one installation of both, each disk would be made twice.
 // So kernels come last: the trigger finds no disk then, and each is made once,
-// when all that goes into it is there.
+// when all that goes into it is there. What identifies a machine goes before:
+// the hook of open-iscsi copies the name of the initiator onto the disk.
 
 // configurable is a package that is to be configured.
 type configurable struct {
@@ -31,17 +33,18 @@ type configurable struct {
 	postinst []byte
 }
 
-// isKernel reports whether the package is a kernel: its script runs what other
-// packages have put down for new kernels.
+// kernelName is how Debian and Ubuntu name kernels of a version.
+var kernelName = regexp.MustCompile(`^linux-image-(unsigned-)?[0-9]`)
+
+// kernelHooks is what runs that which other packages have put down for new
+// kernels: a program in Debian 13, and a command in those before.
+var kernelHooks = regexp.MustCompile(`(?m)^[^#\n]*(\blinux-run-hooks\s+image\s+postinst\b|\brun-parts\b.*/etc/kernel/postinst\.d\b)`)
+
+// isKernel reports whether the package is a kernel, by its name or by what its
+// script does.
 func (c *configurable) isKernel() bool {
 	script := strings.ReplaceAll(string(c.postinst), "\\\n", " ")
-	for line := range strings.Lines(script) {
-		line = strings.TrimSpace(line)
-		if !strings.HasPrefix(line, "#") && strings.Contains(line, "run-parts") && strings.Contains(line, "/etc/kernel/postinst.d") {
-			return true
-		}
-	}
-	return false
+	return kernelName.MatchString(c.control.Get("Package")) || kernelHooks.MatchString(script)
 }
 
 // kernelsLast divides packages in those that come first, and the kernels with
@@ -171,6 +174,21 @@ func configureAll(ctx context.Context, in *module.Input, t *tree.Root) error {
 		if err := dpkg(append([]string{"--configure"}, first...)...); err != nil {
 			return err
 		}
+		if err := applyCleanups(ctx, t, identities); err != nil {
+			return err
+		}
 	}
 	return dpkg("--configure", "-a")
+}
+
+// installAll has install put down and configure the package files, kernels last.
+func installAll(ctx context.Context, t *tree.Root, files []configurable, install func(names []string) error) error {
+	first, last := kernelsLast(files)
+	if err := install(first); err != nil || len(last) == 0 {
+		return err
+	}
+	if err := applyCleanups(ctx, t, identities); err != nil {
+		return err
+	}
+	return install(last)
 }

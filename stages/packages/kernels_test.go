@@ -31,6 +31,29 @@ func pkg(t *testing.T, text string) configurable {
 	return c
 }
 
+func TestIsKernel(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, script string
+		want         bool
+	}{
+		{"linux-image-6.12.1+deb13-amd64", "", true},
+		{"linux-image-unsigned-6.8.0-1-generic", "", true},
+		{"linux-image-amd64", "#!/bin/sh\n", false},
+		{"linux-headers-6.12", "#!/bin/sh\nlinux-run-hooks headers postinst 6.12\n", false},
+		{"mine", kernelScript, true},
+		{"mine", "#!/bin/sh -e\nlinux-run-hooks image postinst $version $image_path -- \"$@\"\n", true},
+		{"dkms", "#!/bin/sh\n# run-parts /etc/kernel/postinst.d\nls /etc/kernel/postinst.d\n", false},
+	}
+	for _, tt := range tests {
+		c := pkg(t, tt.name)
+		c.postinst = []byte(tt.script)
+		if got := c.isKernel(); got != tt.want {
+			t.Errorf("%s with %q: %v", tt.name, tt.script, got)
+		}
+	}
+}
+
 func TestKernelsLast(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -39,8 +62,8 @@ func TestKernelsLast(t *testing.T) {
 		first, last string
 	}{
 		{"none", []string{"a", "b: a"}, "a b", ""},
-		{"kernel and its meta package", []string{"initramfs-tools: udev", "linux-image-6: kmod, initramfs-tools | linux-initramfs-tool", "*linux-image-6.1: kmod", "linux-image: linux-image-6.1 (= 1)", "udev"},
-			"initramfs-tools linux-image-6 udev", "linux-image-6.1 linux-image"},
+		{"kernel and its meta package", []string{"initramfs-tools: udev", "linux-mine: kmod, initramfs-tools | linux-initramfs-tool", "linux-image-6.1: kmod", "linux-image-amd64: linux-image-6.1 (= 1)", "udev"},
+			"initramfs-tools linux-mine udev", "linux-image-6.1 linux-image-amd64"},
 		{"what needs one comes with it, however far", []string{"c: b", "b: x | k", "*k", "a"}, "a", "c b k"},
 		{"by what it stands for", []string{"needs: linux-any", "*k; linux-any", "a: needs", "z"}, "z", "needs k a"},
 		{"two kernels", []string{"*k1", "*k2", "udev"}, "udev", "k1 k2"},

@@ -83,13 +83,8 @@ func normalise(ctx context.Context, in *module.Input) error {
 		return err
 	}
 	defer t.Close()
-	for _, c := range slices.Concat(cleanups, identities) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := c.apply(t); err != nil {
-			return fmt.Errorf("/%s: %w", c.pattern, err)
-		}
+	if err := applyCleanups(ctx, t, slices.Concat(cleanups, machineIDs, identities)); err != nil {
+		return err
 	}
 	for i := range firstBootUnits {
 		u := &firstBootUnits[i]
@@ -101,6 +96,18 @@ func normalise(ctx context.Context, in *module.Input) error {
 		return fmt.Errorf("dropping what was removed from the ledger: %w", err)
 	}
 	return clampTimes(t, in.Epoch)
+}
+
+func applyCleanups(ctx context.Context, t *tree.Root, list []cleanup) error {
+	for _, c := range list {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := c.apply(t); err != nil {
+			return fmt.Errorf("/%s: %w", c.pattern, err)
+		}
+	}
+	return nil
 }
 
 // apply acts on all that matches the pattern. Directories on the way are real
