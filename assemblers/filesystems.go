@@ -41,7 +41,7 @@ var filesystemKinds = map[string]filesystemKind{
 	"btrfs": {minSize: btrfs.MinSize, maxLabel: btrfs.MaxLabel, needed: btrfs.Needed, make: btrfs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"erofs": {minSize: erofs.MinSize, maxLabel: erofs.MaxLabel, needed: erofs.Needed, make: erofs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"ext4":  {minSize: ext4.MinSize, maxLabel: ext4.MaxLabel, needed: ext4.Needed, make: ext4.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
-	"vfat":  {minSize: vfat.MinSize, maxLabel: 11, needed: neededData, make: vfat.Make, gpt: gpt.TypeLinux, mbr: 0x0c},
+	"vfat":  {minSize: vfat.MinSize, maxLabel: vfat.MaxLabel, needed: neededData, make: vfat.Make, gpt: gpt.TypeLinux, mbr: 0x0c},
 	"xfs":   {minSize: xfs.MinSize, maxLabel: xfs.MaxLabel, needed: xfs.Needed, make: xfs.Make, gpt: gpt.TypeLinux, mbr: mbr.TypeLinux},
 	"swap":  {minSize: swap.MinSize, maxLabel: 15, make: swap.Make, gpt: gpt.TypeSwap, mbr: mbr.TypeSwap},
 }
@@ -106,7 +106,7 @@ func checkFilesystem(kind, uuid, label string, derived disk.UUID) (u disk.UUID, 
 	}
 	switch {
 	case kind == "vfat":
-		err = vfat.CheckLabel(label)
+		err = vfat.CheckLabel(vfat.CutLabel(label))
 	case len(label) > k.maxLabel:
 		err = fmt.Errorf("the label %q has %d bytes, and that of %s can have %d", label, len(label), kind, k.maxLabel)
 	case strings.ContainsFunc(label, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }):

@@ -9,14 +9,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/osbuildkit/osbuildkit/module"
 )
 
 // sumsFile is the name of the list of checksums beside the files.
-const sumsFile = "SHA256SUMS"
+const sumsFile = module.ChecksumsFile
 
 // scratchPrefix starts the names of what an assembler keeps in the output
 // directory while it works.
-const scratchPrefix = ".osbuildkit-"
+const scratchPrefix = module.ScratchPrefix
 
 // checkFilename reports why a name cannot be that of a file in the output
 // directory.
@@ -30,14 +32,10 @@ func checkFilename(name string) error {
 		return fmt.Errorf("%q names a directory, not a file", name)
 	case len(name) > 255:
 		return fmt.Errorf("the file name has %d bytes, and a file system takes 255", len(name))
-	case name == sumsFile:
-		return fmt.Errorf("%s is the list of checksums: choose another file name", sumsFile)
-	case strings.HasPrefix(name, scratchPrefix):
-		return fmt.Errorf("names that start with %s are used for scratch files: choose another file name", scratchPrefix)
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' || r == 0xfffd }):
 		return fmt.Errorf("%q holds a control character, a backslash or invalid UTF-8: choose another file name", name)
 	}
-	return nil
+	return module.OutputNameError(name)
 }
 
 // writeSums writes the list of checksums of the named files in dir. It reads

@@ -54,7 +54,7 @@ func TestCheckPartitions(t *testing.T) {
 		{[]string{`"type":"swap"`, `"type":"swap","mountpoint":"/swap"`}, "/partitions/2/filesystem/mountpoint", "swap is not mounted"},
 		{[]string{`7B77-95E7`, `76a22bf4-f153-4541-b6c7-0332c0dfaeac`}, "/partitions/1/filesystem/uuid", "eight hexadecimal digits as 4-4"},
 		{[]string{`76a22bf4-f153`, `76a22bf4-f15`}, "/partitions/3/filesystem/uuid", "is not a UUID"},
-		{[]string{`"label":"ESP"`, `"label":"EFI partition"`}, "/partitions/1/filesystem/label", "longer than 11 bytes"},
+		{[]string{`"label":"ESP"`, `"label":"EFI:partition"`}, "/partitions/1/filesystem/label", "has the character ':'"},
 		{[]string{`"type":"btrfs"`, `"type":"zfs"`}, "/partitions/4/filesystem/type", "use btrfs, erofs, ext4, swap, vfat, xfs"},
 		{[]string{`21686148-6449`, `21686148-644`}, "/partitions/0/type", "is not a partition type of a GPT"},
 		{[]string{`"name":"root"`, `"uuid":"x"`}, "/partitions/3/uuid", "is not a UUID"},

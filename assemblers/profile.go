@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/internal/osrelease"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -47,10 +48,8 @@ func profileOf(osRelease string) content.Profile {
 	names := []string{id}
 	// The versions of what is merely like another are not the other's, but those
 	// of the rebuilds of Enterprise Linux.
-	for _, like := range osReleaseValues(osRelease, "ID_LIKE") {
-		if slices.Contains(strings.Fields(like), "rhel") {
-			names = append(names, "rhel")
-		}
+	if slices.Contains(strings.Fields(osrelease.Parse(osRelease)["ID_LIKE"]), "rhel") {
+		names = append(names, "rhel")
 	}
 	for _, name := range names {
 		for _, g := range generations {

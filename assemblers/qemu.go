@@ -20,8 +20,9 @@ type QemuOptions struct {
 	// dos by default.
 	PTType string `json:"pttype,omitempty" jsonschema:"enum=mbr,enum=dos,enum=gpt,default=dos"`
 	// PTUUID identifies the disk: 0x and up to eight hexadecimal digits with a
-	// DOS partition table, a UUID with a GPT. By default it is derived from the
-	// other options.
+	// DOS partition table, a UUID with a GPT. Of a UUID a DOS partition table
+	// takes the first eight digits. By default it is derived from the other
+	// options.
 	PTUUID string `json:"ptuuid,omitempty" jsonschema:"example=0x14fc63d2"`
 	// RootFSUUID is the UUID of the root file system, in the short form with
 	// one partition. The boot loader finds the file system by it.
@@ -79,7 +80,7 @@ type QemuFilesystem struct {
 	// UUID identifies it: a UUID, or for vfat eight hexadecimal digits such as
 	// 7B77-95E7. By default it is derived from that of the disk.
 	UUID string `json:"uuid,omitempty"`
-	// Label is its label.
+	// Label is its label. That of vfat is cut after 11 bytes.
 	Label string `json:"label,omitempty"`
 	// Mountpoint is the directory of the tree that it holds. Every file system
 	// but swap has one, and one of them is /.
@@ -162,6 +163,9 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	}
 	if in.OutputDir == "" {
 		return errors.New("the contract names no \"output_dir\", which an assembler writes to")
+	}
+	for _, note := range p.notes {
+		in.Logf("warning: %s", note)
 	}
 	if err := p.readSecrets(in); err != nil {
 		return err

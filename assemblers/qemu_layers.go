@@ -297,6 +297,19 @@ func (q *partition) placeLayers(p *qemuPlan, offset, size int64) []*filesystem {
 	return out
 }
 
+// namesDiffer reports whether each volume has a name of its own; what has not
+// is reported at its name.
+func (l *lvmLayer) namesDiffer() bool {
+	seen := map[string]bool{}
+	for _, v := range l.group.Volumes {
+		if seen[v.Name] {
+			return false
+		}
+		seen[v.Name] = true
+	}
+	return true
+}
+
 // place divides a physical volume.
 func (l *lvmLayer) place(p *qemuPlan, offset, size int64) []*filesystem {
 	l.offset, l.group.Size = offset, size
@@ -309,7 +322,7 @@ func (l *lvmLayer) place(p *qemuPlan, offset, size int64) []*filesystem {
 		l.group.Volumes[i].Extents = n
 		left -= n
 	}
-	if size > 0 {
+	if size > 0 && l.namesDiffer() {
 		p.problem(l.pointer, l.group.Check())
 	}
 	var out []*filesystem

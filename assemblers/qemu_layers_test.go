@@ -278,7 +278,7 @@ func TestCheckLayers(t *testing.T) {
 		{[]string{`{"type":"ext4","mountpoint":"/home"}`, `{"type":"vfat","mountpoint":"/boot/efi"}`}, "/partitions/2/luks", "firmware reads this file system"},
 		{[]string{`"name":"vg"`, `"name":"v g"`}, "/partitions/3/lvm/name", "not a name of LVM"},
 		{[]string{`"name":"empty","size":1`, `"name":"empty"`}, "/partitions/3/lvm/volumes/1/size", "only the last volume"},
-		{[]string{`"name":"empty"`, `"name":"var"`}, "/partitions/3/lvm", `two volumes "var"`},
+		{[]string{`"name":"empty"`, `"name":"var"`}, "/partitions/3/lvm/volumes/1/name", "vg/var is the name of volume 1 of partition 4 too"},
 		{[]string{`"size":300000`, `"size":400000`}, "/partitions/3/lvm", `the volume "swap" has no extents`},
 		{[]string{`"size":300000`, `"size":500000`}, "/partitions/3/lvm", "and the physical volume has 49"},
 		{[]string{`"mountpoint":"/var"`, `"mountpoint":"/home"`}, "/partitions/3/lvm/volumes/0/filesystem/mountpoint", "/home is the mount point of partition 3 already"},
@@ -317,13 +317,13 @@ func TestSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := &module.Input{Secrets: map[string]string{"s": file}}
-		if got, err := readSecret(in, "s"); err != nil || string(got) != tc.want {
+		if got, err := in.ReadSecret("s"); err != nil || string(got) != tc.want {
 			t.Errorf("%q is read as %q, %v", tc.content, got, err)
 		}
 	}
 	part := module.Find(Modules(), "org.osbuildkit.secrets")
 	dir := t.TempDir()
-	for name, n := range map[string]int{"empty": 0, "large": maxSecret + 1, "good": 9} {
+	for name, n := range map[string]int{"empty": 0, "large": module.MaxSecret + 1, "good": 9} {
 		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("x"), n), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func (p *qemuPlan) readSecrets(in *module.Input) error {
 			continue
 		}
 		var err error
-		if l.options.Passphrase, err = readSecret(in, l.secret); err == nil {
+		if l.options.Passphrase, err = in.ReadSecret(l.secret); err == nil {
 			err = luks.CheckPassphrase(l.options.Passphrase)
 		}
 		if err != nil {

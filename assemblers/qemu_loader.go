@@ -8,13 +8,13 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
-	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk"
 	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/disk/gpt"
 	"github.com/osbuildkit/osbuildkit/disk/grub"
 	"github.com/osbuildkit/osbuildkit/disk/mbr"
+	"github.com/osbuildkit/osbuildkit/internal/osrelease"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -184,7 +184,7 @@ func (l *loader) signed(in *module.Input, esp *content.Tree, name string) (bool,
 
 // osRelease returns the tree's os-release, "" if it has none.
 func osRelease(t *tree.Root) (string, error) {
-	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
+	for _, name := range osrelease.Files {
 		data, err := t.ReadFile(name)
 		if err == nil && len(data) > maxOSRelease {
 			err = fmt.Errorf("/%s has %d bytes, more than %d", name, len(data), maxOSRelease)
@@ -200,26 +200,13 @@ const maxOSRelease = 64 << 10
 
 // osReleaseValue returns the value of a key that is a plain word.
 func osReleaseValue(text, key string) (string, bool) {
-	for _, v := range osReleaseValues(text, key) {
-		if osReleaseWord.MatchString(v) {
-			return v, true
-		}
+	if v := osrelease.Parse(text)[key]; osReleaseWord.MatchString(v) {
+		return v, true
 	}
 	return "", false
 }
 
 var osReleaseWord = regexp.MustCompile(`^[a-z0-9._-]+$`)
-
-// osReleaseValues returns the values of a key, without their quotes.
-func osReleaseValues(text, key string) []string {
-	var out []string
-	for line := range strings.Lines(text) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
-			out = append(out, strings.Trim(v, `"'`))
-		}
-	}
-	return out
-}
 
 // install writes what lies outside of file systems.
 func (l *loader) install(w io.WriterAt) error {

@@ -1,6 +1,7 @@
 package assemblers
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/disk/gpt"
 	"github.com/osbuildkit/osbuildkit/disk/grub"
 	"github.com/osbuildkit/osbuildkit/disk/mbr"
+	"github.com/osbuildkit/osbuildkit/disk/vfat"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -57,6 +59,8 @@ type qemuPlan struct {
 	// hashes are the partitions with hash trees. They come after the others, so
 	// that these keep their numbers.
 	hashes []*hashPartition
+	// notes are warnings for the log.
+	notes []string
 }
 
 // sectors returns the number of sectors of the disk.
@@ -100,6 +104,7 @@ func (p *qemuPlan) plan() {
 		p.long()
 	}
 	p.checkMountpoints()
+	p.checkUnique()
 	p.checkBootloader()
 	if len(p.problems) > before {
 		return
@@ -125,7 +130,13 @@ func (p *qemuPlan) identify() {
 			err = fmt.Errorf("%w; that is what a disk with a GPT has", err)
 		}
 	default:
-		p.signature, err = mbr.ParseSignature(o.PTUUID)
+		if id, uuidErr := disk.ParseUUID(o.PTUUID); uuidErr == nil {
+			// sfdisk reads hexadecimal digits up to the first dash.
+			p.signature = binary.BigEndian.Uint32(id[:4])
+			p.notes = append(p.notes, fmt.Sprintf("the identifier of a disk with a DOS partition table has 32 bits: it is %#08x, the beginning of %s, as with sfdisk", p.signature, id))
+		} else {
+			p.signature, err = mbr.ParseSignature(o.PTUUID)
+		}
 		p.id = disk.Namespace.Derive(fmt.Sprintf("%#08x", p.signature))
 	}
 	p.problem("/ptuuid", err)
@@ -301,7 +312,12 @@ func (p *qemuPlan) newFilesystem(fs *QemuFilesystem, pointer string, id disk.UUI
 	if problems["type"] != nil {
 		return nil
 	}
-	f := &filesystem{kind: fs.Type, uuid: uuid, label: fs.Label, mountpoint: fs.Mountpoint, what: fmt.Sprintf("%s (%s)", name, where)}
+	label := fs.Label
+	if fs.Type == "vfat" && len(label) > vfat.MaxLabel {
+		label = vfat.CutLabel(label)
+		p.notes = append(p.notes, fmt.Sprintf("%s: the label %q has %d bytes and that of vfat can have %d: it is cut to %q, as mkfs.fat did before its version 4.2", where, fs.Label, len(fs.Label), vfat.MaxLabel, label))
+	}
+	f := &filesystem{kind: fs.Type, uuid: uuid, label: label, mountpoint: fs.Mountpoint, what: fmt.Sprintf("%s (%s)", name, where)}
 	f.sizeOption, f.sizeValue, f.unit = pointer[1:]+"/size", sectors, disk.SectorSize
 	if sectors == 0 {
 		f.sizeOption, f.sizeValue, f.unit = "size", p.options.Size, 1

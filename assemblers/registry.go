@@ -6,7 +6,7 @@ import (
 
 // Modules returns the built-in assemblers, sorted by name.
 func Modules() []module.Module {
-	return []module.Module{
+	return append([]module.Module{
 		{
 			Name:    "org.osbuild.error",
 			Kind:    module.Assembler,
@@ -15,7 +15,7 @@ func Modules() []module.Module {
 			Summary: "Fails with an exit code, to test what happens then",
 			Options: func() any { return new(ErrorOptions) },
 			Check:   checkError,
-			Run:     module.Does(runError),
+			Run:     timed(module.Does(runError)),
 		},
 		{
 			Name:    "org.osbuild.noop",
@@ -24,7 +24,7 @@ func Modules() []module.Module {
 			Group:   module.GroupAssemblers,
 			Summary: "Makes no file at all",
 			Options: func() any { return new(NoopOptions) },
-			Run:     module.Does(runNoop),
+			Run:     timed(module.Does(runNoop)),
 		},
 		{
 			Name:    "org.osbuild.oci-archive",
@@ -35,7 +35,7 @@ func Modules() []module.Module {
 			Summary: "Makes a container image of the tree, as an archive of an OCI layout",
 			Options: func() any { return new(OCIArchiveOptions) },
 			Check:   checkOCIArchive,
-			Run:     module.Does(runOCIArchive),
+			Run:     timed(module.Does(runOCIArchive)),
 		},
 		{
 			Name:    "org.osbuild.ostree.commit",
@@ -46,7 +46,7 @@ func Modules() []module.Module {
 			Summary: "Commits the tree to a repository of OSTree",
 			Options: func() any { return new(OSTreeCommitOptions) },
 			Check:   checkOSTreeCommit,
-			Run:     module.Does(runOSTreeCommit),
+			Run:     timed(module.Does(runOSTreeCommit)),
 		},
 		{
 			Name:    "org.osbuild.qemu",
@@ -58,7 +58,7 @@ func Modules() []module.Module {
 			Options: func() any { return new(QemuOptions) },
 			Check:   checkQemu,
 			Secrets: qemuSecrets,
-			Run:     module.Does(runQemu),
+			Run:     timed(module.Does(runQemu)),
 		},
 		{
 			Name:    "org.osbuild.rawfs",
@@ -69,7 +69,7 @@ func Modules() []module.Module {
 			Summary: "Makes a file system of the tree, without a partition table",
 			Options: func() any { return new(RawFSOptions) },
 			Check:   checkRawFS,
-			Run:     module.Does(runRawFS),
+			Run:     timed(module.Does(runRawFS)),
 		},
 		{
 			Name:    "org.osbuild.tar",
@@ -80,7 +80,21 @@ func Modules() []module.Module {
 			Summary: "Makes a tar archive of the tree",
 			Options: func() any { return new(TarOptions) },
 			Check:   checkTar,
-			Run:     module.Does(runTar),
+			Run:     timed(module.Does(runTar)),
+		},
+	}, parts()...)
+}
+
+// parts returns what a build runs besides the assembler that a manifest names.
+func parts() []module.Module {
+	return []module.Module{
+		{
+			Name:    "org.osbuildkit.flatten",
+			Kind:    module.Assembler,
+			Sandbox: module.Edit,
+			Group:   module.GroupAssemblers,
+			Summary: "Copies the tree, for a container image of one layer",
+			Run:     module.Does(runFlatten),
 		},
 		{
 			Name:    "org.osbuildkit.secrets",

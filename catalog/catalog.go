@@ -118,7 +118,10 @@ func (c *Catalog) Check(kind module.Kind, name string, options json.RawMessage) 
 	if ok && e.user != nil && e.user.Problem != "" {
 		return []module.Problem{{Message: e.user.Problem}}
 	}
-	if !ok || e.module.Check == nil {
+	switch {
+	case ok && e.user != nil && kind == module.Assembler:
+		return checkOutputs(options)
+	case !ok || e.module.Check == nil:
 		return nil
 	}
 	return e.module.Check(options)

@@ -57,7 +57,7 @@ var older = map[module.Kind]map[string][]string{
 		"org.osbuild.test":     {`{"script": "/usr/bin/true"}`},
 		"org.osbuild.timezone": {`{"zone": "Europe/London"}`},
 		"org.osbuild.users": {
-			`{"users": {"admin": {"uid": "1000", "gid": "1000", "groups": ["wheel"], "description": "A", "home": "/home/a", "shell": "/bin/bash", "password": "$6$x$y", "key": "ssh-rsa x"}}}`,
+			`{"users": {"admin": {"uid": "1000", "gid": "1000", "groups": ["wheel"], "description": "A", "home": "/home/a", "shell": "/bin/bash", "password": "$6$Zf1zVqFh$wGoSgrAEtLWzFkWcdqrbYrLYOiVHVoWbRnIoiYCLZFKK4ykmZhHPrdIu9IzV8XZ2n1PbfHPvqZ1u1VJ4MWZ/50", "key": "ssh-rsa x"}}}`,
 			`{"users": {"admin": {"uid": 1000, "gid": 1000}, "root": {"password": ""}}}`,
 		},
 		"org.osbuild.zipl": {`{}`, `{"timeout": 10}`},

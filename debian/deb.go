@@ -200,7 +200,10 @@ func decompressMember(name string, r io.Reader) (io.Reader, func(), error) {
 		return z, z.Close, nil
 	case ".gz":
 		z, err := gzip.NewReader(r)
-		return z, none, err
+		if err != nil {
+			return nil, none, err
+		}
+		return z, none, nil
 	case ".tar":
 		return r, none, nil
 	}

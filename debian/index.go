@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"compress/bzip2"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
 )
 
@@ -64,7 +66,7 @@ func (x *Index) Names() []string {
 }
 
 // Decompress returns a reader of the content of a file by the ending of its
-// name: .xz, .gz, or anything else for a file that is not compressed.
+// name: .xz, .gz, .zst, .bz2, or anything else for a file that is not compressed.
 func Decompress(name string, r io.Reader) (io.Reader, error) {
 	switch {
 	case strings.HasSuffix(name, ".xz"):
@@ -79,6 +81,14 @@ func Decompress(name string, r io.Reader) (io.Reader, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		return z, nil
+	case strings.HasSuffix(name, ".zst"):
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxDictionary))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return z, nil
+	case strings.HasSuffix(name, ".bz2"):
+		return bzip2.NewReader(r), nil
 	}
 	return r, nil
 }
@@ -105,6 +115,7 @@ func (x *Index) Read(repository int, r io.Reader) error {
 		if e.Architecture != x.arch && e.Architecture != "all" {
 			continue
 		}
+		e.Path = CleanPath(e.Path)
 		e.File = e.DefaultFile()
 		if err := e.Package.check(); err != nil {
 			return fmt.Errorf("line %d: %w", s.line, err)

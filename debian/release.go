@@ -185,20 +185,13 @@ func (r *Release) PackagesIndexes(components []string, arch string) ([]IndexFile
 	for _, comp := range components {
 		found := false
 		for _, a := range arches {
-			dir := path.Join(comp, "binary-"+a)
-			for _, name := range []string{"Packages.xz", "Packages.gz", "Packages"} {
-				f, ok := r.files[path.Join(dir, name)]
-				if !ok || !validPath(dir) {
-					continue
-				}
-				f.Component, f.Architecture = comp, a
-				if r.AcquireByHash {
-					f.ByHashPath = path.Join(dir, "by-hash/SHA256", f.SHA256)
-				}
-				out = append(out, f)
-				found = true
-				break
+			f, ok := r.packagesIndex(path.Join(comp, "binary-"+a))
+			if !ok {
+				continue
 			}
+			f.Component, f.Architecture = comp, a
+			out = append(out, f)
+			found = true
 		}
 		if !found {
 			return nil, fmt.Errorf("suite %s has no component %q for %s; it has: %s", r.name(), comp, arch, strings.Join(r.Components, " "))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,10 +22,21 @@ const buildxTimeout = 90 * time.Second
 // openBuildx connects to a builder by its name: buildx finds the node, starts it
 // if need be, and joins its own stdin and stdout with the daemon.
 func openBuildx(ctx context.Context, name string) (*client.Client, error) {
-	command, err := findBuildx()
+	commands, err := findBuildx()
 	if err != nil {
 		return nil, fmt.Errorf("buildx builder %s: %w", name, err)
 	}
+	for _, command := range commands {
+		var c *client.Client
+		if c, err = dialBuildx(ctx, name, command); !errors.Is(err, errNoPlugin) {
+			return c, err
+		}
+	}
+	return nil, err
+}
+
+// dialBuildx connects by one of the commands that may be buildx.
+func dialBuildx(ctx context.Context, name string, command []string) (*client.Client, error) {
 	args := append(command, "dial-stdio", "--builder", name)
 	d := &stdioDialer{args: args}
 	c, err := client.New(ctx, "passthrough:///buildx",
@@ -47,23 +59,37 @@ func openBuildx(ctx context.Context, name string) (*client.Client, error) {
 	return c, nil
 }
 
-// findBuildx returns the words that start buildx: the plugin of the docker
-// command, or the program by itself.
-func findBuildx() ([]string, error) {
+// findBuildx returns the words that may start buildx: the plugin of the docker
+// command, and the program by itself, for a docker without the plugin.
+func findBuildx() ([][]string, error) {
+	var commands [][]string
 	if docker, err := exec.LookPath("docker"); err == nil {
-		return []string{docker, "buildx"}, nil
+		commands = append(commands, []string{docker, "buildx"})
 	}
 	for _, name := range []string{"docker-buildx", "buildx"} {
 		if path, err := exec.LookPath(name); err == nil {
-			return []string{path}, nil
+			commands = append(commands, []string{path})
+			break
 		}
+	}
+	if len(commands) > 0 {
+		return commands, nil
 	}
 	return nil, errors.New("neither docker nor buildx is on PATH; install docker with its buildx plugin, or give an address (tcp://…, unix://…) with --builder")
 }
 
+// errNoPlugin says that the docker command does not know buildx.
+var errNoPlugin = errors.New("docker has no buildx plugin")
+
+// noPlugin are parts of what releases of docker say then.
+var noPlugin = []string{"'buildx' is not a docker command", "unknown command: docker buildx", "unknown flag: --builder"}
+
 // buildxError prefers what buildx itself has said to what grpc makes of a pipe
 // that was closed.
 func buildxError(name string, command []string, stderr string, err error) error {
+	if len(command) > 1 && slices.ContainsFunc(noPlugin, func(s string) bool { return strings.Contains(stderr, s) }) {
+		return fmt.Errorf("buildx builder %s: %w: install it (apt-get install docker-buildx; docker-buildx-plugin with the packages of Docker itself; dnf install docker-buildx), or give an address (tcp://…, unix://…) with --builder", name, errNoPlugin)
+	}
 	said := lastLine(stderr)
 	if said == "" {
 		said = plainError(err)

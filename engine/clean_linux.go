@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ func cleanLeftovers(ctx context.Context, root string, rt ociRuntime) error {
 			return fmt.Errorf("container %s: %w", id, err)
 		}
 	}
-	if err := unmountBelow(root); err != nil {
+	if err := unmountOutside(root); err != nil {
 		return err
 	}
 	for _, b := range bundles {
@@ -44,7 +45,16 @@ func cleanLeftovers(ctx context.Context, root string, rt ociRuntime) error {
 			return err
 		}
 	}
-	return removeTemp(filepath.Join(root, "tmp"))
+	workers, err := filepath.Glob(filepath.Join(root, "runc-*"))
+	if err != nil {
+		return err
+	}
+	for _, w := range workers {
+		if err := removeIngests(w); err != nil {
+			return err
+		}
+	}
+	return removeTemp(tempDir(root))
 }
 
 // removeOrphans removes the directories of dir/snapshots that the snapshotter's
@@ -104,6 +114,36 @@ func ownContainer(rt ociRuntime, id, bundle string) bool {
 	return slices.Contains(state.Config.Labels, "bundle="+bundle)
 }
 
+// unmountOutside detaches the mounts of the store in the mount namespace that this
+// process was started from. Those of an engine end with its own namespace; what is
+// found are those of a version that had none.
+func unmountOutside(root string) error {
+	result := make(chan error, 1)
+	go func() {
+		// The thread is in the other namespace from here on, and ends with this
+		// function.
+		runtime.LockOSThread()
+		result <- func() error {
+			ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", os.Getppid()))
+			if errors.Is(err, os.ErrNotExist) {
+				return nil // it has just ended, and nobody waits for this engine
+			}
+			if err != nil {
+				return err
+			}
+			defer ns.Close()
+			if err := unix.Unshare(unix.CLONE_FS); err != nil {
+				return err
+			}
+			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
+				return fmt.Errorf("entering the mount namespace of process %d: %w", os.Getppid(), err)
+			}
+			return unmountBelow(root)
+		}()
+	}()
+	return <-result
+}
+
 // unmountBelow detaches every mount that lies below root or, for an overlay,
 // that is made of directories below root, the innermost first.
 func unmountBelow(root string) error {
@@ -135,17 +175,38 @@ func unmountBelow(root string) error {
 	return errors.Join(errs...)
 }
 
+// mountsBelow lists the mounts that lie below root; the overlays elsewhere that
+// are made of directories below root; and the directories below root that are
+// bound elsewhere.
 func mountsBelow(root string) ([]*mountinfo.Info, error) {
-	prefix := root + "/"
-	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
-		below := strings.HasPrefix(m.Mountpoint, prefix)
-		ours := m.FSType == "overlay" && strings.Contains(m.VFSOptions, "="+prefix)
-		return !below && !ours, false
-	})
+	all, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return nil, fmt.Errorf("reading the table of mounts: %w", err)
 	}
-	return mounts, nil
+	at := mountOf(all, root)
+	var inside string
+	if at != nil {
+		// The path of root in its own file system.
+		inside = filepath.Join(at.Root, strings.TrimPrefix(root, at.Mountpoint)) + "/"
+	}
+	prefix := root + "/"
+	return slices.DeleteFunc(all, func(m *mountinfo.Info) bool {
+		below := strings.HasPrefix(m.Mountpoint, prefix)
+		overlay := m.FSType == "overlay" && strings.Contains(m.VFSOptions, "="+prefix)
+		bound := at != nil && m.Major == at.Major && m.Minor == at.Minor && m.FSType == at.FSType && strings.HasPrefix(m.Root, inside)
+		return !below && !overlay && !bound
+	}), nil
+}
+
+// mountOf finds the mount that a path lies on: the last of the longest ones.
+func mountOf(all []*mountinfo.Info, path string) (found *mountinfo.Info) {
+	for _, m := range all {
+		holds := m.Mountpoint == "/" || m.Mountpoint == path || strings.HasPrefix(path, m.Mountpoint+"/")
+		if holds && (found == nil || len(m.Mountpoint) >= len(found.Mountpoint)) {
+			found = m
+		}
+	}
+	return found
 }
 
 // tempPrefixes are the names BuildKit and containerd give to what they make in

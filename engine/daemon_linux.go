@@ -12,15 +12,15 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/defaults"
-	"github.com/moby/buildkit/cache/metadata"
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/moby/buildkit/util/stack"
 	"github.com/moby/buildkit/version"
+	"github.com/moby/buildkit/worker/base"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/test/bufconn"
 )
 
 // buildkitVersion is the BuildKit release this package is written for; a test
@@ -28,24 +28,31 @@ import (
 // reports this one.
 const buildkitVersion = "v0.34.2"
 
-// How long Close waits for requests to end by themselves, and for containers to
-// be removed after that.
+// How long Close waits for requests to end by themselves, for containers to be
+// removed after that, and for the cache to come within its limit.
 const (
 	drainTimeout     = 5 * time.Second
 	containerTimeout = 15 * time.Second
+	collectTimeout   = time.Minute
 )
 
-var versionOnce sync.Once
+// daemonOptions are what the engine's process knows when it brings its daemon up.
+type daemonOptions struct {
+	settings
+	ulimits []*pb.Ulimit // of steps
+	notify  func(string)
+}
 
-// daemon is BuildKit's daemon inside this process.
+// daemon is BuildKit's daemon. There is one in a process.
 type daemon struct {
 	root       string // Store/buildkit, absolute, free of links
 	lock       *storeLock
 	server     *grpc.Server
-	listener   *bufconn.Listener
 	controller *control.Controller
 	steps      *stepTracker
-	records    *metadata.Store
+	worker     *base.Worker
+	keys       solver.CacheManager
+	collector  collector
 	runtime    ociRuntime
 	served     sync.WaitGroup
 
@@ -53,54 +60,44 @@ type daemon struct {
 	undo []func() error
 }
 
-// startDaemon takes the store and brings a daemon up on it.
-func startDaemon(ctx context.Context, o Options) (_ *daemon, err error) {
-	if err := checkUser(); err != nil {
-		return nil, err
-	}
+// startDaemon takes the store and brings a daemon up on it, which serves the
+// connections of a listener.
+func startDaemon(ctx context.Context, o daemonOptions, l net.Listener) (_ *daemon, err error) {
 	rt, err := findRuntime()
 	if err != nil {
 		return nil, err
 	}
-	root, err := makeRoot(o.Store)
-	if err != nil {
-		return nil, err
-	}
-	d := &daemon{root: root, runtime: rt}
+	d := &daemon{root: o.Root, runtime: rt}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.close())
+			err = errors.Join(err, d.close(false))
 		}
 	}()
-	wait := o.Wait
-	if wait == 0 {
-		wait = DefaultWait
-	}
-	if d.lock, err = lockStore(ctx, filepath.Join(root, "lock"), wait, o.Notify); err != nil {
+	if d.lock, err = lockStore(ctx, filepath.Join(o.Root, "lock"), o.Holder, o.Wait, o.notify); err != nil {
 		return nil, err
 	}
-	stopLog, err := startLog(o.Log, root)
-	if err != nil {
+	if err := startLog(o.Root); err != nil {
 		return nil, fmt.Errorf("log of the embedded engine: %w", err)
 	}
-	d.undo = append(d.undo, stopLog)
-	if err := checkRuntime(ctx, rt, root); err != nil {
+	if o.Image != "" {
+		if err := noteImage(o.Root, o.Image, time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkRuntime(ctx, rt, o.Root); err != nil {
 		return nil, err
 	}
-	if err := cleanLeftovers(ctx, root, rt); err != nil {
-		return nil, fmt.Errorf("removing what an earlier run left in %s: %w", root, err)
+	if err := cleanLeftovers(ctx, o.Root, rt); err != nil {
+		return nil, fmt.Errorf("removing what an earlier run left in %s: %w", o.Root, err)
 	}
-	restore, err := useTempDir(filepath.Join(root, "tmp"))
-	if err != nil {
+	if err := os.MkdirAll(tempDir(o.Root), 0o700); err != nil {
 		return nil, err
 	}
-	d.undo = append(d.undo, restore)
-	versionOnce.Do(func() {
-		version.Version = buildkitVersion
-		stack.SetVersionInfo(buildkitVersion, "")
-	})
+	version.Version = buildkitVersion
+	stack.SetVersionInfo(buildkitVersion, "")
+	d.collector = collector{limit: o.Limit, free: diskOf(o.Root).Free}
 	if err := d.newController(o); err != nil {
-		return nil, fmt.Errorf("starting the embedded engine in %s: %w", root, err)
+		return nil, fmt.Errorf("starting the embedded engine in %s: %w", o.Root, err)
 	}
 	d.server = grpc.NewServer(
 		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor),
@@ -109,107 +106,8 @@ func startDaemon(ctx context.Context, o Options) (_ *daemon, err error) {
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
 	)
 	d.controller.Register(d.server)
-	d.listener = bufconn.Listen(1 << 20)
-	d.served.Go(func() { _ = d.server.Serve(d.listener) }) // ends with the server
+	d.served.Go(func() { _ = d.server.Serve(l) }) // ends with the server
 	return d, nil
-}
-
-// makeRoot makes Store/buildkit and returns its real path: mounts are found by
-// their path in the kernel's table, which knows no links.
-func makeRoot(store string) (string, error) {
-	root := filepath.Join(store, "buildkit")
-	if err := os.MkdirAll(root, 0o711); err != nil {
-		return "", fmt.Errorf("store: %w", err)
-	}
-	root, err := filepath.Abs(root)
-	if err != nil {
-		return "", fmt.Errorf("store: %w", err)
-	}
-	root, err = filepath.EvalSymlinks(root)
-	if err != nil {
-		return "", fmt.Errorf("store: %w", err)
-	}
-	probe, err := os.CreateTemp(root, ".probe-")
-	if err != nil {
-		return "", fmt.Errorf("store %s is not writable by this user (was it made by root?); choose another with --store: %w", store, err)
-	}
-	return root, errors.Join(probe.Close(), os.Remove(probe.Name()))
-}
-
-// tempDirs counts the engines of this process that have set TMPDIR.
-var tempDirs struct {
-	sync.Mutex
-	users  int
-	before string
-	had    bool
-}
-
-// maxTempPath keeps room for the names of the sockets that BuildKit makes for
-// ssh below the temporary directory: a socket's path has 107 bytes at most.
-const maxTempPath = 70
-
-// useTempDir lets BuildKit make its temporary mounts in dir, inside the store:
-// whatever a killed process leaves there is found again, and it lies on the disk
-// that was chosen for images and not in a small /tmp.
-func useTempDir(dir string) (restore func() error, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	if len(dir) > maxTempPath {
-		return func() error { return nil }, nil
-	}
-	t := &tempDirs
-	t.Lock()
-	defer t.Unlock()
-	if t.users == 0 {
-		t.before, t.had = os.LookupEnv("TMPDIR")
-		if err := os.Setenv("TMPDIR", dir); err != nil {
-			return nil, err
-		}
-	}
-	t.users++
-	return func() error {
-		t.Lock()
-		defer t.Unlock()
-		t.users--
-		switch {
-		case t.users > 0:
-			return nil
-		case t.had:
-			return os.Setenv("TMPDIR", t.before)
-		}
-		return os.Unsetenv("TMPDIR")
-	}, nil
-}
-
-// dial connects a client through memory.
-func (d *daemon) dial(ctx context.Context) (*client.Client, error) {
-	c, err := client.New(ctx, "passthrough:///embedded", client.WithContextDialer(
-		func(ctx context.Context, _ string) (net.Conn, error) { return d.listener.DialContext(ctx) }))
-	if err != nil {
-		return nil, fmt.Errorf("the embedded engine: %w", err)
-	}
-	return c, nil
-}
-
-// serve offers the daemon on one more listener until ctx is done.
-func (d *daemon) serve(ctx context.Context, network, addr string) error {
-	l, err := listen(ctx, network, addr)
-	if err != nil {
-		return fmt.Errorf("serving %s: %w", addr, err)
-	}
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
-	defer stop()
-	d.served.Add(1)
-	defer d.served.Done()
-	err = d.server.Serve(l)
-	if ctx.Err() != nil || errors.Is(err, grpc.ErrServerStopped) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("serving %s: %w", addr, err)
-	}
-	return nil
 }
 
 // listen makes the listener for serve. Whoever can connect rules the builds of
@@ -262,20 +160,27 @@ func removeStaleSocket(path string) error {
 }
 
 // close ends the daemon: requests first, then containers, then the databases.
-func (d *daemon) close() error {
+// Requests are given time to end by themselves if somebody waits for them.
+func (d *daemon) close(orderly bool) error {
 	var errs []error
 	if d.server != nil {
-		stopServer(d.server)
+		if orderly {
+			stopServer(d.server)
+		} else {
+			d.server.Stop()
+		}
 		d.served.Wait()
 	}
 	if d.steps != nil {
 		errs = append(errs, d.steps.drain(d.runtime, containerTimeout))
 	}
-	if d.controller != nil {
-		errs = append(errs, forgetRecords(d.records), d.controller.Close())
+	if d.controller != nil && orderly {
+		ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+		errs = append(errs, d.collect(ctx))
+		cancel()
 	}
-	if d.lock != nil && d.steps != nil {
-		errs = append(errs, unmountBelow(d.root))
+	if d.controller != nil {
+		errs = append(errs, d.controller.Close())
 	}
 	for i := len(d.undo) - 1; i >= 0; i-- {
 		errs = append(errs, d.undo[i]())

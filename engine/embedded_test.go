@@ -12,12 +12,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 )
 
 func TestEmbeddedSolve(t *testing.T) {
@@ -181,11 +183,9 @@ func TestCloseWhileRunning(t *testing.T) {
 	assertClean(t, store)
 }
 
-// After kill -9 the container of the step still runs and its mounts are there;
-// the next Open removes both, and builds.
-func TestKilledProcess(t *testing.T) {
-	step := needEmbedded(t)
-	store := t.TempDir()
+// startSleeper starts a process that opens an engine whose step runs for ever.
+func startSleeper(t *testing.T, store, step string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), roleVar+"=solve-forever "+store+" "+step)
 	cmd.Stderr = os.Stderr
@@ -202,17 +202,139 @@ func TestKilledProcess(t *testing.T) {
 	if len(processesOf(t, store)) == 0 {
 		t.Error("no step runs: this test shows nothing")
 	}
+	return cmd
+}
+
+// engineOf returns the process of the engine that holds a store.
+func engineOf(t *testing.T, store string) int {
+	t.Helper()
+	f, err := os.Open(filepath.Join(store, "buildkit", "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h := readNote(f)
+	if h.Engine == 0 {
+		t.Fatal("nobody holds the store")
+	}
+	return h.Engine
+}
+
+// After kill -9 of the engine the container of the step still runs, and no mount
+// is left. The next Open removes the container and builds.
+func TestKilledProcess(t *testing.T) {
+	step := needEmbedded(t)
+	store := t.TempDir()
+	cmd := startSleeper(t, store, step)
+	if err := syscall.Kill(engineOf(t, store), syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	if len(mountsOf(t, store)) == 0 {
-		t.Error("no mount is left: this test shows nothing")
+	waitFor(t, func() bool { return len(mountsOf(t, store)) == 0 })
+	if len(processesOf(t, store)) == 0 {
+		t.Error("no step is left: this test shows nothing")
 	}
 	e := open(t, store)
 	assertClean(t, store)
 	if got, err := solveFile(t.Context(), e.Client(), step, "again"); err != nil || got != "again" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// An engine whose opener was killed removes what runs, and ends.
+func TestKilledOpener(t *testing.T) {
+	step := needEmbedded(t)
+	store := t.TempDir()
+	cmd := startSleeper(t, store, step)
+	engine := engineOf(t, store)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	waitFor(t, func() bool { return !alive(engine) })
+	assertClean(t, store)
+}
+
+// Where only the engine was killed, whoever has opened it is told.
+func TestKilledEngine(t *testing.T) {
+	needEmbedded(t)
+	store := t.TempDir()
+	notices := make(chan string, 10)
+	e, err := Open(t.Context(), Options{Builder: EmbeddedName, Store: store, Notify: func(s string) { notices <- s }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(engineOf(t, store), syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	want := "the embedded engine has ended unexpectedly (signal: killed); its log is " + filepath.Join(store, "buildkit", "engine.log")
+	if got := <-notices; got != want {
+		t.Errorf("notice %q, want %q", got, want)
+	}
+	if _, err := e.DiskUsage(t.Context()); err == nil {
+		t.Error("a killed engine answers")
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Mounts that an engine without a namespace of its own has left are removed,
+// also those of directories of the store elsewhere; others are left alone.
+func TestLeftMounts(t *testing.T) {
+	needEmbedded(t)
+	store, elsewhere := t.TempDir(), t.TempDir()
+	e := open(t, store)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(store, "buildkit")
+	dirs := map[string]string{}
+	for _, name := range []string{"lower", "upper", "work", "inside", "bound"} {
+		dirs[name] = filepath.Join(root, "left", name)
+	}
+	for _, name := range []string{"overlay", "bind", "mine"} {
+		dirs[name] = filepath.Join(elsewhere, name)
+	}
+	dirs["trees"] = filepath.Join(store, "trees")
+	for _, d := range dirs {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overlay := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", dirs["lower"], dirs["upper"], dirs["work"])
+	for _, m := range []struct{ source, target, kind, data string }{
+		{"overlay", dirs["overlay"], "overlay", overlay},
+		{dirs["bound"], dirs["bind"], "", ""},
+		{dirs["bound"], dirs["inside"], "", ""},
+		{dirs["trees"], dirs["mine"], "", ""},
+	} {
+		flags := uintptr(0)
+		if m.kind == "" {
+			flags = unix.MS_BIND
+		}
+		if err := unix.Mount(m.source, m.target, m.kind, flags, m.data); err != nil {
+			t.Fatal(m.target, err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(m.target, unix.MNT_DETACH) })
+	}
+	open(t, store)
+	mounts, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := false
+	for _, m := range mounts {
+		mine = mine || m.Mountpoint == dirs["mine"]
+		if m.Mountpoint == dirs["overlay"] || m.Mountpoint == dirs["bind"] || m.Mountpoint == dirs["inside"] {
+			t.Errorf("%s is still mounted", m.Mountpoint)
+		}
+	}
+	if !mine {
+		t.Error("a mount of the user's was removed")
 	}
 }
 

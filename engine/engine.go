@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/moby/buildkit/client"
-	gateway "github.com/moby/buildkit/frontend/gateway/client"
 )
 
 // DefaultStore is the directory of the store when Options names none, relative
 // to the working directory.
 const DefaultStore = ".osbuild"
+
+// DefaultLimit in bytes is what the embedded engine's cache may use when Options
+// name no limit: room for the steps of some images. Where the disk is smaller
+// than twice of it, half of the disk is the limit.
+const DefaultLimit = 20_000_000_000
 
 // DefaultWait is how long Open waits for a store that another process holds
 // when Options.Wait is zero.
@@ -35,15 +38,13 @@ type Options struct {
 	// Store is the directory of the store; the embedded engine keeps its state
 	// in Store/buildkit. Empty is DefaultStore. The other providers ignore it.
 	Store string
-	// Log takes the log of the embedded daemon. Nil is the file
-	// Store/buildkit/engine.log, which starts anew when it has grown over 8 MiB.
-	Log io.Writer
 	// Wait bounds the time spent waiting for a store that another process
 	// holds. Zero is DefaultWait, negative does not wait at all.
 	Wait time.Duration
-	// Notify, if set, is told in one line what the user should know while Open
-	// runs: who holds the store, or that only a slow snapshotter works here. It
-	// may be called from Open's goroutine only.
+	// Notify, if set, is told in one line what the user should know: who holds
+	// the store, that only a slow snapshotter works here, or that the embedded
+	// engine's process was killed. It may be called from any goroutine, but never
+	// from two at a time.
 	Notify func(string)
 	// TLS holds the certificates for a tcp:// address.
 	TLS TLS
@@ -54,13 +55,13 @@ type Options struct {
 	// the kernel runs through binfmt_misc, which takes a while. Without it only
 	// the machine's own is built for.
 	Emulation bool
-	// Frontends are offered by the embedded daemon under these names, beside
-	// dockerfile.v0 and gateway.v0.
-	Frontends map[string]gateway.BuildFunc
-	// KeepBytes is the disk space in bytes that the embedded engine's cache may
-	// use before old records are collected. Zero follows BuildKit's default for
-	// the disk: three quarters of it, at most 100 GB, and a fifth left free.
-	KeepBytes int64
+	// Limit is the disk space in bytes that the embedded engine's cache may use;
+	// what was not used for the longest time goes first. Zero is DefaultLimit, and
+	// a negative one is no limit.
+	Limit int64
+	// Image names what is built, for Usage. Empty builds nothing, and nothing is
+	// removed to keep a limit.
+	Image string
 }
 
 // TLS names the files, in PEM form, for a daemon that asks for certificates.
@@ -78,7 +79,7 @@ type TLS struct {
 type Kind int
 
 const (
-	// Embedded is the BuildKit daemon inside this process.
+	// Embedded is the BuildKit daemon that belongs to this process.
 	Embedded Kind = iota
 	// Address is a daemon reached at an address.
 	Address
@@ -101,10 +102,10 @@ func (k Kind) String() string {
 
 // Engine is a place where builds run. It is safe for concurrent use.
 type Engine struct {
-	kind   Kind
-	target string
-	client *client.Client
-	daemon *daemon // the embedded daemon, else nil
+	kind    Kind
+	target  string
+	client  *client.Client
+	process *process // of the embedded daemon, else nil
 
 	closeOnce sync.Once
 	closeErr  error
@@ -128,9 +129,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	case Buildx:
 		e.client, err = openBuildx(ctx, ch.target)
 	default:
-		e.daemon, err = startDaemon(ctx, o)
+		e.process, err = startProcess(ctx, o)
 		if err == nil {
-			e.client, err = e.daemon.dial(ctx)
+			e.client, err = e.process.dial(ctx)
 		}
 	}
 	if err == nil && ch.kind != Embedded {
@@ -154,8 +155,8 @@ func (e *Engine) Kind() Kind { return e.kind }
 // Target returns the address or the name of the builder, or the directory of
 // the embedded engine's state.
 func (e *Engine) Target() string {
-	if e.daemon != nil {
-		return e.daemon.root
+	if e.process != nil {
+		return e.process.root
 	}
 	return e.target
 }
@@ -166,10 +167,10 @@ func (e *Engine) Target() string {
 // alone and removed at the end. A daemon has no passwords, so a tcp address
 // that is not loopback is refused.
 func (e *Engine) Serve(ctx context.Context, network, addr string) error {
-	if e.daemon == nil {
+	if e.process == nil {
 		return fmt.Errorf("serving %s: only the embedded engine can be served, this one is %s", addr, e.kind)
 	}
-	return e.daemon.serve(ctx, network, addr)
+	return e.process.serve(ctx, network, addr)
 }
 
 // Close ends the engine. For the embedded one this cancels what still runs,
@@ -184,8 +185,8 @@ func (e *Engine) Close() error {
 		if e.client != nil {
 			errs = append(errs, e.client.Close())
 		}
-		if e.daemon != nil {
-			errs = append(errs, e.daemon.close())
+		if e.process != nil {
+			errs = append(errs, e.process.close())
 		}
 		e.closeErr = errors.Join(errs...)
 	})

@@ -55,6 +55,25 @@ func playRole(role, arg string) error {
 			return err
 		}
 		return sleepForever(ctx, e, step, func() { fmt.Println("running") })
+	case "state": // STORE STEP: print the state of a step
+		store, step, _ := strings.Cut(arg, " ")
+		e, err := Open(ctx, Options{Builder: EmbeddedName, Store: store})
+		if err != nil {
+			return err
+		}
+		got, err := stepState(ctx, e.Client(), step)
+		fmt.Print(got)
+		return errors.Join(err, e.Close())
+	case "rootless-state": // STORE STEP: the same of an ordinary user
+		store, _, _ := strings.Cut(arg, " ")
+		ran, code, err := EnsurePrivileges(ctx, Options{Builder: EmbeddedName, Store: store})
+		if err != nil {
+			return err
+		}
+		if ran {
+			os.Exit(code)
+		}
+		return playRole("state", arg)
 	case "dial-stdio": // SOCKET: join stdin and stdout with a socket
 		c, err := net.Dial("unix", arg)
 		if err != nil {

@@ -22,16 +22,21 @@ const (
 )
 
 // holder is the note in the lock file: who holds the store. It is there for
-// people; the lock itself is the kernel's flock, which dies with the process.
+// people; the lock itself is the kernel's flock, which dies with the engine.
 type holder struct {
 	PID     int       `json:"pid"`
 	Command string    `json:"command"`
 	Since   time.Time `json:"since"`
+	// Engine is the process of the engine.
+	Engine int `json:"engine"`
 }
 
 func (h holder) String() string {
 	if h.PID == 0 {
 		return "another process"
+	}
+	if !alive(h.PID) {
+		return fmt.Sprintf("the engine (process %d) of a process that has ended (%d, %s), which removes what that has left", h.Engine, h.PID, h.Command)
 	}
 	return fmt.Sprintf("process %d (%s) since %s", h.PID, h.Command, h.Since.Local().Format("2006-01-02 15:04:05"))
 }
@@ -41,9 +46,9 @@ type storeLock struct {
 	file *os.File
 }
 
-// lockStore takes the lock file at path, waiting for at most wait while another
-// process holds it. The lock ends with unlock or with the process.
-func lockStore(ctx context.Context, path string, wait time.Duration, notify func(string)) (*storeLock, error) {
+// lockStore takes the lock file at path for me, waiting for at most wait while
+// another engine holds it. The lock ends with unlock or with the process.
+func lockStore(ctx context.Context, path string, me holder, wait time.Duration, notify func(string)) (*storeLock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock of the store: %w", err)
@@ -52,7 +57,7 @@ func lockStore(ctx context.Context, path string, wait time.Duration, notify func
 		return nil, errors.Join(err, f.Close())
 	}
 	l := &storeLock{file: f}
-	if err := l.writeNote(); err != nil {
+	if err := l.writeNote(me); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock of the store: %w", err), l.unlock())
 	}
 	return l, nil
@@ -98,14 +103,17 @@ func storeOfLock(path string) string { return filepath.Dir(filepath.Dir(path)) }
 func readNote(f *os.File) holder {
 	data, err := io.ReadAll(io.NewSectionReader(f, 0, 4096))
 	var h holder
-	if err != nil || json.Unmarshal(data, &h) != nil || unix.Kill(h.PID, 0) == unix.ESRCH {
+	if err != nil || json.Unmarshal(data, &h) != nil || !alive(h.PID) && !alive(h.Engine) {
 		return holder{}
 	}
 	return h
 }
 
-func (l *storeLock) writeNote() error {
-	note, err := json.Marshal(holder{PID: os.Getpid(), Command: commandLine(os.Args), Since: time.Now().Truncate(time.Second)})
+func alive(pid int) bool { return pid > 0 && unix.Kill(pid, 0) != unix.ESRCH }
+
+func (l *storeLock) writeNote(me holder) error {
+	me.Engine = os.Getpid()
+	note, err := json.Marshal(me)
 	if err != nil {
 		return err
 	}

@@ -13,13 +13,16 @@ import (
 	"time"
 )
 
+// me is this process as the holder of a store.
+var me = holder{PID: os.Getpid(), Command: commandLine(os.Args), Since: time.Now()}
+
 func TestLockWaits(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store", "buildkit", "lock")
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	first, err := lockStore(t.Context(), path, 0, nil)
+	first, err := lockStore(t.Context(), path, me, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,32 +33,32 @@ func TestLockWaits(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	second, err := lockStore(t.Context(), path, time.Minute, func(s string) { notices = append(notices, s) })
+	second, err := lockStore(t.Context(), path, me, time.Minute, func(s string) { notices = append(notices, s) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer second.unlock()
-	me := fmt.Sprintf("held by process %d (%s", os.Getpid(), filepath.Base(os.Args[0]))
-	if len(notices) != 1 || !strings.Contains(notices[0], me) || !strings.Contains(notices[0], "/store,") {
-		t.Errorf("notices %q, want one that names the store and has %q", notices, me)
+	want := fmt.Sprintf("held by process %d (%s", os.Getpid(), filepath.Base(os.Args[0]))
+	if len(notices) != 1 || !strings.Contains(notices[0], want) || !strings.Contains(notices[0], "/store,") {
+		t.Errorf("notices %q, want one that names the store and has %q", notices, want)
 	}
 }
 
 func TestLockGivesUp(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")
-	first, err := lockStore(t.Context(), path, 0, nil)
+	first, err := lockStore(t.Context(), path, me, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.unlock()
-	_, err = lockStore(t.Context(), path, -1, nil)
+	_, err = lockStore(t.Context(), path, me, -1, nil)
 	if want := fmt.Sprintf("is held by process %d", os.Getpid()); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %v, want %q in it", err, want)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err = lockStore(ctx, path, time.Minute, nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err = lockStore(ctx, path, me, time.Minute, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want the context's", err)
 	}
 }

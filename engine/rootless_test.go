@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // rootlessID is the user and group of the rootless tests. It exists in a mount
@@ -19,8 +21,9 @@ const rootlessID = 54321
 
 // asUser returns a command that plays a role of this test binary as an ordinary
 // user with the given ranges of subordinate ids. The machine's own lists of
-// users stay as they are: the command sees others in their place.
-func asUser(t *testing.T, dir, role, subIDs string) *exec.Cmd {
+// users stay as they are: the command sees others in their place. What is odd about
+// the state that it starts in are lines of a shell.
+func asUser(t *testing.T, dir, role, subIDs string, odd ...string) *exec.Cmd {
 	t.Helper()
 	script := "set -e\n"
 	for file, line := range map[string]string{
@@ -38,6 +41,9 @@ func asUser(t *testing.T, dir, role, subIDs string) *exec.Cmd {
 			t.Fatal(err)
 		}
 		script += fmt.Sprintf("mount --bind %s /etc/%s\n", path, file)
+	}
+	for _, line := range odd {
+		script += line + "\n"
 	}
 	script += fmt.Sprintf("cd %s\nexec setpriv --reuid %d --regid %d --clear-groups --inh-caps=-all --bounding-set +all %s/test",
 		dir, rootlessID, rootlessID, dir)
@@ -113,6 +119,36 @@ func TestRootlessSolve(t *testing.T) {
 		}
 	}
 	assertClean(t, store)
+}
+
+// What an ordinary user's shell has set reaches no step either.
+func TestRootlessInherited(t *testing.T) {
+	dir, store, step := needRootless(t)
+	run := func(odd ...string) string {
+		t.Helper()
+		cmd := asUser(t, dir, "rootless-state "+store+" "+step, "enginetest:100000:65536\n", odd...)
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if strings.Contains(stderr.String(), "apparmor") {
+			t.Skipf("AppArmor forbids user namespaces: %s", &stderr)
+		}
+		if err != nil {
+			t.Fatalf("%v: %s", err, &stderr)
+		}
+		if err := os.RemoveAll(filepath.Join(store, "buildkit")); err != nil { // else the step is in the cache
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	want := run()
+	if !strings.Contains(want, "Umask:\t0022") {
+		t.Errorf("this is not the state of a step: %s", want)
+	}
+	if d := cmp.Diff(want, run("umask 0077", "ulimit -Sn 100", "ulimit -Ss 1024", "trap '' HUP TSTP TTIN", "export TZ=Asia/Kolkata LC_ALL=C",
+		"exec 5</etc/passwd", "echo 500 >/proc/self/oom_score_adj")); d != "" {
+		t.Errorf("it reaches a step (-ordinary +odd):\n%s", d)
+	}
 }
 
 // A signal sent to the whole process group, as the terminal's Ctrl-C is, reaches

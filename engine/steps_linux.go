@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/executor"
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
 	"github.com/moby/buildkit/identity"
+	"github.com/moby/buildkit/solver/pb"
 )
 
 // stepTracker is an executor that remembers which containers it has started.
@@ -20,6 +21,7 @@ import (
 // wait for all of them.
 type stepTracker struct {
 	executor.Executor
+	ulimits []*pb.Ulimit // of every step that asks for none
 	running sync.WaitGroup
 
 	mu     sync.Mutex
@@ -28,7 +30,9 @@ type stepTracker struct {
 	stop   []context.CancelFunc
 }
 
-func newStepTracker(e executor.Executor) *stepTracker { return &stepTracker{Executor: e} }
+func newStepTracker(e executor.Executor, ulimits []*pb.Ulimit) *stepTracker {
+	return &stepTracker{Executor: e, ulimits: ulimits}
+}
 
 var errEngineClosed = errors.New("the embedded engine is closed")
 
@@ -47,6 +51,10 @@ func (s *stepTracker) Run(ctx context.Context, id string, root executor.Mount, m
 		return nil, errEngineClosed
 	}
 	defer s.running.Done()
+	if len(process.Meta.Ulimit) == 0 {
+		// Else they would be those that the runtime has at the moment.
+		process.Meta.Ulimit = s.ulimits
+	}
 	return s.Executor.Run(ctx, id, root, mounts, process, started)
 }
 
@@ -60,6 +68,13 @@ func (s *stepTracker) begin(id string, cancel context.CancelFunc) bool {
 	s.stop = append(s.stop, cancel)
 	s.running.Add(1)
 	return true
+}
+
+// ran tells whether any step was started.
+func (s *stepTracker) ran() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ids) > 0
 }
 
 // drain cancels the steps that still run, waits until no container of this

@@ -12,16 +12,12 @@ import (
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
 	"github.com/containerd/platforms"
-	"github.com/moby/buildkit/cache"
-	"github.com/moby/buildkit/cache/contenthash"
-	"github.com/moby/buildkit/cache/metadata"
 	"github.com/moby/buildkit/cache/remotecache"
 	"github.com/moby/buildkit/cache/remotecache/gha"
 	"github.com/moby/buildkit/cache/remotecache/inline"
 	"github.com/moby/buildkit/cache/remotecache/local"
 	"github.com/moby/buildkit/cache/remotecache/registry"
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/cmd/buildkitd/config"
 	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/executor/oci"
 	"github.com/moby/buildkit/frontend"
@@ -33,7 +29,6 @@ import (
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/util/archutil"
 	"github.com/moby/buildkit/util/db/boltutil"
-	"github.com/moby/buildkit/util/disk"
 	"github.com/moby/buildkit/util/network/cniprovider"
 	"github.com/moby/buildkit/util/network/netproviders"
 	"github.com/moby/buildkit/util/resolver"
@@ -50,7 +45,7 @@ import (
 
 // newController builds the daemon's parts over the state in d.root and joins
 // them, as BuildKit's own main package does, which cannot be imported.
-func (d *daemon) newController(o Options) (err error) {
+func (d *daemon) newController(o daemonOptions) (err error) {
 	// What is open must be closed again when a later part fails: bolt holds its
 	// own lock on the files, and the next Open would wait for it.
 	var opened []func() error
@@ -87,10 +82,11 @@ func (d *daemon) newController(o Options) (err error) {
 		return err
 	}
 	opened = append(opened, history.Close)
-	frontends, err := newFrontends(workers, o)
+	frontends, err := newFrontends(workers)
 	if err != nil {
 		return err
 	}
+	d.keys = solver.NewCacheManager(context.Background(), "local", steps, worker.NewCacheResultStorage(workers))
 	stopped := make(chan struct{})
 	d.controller, err = control.NewController(control.Opt{
 		SessionManager:   sessions,
@@ -107,7 +103,7 @@ func (d *daemon) newController(o Options) (err error) {
 			"local":    local.ResolveCacheImporterFunc(sessions),
 			"gha":      gha.ResolveCacheImporterFunc(nil, nil),
 		},
-		CacheManager:   solver.NewCacheManager(context.Background(), "local", steps, worker.NewCacheResultStorage(workers)),
+		CacheManager:   d.keys,
 		HistoryDB:      history,
 		CacheStore:     steps,
 		LeaseManager:   w.LeaseManager(),
@@ -123,24 +119,20 @@ func (d *daemon) newController(o Options) (err error) {
 }
 
 // newFrontends offers BuildKit's own two, which buildx needs when it builds on a
-// served engine, and those of the options.
-func newFrontends(workers *worker.Controller, o Options) (map[string]frontend.Frontend, error) {
+// served engine.
+func newFrontends(workers *worker.Controller) (map[string]frontend.Frontend, error) {
 	gw, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]frontend.Frontend{
+	return map[string]frontend.Frontend{
 		"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build),
 		"gateway.v0":    gw,
-	}
-	for name, build := range o.Frontends {
-		all[name] = forwarder.NewGatewayForwarder(workers.Infos(), build)
-	}
-	return all, nil
+	}, nil
 }
 
 // newWorker makes the worker that keeps snapshots and runs steps with runc.
-func (d *daemon) newWorker(o Options) (*base.Worker, error) {
+func (d *daemon) newWorker(o daemonOptions) (*base.Worker, error) {
 	rootless := userns.RunningInUserNS()
 	mode := oci.ProcessSandbox
 	if rootless && procIsMasked() {
@@ -184,20 +176,25 @@ func (d *daemon) newWorker(o Options) (*base.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt.GCPolicy = gcPolicy(d.root, o.KeepBytes)
+	if err := abortIngests(context.Background(), opt.ContentStore); err != nil {
+		return nil, fmt.Errorf("removing unfinished downloads: %w", err)
+	}
+	if o.Image != "" {
+		opt.GCPolicy = gcPolicy(diskOf(d.root), o.Limit)
+	}
 	opt.BuildkitVersion = client.BuildkitVersion{Package: version.Package, Version: buildkitVersion}
 	opt.Platforms = []ocispecs.Platform{platforms.Normalize(platforms.DefaultSpec())}
 	if o.Emulation {
 		opt.Platforms = archutil.SupportedPlatforms(false)
 	}
-	d.steps = newStepTracker(opt.Executor)
+	d.steps = newStepTracker(opt.Executor, o.ulimits)
 	opt.Executor = d.steps
-	d.records = opt.MetadataStore
-	return base.NewWorker(context.Background(), opt)
+	d.worker, err = base.NewWorker(context.Background(), opt)
+	return d.worker, err
 }
 
 // newSnapshotter chooses overlayfs, and full copies where that does not work.
-func newSnapshotter(root string, o Options) (runc.SnapshotterFactory, error) {
+func newSnapshotter(root string, o daemonOptions) (runc.SnapshotterFactory, error) {
 	overlayErr := error(nil)
 	if o.Snapshotter == "" {
 		overlayErr = overlayWorks(root)
@@ -210,9 +207,7 @@ func newSnapshotter(root string, o Options) (runc.SnapshotterFactory, error) {
 	case o.Snapshotter == "native", o.Snapshotter == "":
 		if overlayErr != nil {
 			logrus.WithError(overlayErr).Warn("overlayfs does not work here, every step copies its whole tree")
-			if o.Notify != nil {
-				o.Notify(fmt.Sprintf("overlayfs does not work in %s: every step copies its whole tree, which is slow; put the store on ext4 or xfs", root))
-			}
+			o.notify(fmt.Sprintf("overlayfs does not work in %s: every step copies its whole tree, which is slow; put the store on ext4 or xfs", root))
 		}
 		return runc.SnapshotterFactory{Name: "native", New: native.NewSnapshotter}, nil
 	}
@@ -237,59 +232,4 @@ func overlayWorks(root string) error {
 		return err
 	}
 	return os.WriteFile(note, []byte(here), 0o600)
-}
-
-// gcPolicy is BuildKit's own default policy for the disk that holds root, with
-// the space for cheap records (uploaded files, cache mounts) raised: one OS
-// image is more than BuildKit's 512 MB for all of them.
-func gcPolicy(root string, keep int64) []client.PruneInfo {
-	stat, err := disk.GetDiskStat(root)
-	if err != nil {
-		logrus.WithError(err).Warn("size of the disk is unknown, the cache is limited to 2 GB")
-	}
-	var cfg config.GCConfig
-	if keep > 0 {
-		cfg.GCMaxUsedSpace = config.DiskSpace{Bytes: keep}
-	}
-	var out []client.PruneInfo
-	for _, r := range config.DefaultGCPolicy(cfg, stat) {
-		p := client.PruneInfo{
-			Filter:        r.Filters,
-			All:           r.All,
-			KeepDuration:  r.KeepDuration.Duration,
-			ReservedSpace: r.ReservedSpace.AsBytes(stat),
-			MaxUsedSpace:  r.MaxUsedSpace.AsBytes(stat),
-			MinFreeSpace:  r.MinFreeSpace.AsBytes(stat),
-		}
-		if len(p.Filter) > 0 {
-			p.MaxUsedSpace = max(p.MaxUsedSpace, cheapRecords)
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-// cheapRecords in bytes: what uploaded files and cache mounts may take.
-const cheapRecords = 4e9
-
-// recordID is a record of which only the id is asked for.
-type recordID struct {
-	cache.RefMetadata
-	id string
-}
-
-func (r recordID) ID() string { return r.id }
-
-// forgetRecords empties BuildKit's process-wide memory of content hashes of what
-// it holds of this store. It keeps the databases they came from in use, so that
-// another engine on the same store in this process would fail on closed ones.
-func forgetRecords(s *metadata.Store) error {
-	items, err := s.All()
-	if err != nil {
-		return err
-	}
-	for _, i := range items {
-		contenthash.ClearCacheContext(recordID{id: i.ID()})
-	}
-	return nil
 }

@@ -36,15 +36,18 @@ const (
 type Config struct {
 	// Runner returns a state that holds the runner binaries for a platform.
 	Runner func(ctx context.Context, c gwclient.Client, p ocispecs.Platform) (llb.State, error)
-	// Base returns a stored tree, for manifests with "base". Nil if there is
-	// no store.
-	Base func(ctx context.Context, c gwclient.Client, id string) (llb.State, error)
+	// Base returns a stored tree for a platform, for manifests with "base". Nil
+	// if there is no store.
+	Base func(ctx context.Context, c gwclient.Client, id string, p ocispecs.Platform) (*graph.Stored, error)
 	// Mirror returns the client's own mirror for a suite, or "" if it knows
 	// none. It may be nil.
 	Mirror func(suite string) string
 	// SBOM asks for a bill of materials. BuildKit's own option does so too, but
 	// makes a daemon scan a result that has none.
 	SBOM bool
+	// Flatten makes one layer of a tree that is the result, for exporters of
+	// container images.
+	Flatten bool
 	// Strict makes errors of build arguments and named contexts that have no
 	// effect: the client gives them to this build alone.
 	Strict bool
@@ -148,6 +151,9 @@ func (b *build) run(ctx context.Context) (*Outcome, error) {
 	if err := b.warn(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.rebase(ctx, target); err != nil {
+		return nil, err
+	}
 	out := &Outcome{Manifest: b.m, Target: target}
 	graphs := map[string]*graph.Graph{}
 	built, err := b.ui.Build(ctx, func(ctx context.Context, p *ocispecs.Platform, _ int) (*dockerui.BuildResult, error) {
@@ -162,6 +168,11 @@ func (b *build) run(ctx context.Context) (*Outcome, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(b.ui.TargetPlatforms) > 1 {
+		if err := b.checkGivenSources(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := b.attest(ctx, built, graphs, target); err != nil {
 		return nil, err
@@ -235,15 +246,22 @@ func (b *build) platform(ctx context.Context, g *graph.Graph, target string) (*d
 	if err != nil {
 		return nil, err
 	}
-	if err := b.checkGivenSources(ctx); err != nil {
+	if len(b.ui.TargetPlatforms) < 2 {
+		// Among several, another one may be what a file is for.
+		if err := b.checkGivenSources(ctx); err != nil {
+			return nil, err
+		}
+	}
+	ref, err := b.result(ctx, g, target, t)
+	if err != nil {
 		return nil, err
 	}
-	ref, err := b.result(ctx, target, t)
+	img, err := b.image(ctx, target, t, g.Platform())
 	if err != nil {
 		return nil, err
 	}
 	epoch := epochTime(t.Epoch)
-	return &dockerui.BuildResult{Reference: ref, Image: b.image(target, g.Platform(), epoch), Epoch: &epoch}, nil
+	return &dockerui.BuildResult{Reference: ref, Image: img, Epoch: &epoch}, nil
 }
 
 // graph returns the graph of the manifest for a platform; nil stands for that

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -48,24 +49,38 @@ func contextKey(name string) string { return "context:" + name }
 
 // context returns the state of a named context, or nil.
 func (b *build) context(ctx context.Context, name string, p ocispecs.Platform) (*llb.State, error) {
+	st, _, err := b.imageContext(ctx, name, p)
+	return st, err
+}
+
+// imageContext returns the state of a named context, or nil, and the image that
+// it is, or nil.
+func (b *build) imageContext(ctx context.Context, name string, p ocispecs.Platform) (*llb.State, *dockerspec.DockerOCIImage, error) {
 	nc, err := b.ui.NamedContext(name, dockerui.ContextOpt{Platform: &p})
 	if err != nil || nc == nil {
-		return nil, err
+		return nil, nil, err
 	}
-	st, _, err := nc.Load(ctx)
+	st, img, err := nc.Load(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the named context %q: %w", name, err)
+		return nil, nil, fmt.Errorf("the named context %q: %w", name, err)
 	}
-	return st, nil
+	return st, img, nil
 }
 
 // rootContext returns a named context that is a root file system. A directory
 // of the client cannot be one: owners and devices do not survive the way.
 func (b *build) rootContext(ctx context.Context, name string, p ocispecs.Platform) (*llb.State, error) {
-	if strings.HasPrefix(b.client.BuildOpts().Opts[contextKey(name)], "local:") {
-		return nil, fmt.Errorf("the named context %q is a directory, which loses owners and devices on its way to the builder: give an image or an oci-layout://", name)
+	if err := b.noDirectory(name); err != nil {
+		return nil, err
 	}
 	return b.context(ctx, name, p)
+}
+
+func (b *build) noDirectory(name string) error {
+	if strings.HasPrefix(b.client.BuildOpts().Opts[contextKey(name)], "local:") {
+		return fmt.Errorf("the named context %q is a directory, which loses owners and devices on its way to the builder: give an image or an oci-layout://", name)
+	}
+	return nil
 }
 
 // contexts adds the named contexts to the options of a graph.
@@ -78,14 +93,7 @@ func (b *build) contexts(ctx context.Context, opt *graph.Options) error {
 	if opt.BuildEnv, err = b.buildEnvRoot(ctx, opt.BuildPlatform); err != nil {
 		return err
 	}
-	switch base, err := b.rootContext(ctx, BaseContext, opt.Platform); {
-	case err != nil:
-		return err
-	case base != nil:
-		opt.Base = func(context.Context, string) (llb.State, error) { return *base, nil }
-	case b.cfg.Base != nil:
-		opt.Base = func(ctx context.Context, id string) (llb.State, error) { return b.cfg.Base(ctx, b.client, id) }
-	}
+	opt.Base = b.baseSource()
 	return nil
 }
 

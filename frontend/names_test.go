@@ -65,6 +65,8 @@ func TestUselessOptions(t *testing.T) {
 		{name: "context", strict: true, opts: map[string]string{"context:other": "docker-image://x"},
 			err: `the named context "other" has no meaning; there are: toolbox, build-env, base, keys, libdir, sha256:HEX`},
 		{name: "checksum", strict: true, opts: map[string]string{"context:" + anySum: "http://x"}, err: `the named context "` + anySum + `" is not used: no file with this checksum is downloaded`},
+		{name: "checksum for several platforms", strict: true, opts: map[string]string{"platform": "linux/amd64,linux/arm64", "context:" + anySum: "http://x"},
+			err: `the named context "` + anySum + `" is not used: no file with this checksum is downloaded`},
 		{name: "rule by buildx", opts: map[string]string{"build-arg:BUILDKIT_DOCKERFILE_CHECK": "skip=JSONArgsRecommended"},
 			warned: []string{`BUILDKIT_DOCKERFILE_CHECK: no rule "JSONArgsRecommended"; 'osbuildkit check --rules' lists them`}},
 		{name: "rule", strict: true, opts: map[string]string{"build-arg:BUILDKIT_DOCKERFILE_CHECK": "skip=UnusedBuildx"},

@@ -348,7 +348,7 @@ func (b *build) definition(ctx context.Context) (*llb.Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := b.resultState(ctx, target, t)
+	st, err := b.resultState(ctx, g, target, t)
 	if err != nil {
 		return nil, err
 	}

@@ -7,21 +7,19 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/moby/buildkit/client/llb"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/osbuildkit/osbuildkit/debian"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
-	"github.com/osbuildkit/osbuildkit/rpmmd"
+	"github.com/osbuildkit/osbuildkit/module"
 )
 
 // PackagesFile is the file beside the image that lists what was installed.
-const PackagesFile = "packages.json"
+const PackagesFile = module.PackagesFile
 
 // ContainerDiskTarget is the target that makes a container image of the disk,
 // in the layout of KubeVirt's containerDisk: the one file below /disk, owned
@@ -69,17 +67,17 @@ func PipelineOf(target string) string {
 }
 
 // result builds what is exported.
-func (b *build) result(ctx context.Context, target string, t graph.Tree) (gwclient.Reference, error) {
-	st, err := b.resultState(ctx, target, t)
+func (b *build) result(ctx context.Context, g *graph.Graph, target string, t graph.Tree) (gwclient.Reference, error) {
+	st, err := b.resultState(ctx, g, target, t)
 	if err != nil {
 		return nil, err
 	}
 	return b.solve(ctx, st, true)
 }
 
-// resultState returns what is exported: a tree as it is, the directory of the
+// resultState returns what is exported: a tree, the directory of the
 // assembler with the list of packages beside its files, or a container disk.
-func (b *build) resultState(ctx context.Context, target string, t graph.Tree) (llb.State, error) {
+func (b *build) resultState(ctx context.Context, g *graph.Graph, target string, t graph.Tree) (llb.State, error) {
 	switch {
 	case target == ContainerDiskTarget:
 		ref, err := b.solve(ctx, t.Root, true)
@@ -87,24 +85,17 @@ func (b *build) resultState(ctx context.Context, target string, t graph.Tree) (l
 			return llb.State{}, err
 		}
 		return b.containerDisk(ctx, ref, t)
-	case target == manifest.AssemblerPipeline && len(t.Lists)+len(t.RPMLists) > 0:
-		list, err := packageList(t)
-		if err != nil {
-			return llb.State{}, err
+	case target == manifest.AssemblerPipeline:
+		list, err := b.packageList(ctx, g, t)
+		if err != nil || list == nil {
+			return t.Root, err
 		}
 		return t.Root.File(llb.Mkfile("/"+PackagesFile, 0o644, list, llb.WithCreatedTime(epochTime(t.Epoch))),
 			llb.WithCustomName("[internal] list the packages")), nil
+	case b.cfg.Flatten:
+		return g.Flatten(ctx, target, t)
 	}
 	return t.Root, nil
-}
-
-// packageList returns what was installed: the RPM packages, or Debian's where
-// there are none.
-func packageList(t graph.Tree) ([]byte, error) {
-	if len(t.RPMLists) > 0 {
-		return rpmmd.MergeLists(t.RPMLists).Encode()
-	}
-	return debian.MergeLists(t.Lists).Encode()
 }
 
 // diskSuffixes are the disk formats that a container disk may hold.
@@ -134,24 +125,38 @@ func (b *build) containerDisk(ctx context.Context, ref gwclient.Reference, t gra
 	}
 	when := epochTime(t.Epoch)
 	owner := llb.ChownOpt{User: &llb.UserOpt{UID: containerDiskUser}, Group: &llb.UserOpt{UID: containerDiskUser}}
+	dir := llb.Mkdir("/disk", 0o755, llb.WithCreatedTime(when), owner)
 	action := llb.Mkdir("/disk", 0o755, llb.WithCreatedTime(when), owner).
 		Copy(t.Root, "/"+disks[0], "/disk/"+disks[0], &llb.CopyInfo{
 			Mode: &llb.ChmodOpt{Mode: 0o440}, ChownOpt: &owner, CreatedTime: &when,
-		})
+		}).
+		// The copy has given the directory the time of the build. An empty one
+		// that is laid over it gives it its own time back.
+		Copy(llb.Scratch().File(dir, llb.WithCustomName("[internal] time of the container disk")), "/", "/",
+			&llb.CopyInfo{CopyDirContentsOnly: true, CreatedTime: &when})
 	return llb.Scratch().File(action, llb.WithCustomName("container disk with "+disks[0])), nil
 }
 
 // image is the configuration of the container image that a target makes where
 // the client asks for one.
-func (b *build) image(target string, p ocispecs.Platform, when time.Time) *dockerspec.DockerOCIImage {
+func (b *build) image(ctx context.Context, target string, t graph.Tree, p ocispecs.Platform) (*dockerspec.DockerOCIImage, error) {
 	var img dockerspec.DockerOCIImage
 	img.Platform = p
 	img.RootFS.Type = "layers"
+	when := epochTime(t.Epoch)
 	img.Created = &when
 	img.Config.Labels = maps.Clone(b.ui.Labels)
 	if PipelineOf(target) != manifest.AssemblerPipeline {
 		img.Config.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 		img.Config.Cmd = []string{"/bin/sh"}
+		labels, err := b.storedLabels(ctx, target, t)
+		if err != nil {
+			return nil, err
+		}
+		if img.Config.Labels == nil {
+			img.Config.Labels = map[string]string{}
+		}
+		maps.Copy(img.Config.Labels, labels)
 	}
-	return &img
+	return &img, nil
 }

@@ -27,6 +27,9 @@ need rootlesskit rootlesskit
 need newuidmap uidmap
 need curl curl
 need ostree ostree
+need bsdtar libarchive-tools
+need cpio cpio
+need mkpasswd whois
 # Keys are judged as these two do.
 need gpg gpg
 need rpmkeys rpm

@@ -1,11 +1,11 @@
 package lint
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/crypt"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -17,37 +17,10 @@ const (
 	luksRemoveKey  = "org.osbuild.luks2.remove-key"
 )
 
-var desCrypt = regexp.MustCompile(`^[./0-9A-Za-z]{13}$`)
-
-// password says what a text that stands for a password is.
-type password int
-
-const (
-	empty    password = iota
-	plain             // nothing that crypt(5) knows
-	weak              // hashed, in a way that is broken
-	hashed            // hashed, in a way that holds
-	disabled          // "!" or "*": nobody can log in with it
-)
-
-func classify(s string) password {
-	switch {
-	case s == "":
-		return empty
-	case strings.HasPrefix(s, "!"), strings.HasPrefix(s, "*"):
-		return disabled
-	case strings.HasPrefix(s, "$1$"), strings.HasPrefix(s, "$md5"), strings.HasPrefix(s, "$3$"), strings.HasPrefix(s, "_"), desCrypt.MatchString(s):
-		return weak
-	case strings.HasPrefix(s, "$"):
-		return hashed
-	}
-	return plain
-}
-
 // secret is a password in the options of a stage.
 type secret struct {
 	path []string
-	kind password
+	kind crypt.Kind
 }
 
 // passwords lists the passwords of users that a stage sets.
@@ -58,6 +31,7 @@ func passwords(s *manifest.Stage) []secret {
 		var o struct {
 			Users map[string]struct {
 				Password *string `json:"password"`
+				Hashed   *bool   `json:"password_hashed"`
 			} `json:"users"`
 			RootPW struct {
 				Plaintext bool   `json:"plaintext"`
@@ -66,14 +40,25 @@ func passwords(s *manifest.Stage) []secret {
 		}
 		decode(s, &o)
 		for name, u := range o.Users {
-			if u.Password != nil {
-				out = append(out, secret{[]string{"users", name, "password"}, classify(*u.Password)})
+			if u.Password == nil {
+				continue
 			}
+			kind := crypt.Classify(*u.Password)
+			if kind == crypt.Ambiguous && (u.Hashed == nil || !strings.HasPrefix(*u.Password, "$")) {
+				kind = crypt.Weak // an installer takes it as it is
+			}
+			if u.Hashed != nil && kind != crypt.Empty && !*u.Hashed {
+				kind = crypt.Plain
+			}
+			out = append(out, secret{[]string{"users", name, "password"}, kind})
 		}
 		if o.RootPW.Password != "" && s.Type == kickstartStage {
-			kind := plain
+			kind := crypt.Plain
 			if !o.RootPW.Plaintext {
-				kind = classify(o.RootPW.Password)
+				kind = crypt.Classify(o.RootPW.Password)
+			}
+			if kind == crypt.Ambiguous {
+				kind = crypt.Weak
 			}
 			out = append(out, secret{[]string{"rootpw", "password"}, kind})
 		}
@@ -85,9 +70,9 @@ func passwords(s *manifest.Stage) []secret {
 		for i, line := range o.Debconf {
 			// PACKAGE QUESTION TYPE VALUE; an empty value is no password here.
 			if f := strings.Fields(line); len(f) > 3 && f[2] == "password" {
-				kind := classify(f[3])
-				if kind == weak && f[3][0] != '$' {
-					kind = plain
+				kind := crypt.Classify(f[3])
+				if kind == crypt.Ambiguous {
+					kind = crypt.Plain
 				}
 				out = append(out, secret{[]string{"debconf", strconv.Itoa(i)}, kind})
 			}
@@ -105,14 +90,18 @@ func plainTextPassword(p *pass) {
 	})
 	p.stages(func(at *manifest.Pipeline, s *manifest.Stage) {
 		for _, found := range passwords(s) {
-			if found.kind != plain {
+			if found.kind != crypt.Plain {
 				continue
 			}
 			if s.Type == aptStage {
 				p.atOption(at, s, found.path, "the password stands here, and in the image's debconf database, for everyone to read: set it when the system is installed or first booted")
 				continue
 			}
-			p.atOption(at, s, found.path, "the password stands here for everyone to read: give what \"openssl passwd -6\" prints for it")
+			secret := ""
+			if s.Type == usersStage {
+				secret = ", or name a secret of the build in \"password_secret\""
+			}
+			p.atOption(at, s, found.path, "the password stands here for everyone to read: give what \"openssl passwd -6\" prints for it%s", secret)
 		}
 		switch s.Type {
 		case luksFormat:
@@ -144,7 +133,7 @@ func passphrase(s *manifest.Stage) string {
 func weakPasswordHash(p *pass) {
 	p.stages(func(at *manifest.Pipeline, s *manifest.Stage) {
 		for _, found := range passwords(s) {
-			if found.kind == weak {
+			if found.kind == crypt.Weak {
 				p.atOption(at, s, found.path, "the password is hashed in a way that is broken, or not at all: give what \"openssl passwd -6\" prints for it")
 			}
 		}
@@ -157,7 +146,7 @@ func loginWithoutPassword(p *pass) {
 		switch s.Type {
 		case usersStage:
 			for _, found := range passwords(s) {
-				if found.kind == empty {
+				if found.kind == crypt.Empty {
 					p.atOption(at, s, found.path, "anyone can log in as %s without a password: leave out \"password\", and give a \"key\"", quote(found.path[1]))
 				}
 			}

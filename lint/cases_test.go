@@ -30,6 +30,7 @@ const (
 	sum      = `"checksum": "sha256:00"`
 	sha      = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 	one      = "76a22bf4-f153-4541-b6c7-0332c0dfaeac"
+	goodHash = "$6$Zf1zVqFh$wGoSgrAEtLWzFkWcdqrbYrLYOiVHVoWbRnIoiYCLZFKK4ykmZhHPrdIu9IzV8XZ2n1PbfHPvqZ1u1VJ4MWZ/50"
 	other    = "0a3b4c5d-1111-4222-8333-444455556666"
 )
 
@@ -94,12 +95,13 @@ var cases = []struct {
 		[]string{"WeakChecksum /sources/org.osbuild.ostree/commits/abcdef", "UnusedSource /sources/org.osbuild.ostree/commits/" + strings.Repeat("b", 64)}},
 
 	// Accounts.
-	{"passwords of users", of(stage("org.osbuild.users", `{"users": {"a": {"password": "secret"}, "b": {"password": "!"}, "c": {"password": "correcthorse1"}, "d": {"password": ""}, "e": {}, "f": {"password": "$y$j9T$x"}, "g/h": {"password": "x y"}}}`)),
+	{"passwords of users", of(stage("org.osbuild.users", `{"users": {"a": {"password": "secret"}, "b": {"password": "!"}, "c": {"password": "correcthorse1"}, "d": {"password": ""}, "e": {}, "f": {"password": "`+goodHash+`"}, "g": {"password": "correcthorse1", "password_hashed": true}, "h": {"password": "`+goodHash+`", "password_hashed": false}, "i": {"password_secret": "x"}, "j": {"password": "$1$salt$`+strings.Repeat("a", 22)+`"}, "g/h": {"password": "x y"}}}`)),
 		[]string{"PlainTextPassword /stages/0/options/users/a/password", "WeakPasswordHash /stages/0/options/users/c/password",
-			"LoginWithoutPassword /stages/0/options/users/d/password", "PlainTextPassword /stages/0/options/users/g~1h/password"}},
+			"LoginWithoutPassword /stages/0/options/users/d/password", "WeakPasswordHash /stages/0/options/users/g/password", "PlainTextPassword /stages/0/options/users/h/password",
+			"WeakPasswordHash /stages/0/options/users/j/password", "PlainTextPassword /stages/0/options/users/g~1h/password"}},
 	{"installer's passwords", of(stage("org.osbuild.kickstart", `{"users": {"a": {"password": "secret"}}, "rootpw": {"plaintext": true, "password": "$6$x"}, "autopart": {"passphrase": "p"}}`)),
 		[]string{"PlainTextPassword /stages/0/options/users/a/password", "PlainTextPassword /stages/0/options/rootpw/password", "PlainTextPassword /stages/0/options/autopart/passphrase"}},
-	{"debconf", of(stage("org.osbuildkit.apt", `{"debconf": ["a a/b password ", "a a/b password $6$x", "a a/b string password", "a a/b password correcthorse1"]}`)),
+	{"debconf", of(stage("org.osbuildkit.apt", `{"debconf": ["a a/b password ", "a a/b password `+goodHash+`", "a a/b string password", "a a/b password correcthorse1"]}`)),
 		[]string{"PlainTextPassword /stages/0/options/debconf/3"}},
 	{"passphrase of a disk", of(stage("org.osbuild.luks2.format", `{"passphrase": "x"}`)), []string{"PlainTextPassword /stages/0/options/passphrase"}},
 	{"passphrase that is removed", of(stage("org.osbuild.luks2.format", `{"passphrase": "x"}`), stage("org.osbuild.luks2.remove-key", `{"passphrase": "x"}`)), nil},
@@ -131,6 +133,11 @@ var cases = []struct {
 	{"a volume with another UUID", qemu(stage("org.osbuild.grub2", `{"root_fs_uuid": "`+one+`"}`),
 		`{"size": 4194304, "partitions": [{"size": 1, "lvm": {"volumes": [{"filesystem": {"mountpoint": "/", "uuid": "`+other+`"}}]}}]}`),
 		[]string{"FilesystemMismatch /stages/0/options/root_fs_uuid"}},
+	{"identifiers that are cut", qemu(noop, `{"ptuuid": "D209C89E-EA5E-4FBD-B161-B461CCE297E0", "partitions": [{"size": 1, "filesystem": {"type": "vfat", "label": "EFI System Partition"}},
+		{"size": 1, "lvm": {"volumes": [{"filesystem": {"type": "vfat", "label": "elevenbytes"}}, {"filesystem": {"type": "vfat", "label": "twelve bytes"}}, {"filesystem": {"type": "ext4", "label": "twelve bytes"}}]}}]}`),
+		[]string{"ShortenedIdentifier /assembler/options/ptuuid", "ShortenedIdentifier /assembler/options/partitions/0/filesystem/label",
+			"ShortenedIdentifier /assembler/options/partitions/1/lvm/volumes/1/filesystem/label"}},
+	{"identifiers that fit", qemu(noop, `{"ptuuid": "D209C89E-EA5E-4FBD-B161-B461CCE297E0", "pttype": "gpt"}`), nil},
 	{"size", qemu(noop, `{"size": 1048577}`), []string{"UnalignedDiskSize /assembler/options/size"}},
 	{"size in MiB", qemu(noop, `{"size": 1048576}`), nil},
 	{"just fits", qemu(noop, `{"size": 2097152, "pttype": "dos", "partitions": [{"size": 1024}, {"size": 1024}]}`), nil},

@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,6 +14,7 @@ import (
 type diskOptions struct {
 	Size       int64       `json:"size"`
 	PTType     string      `json:"pttype"`
+	PTUUID     string      `json:"ptuuid"`
 	RootFSUUID string      `json:"root_fs_uuid"`
 	Partitions []partition `json:"partitions"`
 }
@@ -28,10 +31,15 @@ type partition struct {
 	} `json:"lvm"`
 	LUKS *struct {
 		VolumeKey string `json:"volume_key"`
+		Label     string `json:"label"`
 	} `json:"luks"`
+	Name string `json:"name"`
+	UUID string `json:"uuid"`
 }
 
 type filesystem struct {
+	Type       string `json:"type"`
+	Label      string `json:"label"`
 	Mountpoint string `json:"mountpoint"`
 	UUID       string `json:"uuid"`
 }
@@ -45,6 +53,43 @@ func randomVolumeKey(p *pass) {
 			}
 		}
 	})
+}
+
+// fatLabel is the length of the longest label of a FAT in bytes.
+const fatLabel = 11
+
+var wholeUUID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
+func shortenedIdentifier(p *pass) {
+	p.disks(func(at *manifest.Pipeline, s *manifest.Stage, o diskOptions) {
+		if !strings.EqualFold(o.PTType, "gpt") && wholeUUID.MatchString(o.PTUUID) {
+			p.atOption(at, s, []string{"ptuuid"}, "a DOS partition table has room for eight digits, so the disk gets the identifier 0x%s: give that, or set pttype to gpt", strings.ToLower(o.PTUUID[:8]))
+		}
+		for _, f := range o.filesystems() {
+			if f.Type == "vfat" && len(f.Label) > fatLabel {
+				p.atOption(at, s, append(f.path, "label"), "the label of a FAT has at most %d bytes, so this one is cut to %s: give a shorter one", fatLabel, quote(strings.TrimRight(f.Label[:fatLabel], " ")))
+			}
+		}
+	})
+}
+
+// placedFilesystem is a file system with the way to it in the options.
+type placedFilesystem struct {
+	filesystem
+	path []string
+}
+
+// filesystems lists those of all partitions and volumes.
+func (o *diskOptions) filesystems() []placedFilesystem {
+	var out []placedFilesystem
+	for i, q := range o.Partitions {
+		at := []string{"partitions", strconv.Itoa(i)}
+		out = append(out, placedFilesystem{q.Filesystem, append(slices.Clone(at), "filesystem")})
+		for j, v := range q.LVM.Volumes {
+			out = append(out, placedFilesystem{v.Filesystem, append(slices.Clone(at), "lvm", "volumes", strconv.Itoa(j), "filesystem")})
+		}
+	}
+	return out
 }
 
 // disks calls fn for each assembler that makes a disk.
@@ -104,15 +149,9 @@ func (o *diskOptions) mounted() map[string]string {
 	if o.RootFSUUID != "" {
 		out["/"] = o.RootFSUUID
 	}
-	for _, q := range o.Partitions {
-		list := []filesystem{q.Filesystem}
-		for _, v := range q.LVM.Volumes {
-			list = append(list, v.Filesystem)
-		}
-		for _, f := range list {
-			if f.Mountpoint != "" && f.UUID != "" {
-				out[f.Mountpoint] = f.UUID
-			}
+	for _, f := range o.filesystems() {
+		if f.Mountpoint != "" && f.UUID != "" {
+			out[f.Mountpoint] = f.UUID
 		}
 	}
 	return out

@@ -52,6 +52,22 @@ message names what to use today.`,
 		check: deprecatedModule,
 	},
 	{
+		Name:    "DuplicateIdentifier",
+		Summary: "Two things have one number or label",
+		Why: `Users with one number are one user to the system, whatever their names are: each can change what the other has. The same goes for
+groups. Of two file systems with one label the system finds the one that its kernel happens to see first: LABEL= in /etc/fstab, on the
+kernel's command line or in GRUB's configuration means either. Names of partitions are looked at where /etc/fstab uses them.
+
+Identifiers with which a disk could not be told apart from itself, such as the UUID of two file systems, are errors.`,
+		Bad: stagesOf(`{ "name": "org.osbuild.users", "options": { "users": {
+      "alice": { "uid": 1000 },
+      "bob": { "uid": 1000 } } } }`),
+		Good: stagesOf(`{ "name": "org.osbuild.users", "options": { "users": {
+      "alice": { "uid": 1000 },
+      "bob": { "uid": 1001 } } } }`),
+		check: duplicateIdentifier,
+	},
+	{
 		Name:    "FilesystemMismatch",
 		Summary: "A stage looks for a file system under another UUID than the disk has",
 		Why: `The assembler gives each file system of the disk its UUID. Where org.osbuild.grub2, org.osbuild.kernel-cmdline or
@@ -161,8 +177,8 @@ behind the last sector cannot be made, or is cut off. With a GPT the last 33 sec
 		Name:    "PlainTextPassword",
 		Summary: "A password stands in the manifest as it is",
 		Why: `Everybody who can read the manifest, the build's cache, its provenance or the image can read the password. Give the hash that
-"openssl passwd -6" prints: org.osbuild.users puts no more than a hash into the image, but the manifest still says the password. An answer
-for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or first booted. A LUKS passphrase that a
+"openssl passwd -6" prints: org.osbuild.users puts no more than a hash into the image, but the manifest still says the password. Or give it
+to the build as a secret, whose name "password_secret" of org.osbuild.users says. An answer for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or first booted. A LUKS passphrase that a
 later org.osbuild.luks2.remove-key takes away is fine.`,
 		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["slapd"],
       "debconf": ["slapd slapd/password1 password correct-horse"] } }`),
@@ -209,6 +225,30 @@ is. Nothing verifies it, and it is not in the provenance. Fetch it as a source w
 		Bad:   stagesOf(`{ "name": "org.osbuild.script", "options": { "script": "/usr/local/bin/setup", "network": true } }`),
 		Good:  stagesOf(`{ "name": "org.osbuild.script", "options": { "script": "/usr/local/bin/setup" } }`),
 		check: scriptWithNetwork,
+	},
+	{
+		Name:    "ShortenedIdentifier",
+		Summary: "A label or identifier is longer than its place on the disk",
+		Why: `The label of a FAT has at most 11 bytes, and the identifier of a disk with a DOS partition table eight hexadecimal digits. The tools
+that osbuild called in 2019 cut what is longer and said nothing, so manifests of that time build here as they did there. What looks for the
+whole text, such as LABEL= in /etc/fstab or a PARTUUID= of the kernel, does not find it.`,
+		Bad: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "raw", "filename": "disk.raw", "size": 4294967296, "pttype": "gpt", "ptuuid": "8dfdf38f-dd92-4a44-9e0c-9f0a2f0a8b11",
+    "partitions": [
+      { "size": 204800, "filesystem": { "type": "vfat", "mountpoint": "/boot/efi", "label": "EFI System Partition" } },
+      { "filesystem": { "type": "ext4", "mountpoint": "/", "uuid": "` + uuid + `" } } ] } }
+}`,
+		Good: `{
+  "stages": [ { "name": "org.osbuild.noop" } ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "raw", "filename": "disk.raw", "size": 4294967296, "pttype": "gpt", "ptuuid": "8dfdf38f-dd92-4a44-9e0c-9f0a2f0a8b11",
+    "partitions": [
+      { "size": 204800, "filesystem": { "type": "vfat", "mountpoint": "/boot/efi", "label": "EFI" } },
+      { "filesystem": { "type": "ext4", "mountpoint": "/", "uuid": "` + uuid + `" } } ] } }
+}`,
+		check: shortenedIdentifier,
 	},
 	{
 		Name:    "UnalignedDiskSize",
@@ -318,7 +358,8 @@ downloaded may not be what was meant. Name files by sha256, sha384 or sha512, an
 		Name:    "WeakPasswordHash",
 		Summary: "A password is hashed in a way that is broken",
 		Why: `Whoever reads the manifest or the image can try billions of passwords a second against the hashes of DES, of MD5 ("$1$") and of
-Windows ("$3$"). Thirteen letters and digits look like a hash of DES; they may also be a password that was not hashed at all.
+Windows ("$3$"). Thirteen letters and digits look like a hash of DES; they may also be a password that was not hashed at all, so
+org.osbuild.users asks for "password_hashed".
 
 Give what "openssl passwd -6" prints.`,
 		Bad:   stagesOf(`{ "name": "org.osbuild.users", "options": { "users": { "admin": { "password": "$1$3RVJ2Vfu$tLcTmwaKnWbv2zmnMdYJb1" } } } }`),

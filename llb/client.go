@@ -17,9 +17,10 @@ import (
 	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
 
-// tlsClient says how a file is downloaded that BuildKit does not fetch by itself,
-// because the server asks for a client's certificate: by a step.
-type tlsClient struct {
+// stepClient says how a file is downloaded that BuildKit does not fetch by itself,
+// because the server asks for a client's certificate, or because the credentials
+// must not be sent as they are: by a step.
+type stepClient struct {
 	// at is the stage that needs the file.
 	at place
 	// secrets are those of the build that the step is given.
@@ -28,12 +29,14 @@ type tlsClient struct {
 	named map[string]string
 	// insecure says that the server may be anybody.
 	insecure bool
+	// open says that addresses of http are downloaded so, too.
+	open bool
 	// checksum is that of the content, of any kind, or empty.
 	checksum string
 }
 
 // add adds a secret, unless id is empty.
-func (c *tlsClient) add(name, id, named string, optional bool) {
+func (c *stepClient) add(name, id, named string, optional bool) {
 	if id == "" {
 		return
 	}
@@ -46,11 +49,11 @@ func (c *tlsClient) add(name, id, named string, optional bool) {
 
 // repositoryClient returns how the files of a repository are downloaded, or nil
 // if BuildKit can do it.
-func repositoryClient(at place, r packages.DnfRepository) *tlsClient {
+func repositoryClient(at place, r packages.DnfRepository) *stepClient {
 	if r.Sslcacert == "" && r.Sslclientcert == "" {
 		return nil
 	}
-	c := &tlsClient{at: at}
+	c := &stepClient{at: at}
 	c.add(packages.SecretCA, r.Sslcacert, `"sslcacert"`, false)
 	c.add(packages.SecretCertificate, r.Sslclientcert, `"sslclientcert"`, false)
 	c.add(packages.SecretKey, r.Sslclientkey, `"sslclientkey"`, false)
@@ -59,8 +62,8 @@ func repositoryClient(at place, r packages.DnfRepository) *tlsClient {
 
 // sourceClient returns how a source is downloaded that has the given name of
 // secrets, which may be empty.
-func sourceClient(secrets string, insecure bool) *tlsClient {
-	c := &tlsClient{insecure: insecure}
+func sourceClient(secrets string, insecure bool) *stepClient {
+	c := &stepClient{insecure: insecure}
 	if secrets != "" {
 		const named = `"secrets"`
 		c.add(packages.SecretCertificate, secrets+".cert", named, false)
@@ -70,15 +73,18 @@ func sourceClient(secrets string, insecure bool) *tlsClient {
 	return c
 }
 
+// key identifies what makes the client ready.
+func (c *stepClient) key() string { return fmt.Sprint(c.at.pipeline.Name, c.secrets) }
+
 // readyClient makes sure that a download can begin: that the secrets were given,
 // which is said before anything long starts, and that the build root is there,
 // so that making it is not in the time of the download. Where that is in the cache,
 // the downloads may be there too: then secrets are asked for only as they are needed.
-func (g *Graph) readyClient(ctx context.Context, c *tlsClient) error {
+func (g *Graph) readyClient(ctx context.Context, c *stepClient) error {
 	if c == nil {
 		return nil
 	}
-	key := fmt.Sprint(c.at.pipeline.Name, c.secrets)
+	key := c.key()
 	if g.ready[key] {
 		return nil
 	}
@@ -96,15 +102,20 @@ func (g *Graph) readyClient(ctx context.Context, c *tlsClient) error {
 			return err
 		}
 	}
-	root, err := g.buildRoot(ctx, c.at.pipeline)
-	if err != nil {
-		return err
-	}
-	if err := g.opt.Resolver.Evaluate(ctx, root); err != nil {
+	if err := g.readyRoot(ctx, c.at); err != nil {
 		return err
 	}
 	g.ready[key] = true
 	return nil
+}
+
+// readyRoot makes sure that the build root of a stage is there.
+func (g *Graph) readyRoot(ctx context.Context, at place) error {
+	root, err := g.buildRoot(ctx, at.pipeline)
+	if err != nil {
+		return err
+	}
+	return g.opt.Resolver.Evaluate(ctx, root)
 }
 
 // fetchAsClient downloads a file by a step. The key of the step has the address
@@ -142,6 +153,11 @@ func (g *Graph) fetchAsClient(ctx context.Context, d download, opts ...llb.Const
 // goes alone, as all are likely to fail for the same reason, the others a few at
 // a time; what fails and may not do so again is asked for once more.
 func (g *Graph) fetchSources(ctx context.Context, name string, files []download, opts ...llb.ConstraintsOpt) (llb.State, error) {
+	return g.fetchBySteps(ctx, "source", name, files, opts...)
+}
+
+// fetchBySteps is fetchSources for files of any kind, which what names.
+func (g *Graph) fetchBySteps(ctx context.Context, what, name string, files []download, opts ...llb.ConstraintsOpt) (llb.State, error) {
 	files = slices.Clone(files)
 	get := func(d *download) error {
 		st, _, err := g.download(ctx, *d, opts...)
@@ -149,13 +165,13 @@ func (g *Graph) fetchSources(ctx context.Context, name string, files []download,
 			err = d.client.explain(g.opt.Resolver.Evaluate(ctx, st))
 		}
 		if err != nil {
-			return fmt.Errorf("the source %s: %w", d.url, err)
+			return fmt.Errorf("the %s %s: %w", what, d.url, err)
 		}
 		return nil
 	}
 	for _, d := range files {
 		if err := g.readyClient(ctx, d.client); err != nil {
-			return llb.State{}, fmt.Errorf("the source %s: %w", d.url, err)
+			return llb.State{}, fmt.Errorf("the %s %s: %w", what, d.url, err)
 		}
 	}
 	errs := make([]error, len(files))
@@ -201,11 +217,11 @@ func (g *Graph) fetchSources(ctx context.Context, name string, files []download,
 var missingSecret = regexp.MustCompile(`secret ([^\n]+): not found`)
 
 // secretError says that a secret was not given with the build.
-type secretError struct{ named, id string }
+type secretError struct{ named, id, form string }
 
 // Error says how to give it.
 func (e *secretError) Error() string {
-	return fmt.Sprintf("%s names the secret %q of the build, which was not given: add --secret id=%s,src=FILE with a file in PEM form", e.named, e.id, e.id)
+	return fmt.Sprintf("%s names the secret %q of the build, which was not given: add --secret id=%s,src=FILE%s", e.named, e.id, e.id, e.form)
 }
 
 // clientError is the failure of a step that downloads; its log says more.
@@ -221,7 +237,7 @@ func (e *clientError) Error() string { return e.text }
 func (e *clientError) Unwrap() error { return e.err }
 
 // explain says what an error of a download means.
-func (c *tlsClient) explain(err error) error {
+func (c *stepClient) explain(err error) error {
 	if err == nil || c == nil {
 		return err
 	}
@@ -243,12 +259,16 @@ func (c *tlsClient) explain(err error) error {
 }
 
 // missing explains the error of a step that was not given a secret.
-func (c *tlsClient) missing(err error) error {
+func (c *stepClient) missing(err error) error {
 	if err == nil {
 		return nil
 	}
 	if found := missingSecret.FindStringSubmatch(err.Error()); found != nil && c.named[found[1]] != "" {
-		return &secretError{c.named[found[1]], found[1]}
+		form := " with a file in PEM form"
+		if c.open {
+			form = ""
+		}
+		return &secretError{c.named[found[1]], found[1], form}
 	}
 	return err
 }

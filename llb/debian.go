@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
@@ -34,18 +35,18 @@ func (g *Graph) debootstrap(ctx context.Context, at place, t Tree) (Tree, error)
 	t.repos = []packages.RepositoryOptions{{
 		Mirror: o.Mirror, Suite: o.Suite, Components: o.Components, Arch: o.Arch, Keyring: o.Keyring, Checksum: o.Checksum,
 	}}
-	index, err := g.metadata(ctx, t.repos, "")
+	index, err := g.metadata(ctx, t.repos, credentials{})
 	if err != nil {
 		return Tree{}, err
 	}
 	if g.opt.Epoch == nil {
-		t.Epoch = index[0].release.Date.Unix()
+		t.setEpoch(index[0].release.Date.Unix())
 	}
 	list, solved, err := g.solve(ctx, at, t, "org.osbuildkit.debootstrap.solve", o.ForSolve(), index)
 	if err != nil {
 		return Tree{}, err
 	}
-	inputs, err := g.packages(ctx, at, list, solved, index, "")
+	inputs, err := g.packages(ctx, at, list, solved, index, credentials{})
 	if err != nil {
 		return Tree{}, err
 	}
@@ -69,29 +70,33 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 		return Tree{}, err
 	}
 	arch := g.debianArch()
-	if len(t.repos) > 0 {
+	switch {
+	case len(t.repos) > 0:
 		arch = t.repos[0].Arch // as debootstrap's options have it
+	case t.arch != "":
+		arch = t.arch
 	}
 	o = o.For(arch)
 	if len(o.Repos) > 0 {
 		t.repos = nil
 		for _, r := range o.Repos {
-			if len(r.Components) == 0 {
-				r.Components = []string{"main"}
-			}
-			if r.Arch == "" {
-				r.Arch = g.debianArch()
-			}
-			t.repos = append(t.repos, r)
+			t.repos = append(t.repos, r.WithDefaults(g.debianArch()))
 		}
 	}
 	if err := needRepositories(len(t.repos) > 0); err != nil {
 		return Tree{}, err
 	}
 	o.Repos = t.repos
-	index, err := g.metadata(ctx, t.repos, o.Auth)
+	auth, err := g.credentials(ctx, at, o.Auth)
 	if err != nil {
 		return Tree{}, err
+	}
+	index, err := g.metadata(ctx, t.repos, auth)
+	if err != nil {
+		return Tree{}, err
+	}
+	if g.opt.Epoch == nil && t.unknown {
+		t.setEpoch(index[0].release.Date.Unix())
 	}
 	// The tree's own apt decides, unless the author has named a build root.
 	solver := "org.osbuildkit.apt.solve-inside"
@@ -102,7 +107,7 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 	if err != nil {
 		return Tree{}, err
 	}
-	inputs, err := g.packages(ctx, at, list, solved, index, o.Auth)
+	inputs, err := g.packages(ctx, at, list, solved, index, auth)
 	if err != nil {
 		return Tree{}, err
 	}
@@ -226,7 +231,7 @@ func (g *Graph) decide(ctx context.Context, at place, t Tree, name string, o any
 // written anew, so that an exported cache holds the solve step too; the copy's
 // key is the content, so that another solve with the same outcome changes
 // nothing.
-func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList, solved llb.State, index []metadata, auth string) (map[string]llb.State, error) {
+func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList, solved llb.State, index []metadata, auth credentials) (map[string]llb.State, error) {
 	var files []download
 	for _, p := range list.Packages {
 		if p.Repository < 0 || p.Repository >= len(index) {
@@ -236,9 +241,9 @@ func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, download{url: u, name: p.File, sha256: p.SHA256, auth: auth})
+		files = append(files, auth.download(u, p.File, p.SHA256))
 	}
-	debs, err := g.fetch(ctx, fmt.Sprintf("%s: download %d packages", at.name(""), len(files)), files, g.constraints(at)...)
+	debs, err := g.fetchBySteps(ctx, "package", fmt.Sprintf("%s: download %d packages", at.name(""), len(files)), files, g.constraints(at)...)
 	if err != nil {
 		return nil, err
 	}
@@ -251,7 +256,7 @@ func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList
 
 // metadata reads and verifies the InRelease file of each repository and says
 // which files of it a solve step needs.
-func (g *Graph) metadata(ctx context.Context, repos []packages.RepositoryOptions, auth string) ([]metadata, error) {
+func (g *Graph) metadata(ctx context.Context, repos []packages.RepositoryOptions, auth credentials) ([]metadata, error) {
 	var out []metadata
 	for i, r := range repos {
 		m, err := g.repository(ctx, i, r, auth)
@@ -263,7 +268,7 @@ func (g *Graph) metadata(ctx context.Context, repos []packages.RepositoryOptions
 	return out, nil
 }
 
-func (g *Graph) repository(ctx context.Context, number int, r packages.RepositoryOptions, auth string) (metadata, error) {
+func (g *Graph) repository(ctx context.Context, number int, r packages.RepositoryOptions, auth credentials) (metadata, error) {
 	if r.Mirror == "" {
 		mirror, err := g.opt.Mirror(r.Suite)
 		if err != nil {
@@ -271,46 +276,41 @@ func (g *Graph) repository(ctx context.Context, number int, r packages.Repositor
 		}
 		r.Mirror = mirror
 	}
-	dists := "dists/" + r.Suite + "/"
-	u, err := joinURL(r.Mirror, dists+"InRelease")
+	below := debian.ReleaseDir(r.Suite)
+	dir := path.Join(strconv.Itoa(number), below) + "/"
+	u, err := joinURL(r.Mirror, below)
 	if err != nil {
 		return metadata{}, err
 	}
+	m := metadata{RepositoryOptions: r}
 	sum := strings.TrimPrefix(r.Checksum, "sha256:")
-	dir := strconv.Itoa(number) + "/" + dists
-	m := metadata{RepositoryOptions: r, files: []download{{url: u, name: dir + "InRelease", sha256: sum, auth: auth}}}
 	key := u + " " + sum + " " + r.Keyring
-	if m.release = g.repos[key]; m.release == nil {
-		st, name, err := g.download(ctx, m.files[0])
-		if err != nil {
+	found := g.repos[key]
+	if found == nil {
+		if found, err = g.readRelease(ctx, u, sum, []byte(r.Keyring), auth); err != nil {
 			return metadata{}, err
 		}
-		data, err := g.opt.Resolver.ReadFile(ctx, st, name)
-		if err != nil {
-			return metadata{}, err
-		}
-		if m.release, err = debian.ParseInRelease(data, []byte(r.Keyring)); err != nil {
-			return metadata{}, fmt.Errorf("%s: %w", u, err)
-		}
-		if err := m.release.CheckValid(g.opt.Now(), sum != ""); err != nil {
-			return metadata{}, fmt.Errorf("%s: %w", u, err)
-		}
-		g.repos[key] = m.release
+		g.repos[key] = found
 	}
-	indexes, err := m.release.PackagesIndexes(r.Components, r.Arch)
+	m.release = found.Release
+	for _, f := range found.files {
+		f.name = dir + f.name
+		m.files = append(m.files, f)
+	}
+	indexes, err := m.release.Indexes(r.Suite, r.Components, r.Arch)
 	if err != nil {
-		return metadata{}, fmt.Errorf("%s: %w", u, err)
+		return metadata{}, fmt.Errorf("%s: %w", m.files[0].url, err)
 	}
 	for _, f := range indexes {
 		from := f.Path
 		if f.ByHashPath != "" {
 			from = f.ByHashPath
 		}
-		u, err := joinURL(r.Mirror, dists+from)
+		u, err := joinURL(u, from)
 		if err != nil {
 			return metadata{}, err
 		}
-		m.files = append(m.files, download{url: u, name: dir + f.Path, sha256: f.SHA256, auth: auth})
+		m.files = append(m.files, auth.download(u, dir+f.Path, f.SHA256))
 	}
 	return m, nil
 }

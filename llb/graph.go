@@ -74,8 +74,8 @@ type Options struct {
 	BuildEnv *llb.State
 	// ToolboxManifest is the pipeline that builds the default build root.
 	ToolboxManifest *manifest.Manifest
-	// Base returns the tree that is stored under an id.
-	Base func(ctx context.Context, id string) (llb.State, error)
+	// Base returns the tree that is stored under an id, for a platform.
+	Base func(ctx context.Context, id string, p ocispecs.Platform) (*Stored, error)
 	// Now is the time against which repositories' validity is checked.
 	Now func() time.Time
 }
@@ -93,9 +93,17 @@ type Tree struct {
 	Lists []debian.PackageList
 	// RPMLists are the RPM packages that were installed, one list per stage.
 	RPMLists []rpmmd.PackageList
+	// Unlisted says that the lists are not what the tree has: it began as an image
+	// of which nothing is known, or a stage may have removed packages.
+	Unlisted bool
 	// repos are the repositories that later package stages use unless they
 	// name their own.
 	repos []packages.RepositoryOptions
+	// arch is the architecture of the repositories of a stored tree.
+	arch string
+	// unknown says that the epoch is a guess: nothing is known of the image that
+	// the tree began as.
+	unknown bool
 }
 
 // Error is an error that belongs to a place in the manifest.
@@ -125,10 +133,12 @@ type Graph struct {
 	trees   map[string]Tree
 	toolbox *llb.State
 	native  *Graph
-	repos   map[string]*debian.Release
+	repos   map[string]*debRelease
 	rpms    map[string]*rpmSource
 	ready   map[string]bool // see readyClient
+	auths   map[string]credentials
 	runners map[module.Group]llb.State
+	bases   map[string]*Stored
 }
 
 // New returns the graph of a manifest that manifest.Load has checked.
@@ -136,7 +146,10 @@ func New(m *manifest.Manifest, opt Options) *Graph {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	return &Graph{m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debian.Release{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{}, runners: map[module.Group]llb.State{}}
+	return &Graph{
+		m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debRelease{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{},
+		auths: map[string]credentials{}, runners: map[module.Group]llb.State{}, bases: map[string]*Stored{},
+	}
 }
 
 // Platform returns what the image is for.
@@ -183,21 +196,18 @@ func (g *Graph) baseError(p *manifest.Pipeline, err error) error {
 func (g *Graph) start(ctx context.Context, p *manifest.Pipeline) (Tree, error) {
 	t := Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch}
 	if p.Base != "" {
-		if g.opt.Base == nil {
-			return Tree{}, g.baseError(p, errors.New("this way of building has no store of trees: build with osbuildkit on the machine that has it"))
-		}
-		root, err := g.opt.Base(ctx, p.Base)
+		s, err := g.base(ctx, p)
 		if err != nil {
-			return Tree{}, g.baseError(p, err)
+			return Tree{}, err
 		}
-		t.Root = root
+		t = s.start()
 	}
 	if p.Name == manifest.AssemblerPipeline {
 		in, err := g.Pipeline(ctx, manifest.TreePipeline)
 		if err != nil {
 			return Tree{}, err
 		}
-		t.Epoch, t.Lists, t.RPMLists = in.Epoch, in.Lists, in.RPMLists
+		t.Epoch, t.Lists, t.RPMLists, t.Unlisted = in.Epoch, in.Lists, in.RPMLists, in.Unlisted
 	}
 	if g.opt.Epoch != nil {
 		t.Epoch = *g.opt.Epoch

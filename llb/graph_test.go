@@ -115,8 +115,8 @@ func define(t testing.TB, m *manifest.Manifest, opt Options, pipeline string) *l
 
 // withBase gives the builds a store of trees.
 func withBase(o *Options) {
-	o.Base = func(_ context.Context, id string) (llb.State, error) {
-		return llb.Local("base-"+id[:4], llb.LocalUniqueID("base")), nil
+	o.Base = func(_ context.Context, id string, _ ocispecs.Platform) (*Stored, error) {
+		return &Stored{ID: id, Epoch: DefaultEpoch, Root: llb.Local("base-"+id[:4], llb.LocalUniqueID("base"))}, nil
 	}
 }
 

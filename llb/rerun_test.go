@@ -96,7 +96,11 @@ func TestVerifiedMetadataAreCached(t *testing.T) {
 		{Location: "repodata/two.xml", Checksum: rpmmd.Checksum{Algorithm: "sha512", Hex: strings.Repeat("c", 128)}},
 	}}
 	g := New(&manifest.Manifest{}, rpmOptions(t, newNetwork()))
-	for _, d := range s.files(0) {
+	files, err := s.files(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range files {
 		st, _, err := g.download(t.Context(), d)
 		if err != nil {
 			t.Fatal(err)

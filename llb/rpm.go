@@ -8,6 +8,8 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 
+	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
@@ -48,8 +50,8 @@ func (g *Graph) installRPMs(ctx context.Context, at place, t Tree, o packages.Dn
 		}
 		sources = append(sources, s)
 	}
-	if g.opt.Epoch == nil && len(t.RPMLists) == 0 && at.pipeline.Base == "" {
-		t.Epoch = epochOf(sources, t.Epoch)
+	if g.opt.Epoch == nil && len(t.RPMLists) == 0 {
+		t.setEpoch(epochOf(sources, t.Epoch))
 	}
 	list, solved, err := g.solveRPMs(ctx, at, t, job, sources)
 	if err != nil {
@@ -59,6 +61,8 @@ func (g *Graph) installRPMs(ctx context.Context, at place, t Tree, o packages.Dn
 	if err != nil {
 		return Tree{}, err
 	}
+	// What is installed later may take the place of what is there.
+	t.Unlisted = t.Unlisted || len(t.RPMLists) > 0 || job.Operation != "install"
 	t.RPMLists = append(t.RPMLists, *list)
 	// As in packages, the decision is copied so that its key is its content.
 	decision := llb.Scratch().File(llb.Copy(solved, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true, CreatedTime: epochTime()}),
@@ -114,7 +118,11 @@ func epochOf(sources []*rpmSource, otherwise int64) int64 {
 func (g *Graph) solveRPMs(ctx context.Context, at place, t Tree, job packages.DnfJob, sources []*rpmSource) (*rpmmd.PackageList, llb.State, error) {
 	var files []download
 	for i, r := range sources {
-		files = append(files, r.files(i)...)
+		f, err := r.files(i)
+		if err != nil {
+			return nil, llb.State{}, err
+		}
+		files = append(files, f...)
 	}
 	data, out, err := g.decide(ctx, at, t, packages.DnfSolve, job.ForSolve(), files, rpmmd.ListFile)
 	if err != nil {
@@ -136,14 +144,18 @@ func (g *Graph) solveRPMs(ctx context.Context, at place, t Tree, job packages.Dn
 // the last stage of a pipeline: see packages.InventoryFormat.
 func (g *Graph) RPMInventory(ctx context.Context, pipeline string, t Tree) ([]byte, error) {
 	p := g.m.Pipeline(pipeline)
-	if p == nil || len(p.Stages) == 0 {
-		return nil, fmt.Errorf("no pipeline %q with stages", pipeline)
+	if p == nil {
+		return nil, fmt.Errorf("no pipeline %q in %s", pipeline, g.m.File)
 	}
 	m, err := g.part(packages.RPMInventory)
 	if err != nil {
 		return nil, err
 	}
-	at := place{pipeline: p, stage: p.Stages[len(p.Stages)-1], number: len(p.Stages), label: g.opt.Label}
+	// A pipeline without stages is a stored tree as it is.
+	at := place{pipeline: p, stage: &manifest.Stage{Type: "base", Kind: module.Stage, Pointer: manifest.JoinPointer(p.Pointer, "base")}, label: g.opt.Label}
+	if n := len(p.Stages); n > 0 {
+		at.stage, at.number = p.Stages[n-1], n
+	}
 	out, err := g.run(ctx, at, t, step{module: m, part: "list what is installed", options: json.RawMessage("{}"), readonly: true, output: true})
 	if err != nil {
 		return nil, err

@@ -148,6 +148,9 @@ func (n *network) ReadFile(ctx context.Context, st llb.State, name string) ([]by
 	if steps && name == "/built" {
 		return []byte("1700000000"), nil
 	}
+	if steps && name == "/"+packages.CheckedFile {
+		return n.check(ctx, st)
+	}
 	if steps {
 		return []byte(n.decision), nil
 	}

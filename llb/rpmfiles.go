@@ -70,7 +70,7 @@ func (g *Graph) inspectRPMs(ctx context.Context, at place, t Tree, o packages.RP
 	if err != nil {
 		return Tree{}, err
 	}
-	if g.opt.Epoch == nil && len(t.RPMLists) == 0 && at.pipeline.Base == "" {
+	if g.opt.Epoch == nil && len(t.RPMLists) == 0 {
 		built, err := g.opt.Resolver.ReadFile(ctx, out.output, "/"+packages.BuiltFile)
 		if err != nil {
 			return Tree{}, err
@@ -80,9 +80,10 @@ func (g *Graph) inspectRPMs(ctx context.Context, at place, t Tree, o packages.RP
 			return Tree{}, err
 		}
 		if seconds > 0 {
-			t.Epoch = seconds
+			t.setEpoch(seconds)
 		}
 	}
+	t.Unlisted = t.Unlisted || len(t.RPMLists) > 0
 	t.RPMLists = append(t.RPMLists, *list)
 	return t, nil
 }

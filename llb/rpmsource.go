@@ -33,31 +33,52 @@ type rpmSource struct {
 	repomd   *rpmmd.Repomd
 	// solve are the files that a solver needs.
 	solve []rpmmd.Data
-	sum   string
+	// opened are those that the server sends without their compression, by
+	// their places in solve.
+	opened map[int]bool
+	sum    string
 	// client is set if the repository asks for a certificate.
-	client *tlsClient
+	client *stepClient
 }
 
-// files are the metadata files of repository number i.
-func (s *rpmSource) files(i int) []download {
+// files are the metadata files of repository number i: repomd.xml, and then
+// those of solve.
+func (s *rpmSource) files(i int) ([]download, error) {
 	dir := strconv.Itoa(i) + "/"
-	base := s.mirrors[s.best]
-	out := []download{{url: base + "/repodata/repomd.xml", name: dir + "repodata/repomd.xml", sha256: s.sum, attempt: s.best, client: s.client}}
-	for _, d := range s.solve {
-		f := download{url: base + "/" + d.Location, name: dir + d.Location, attempt: s.best, client: s.client}
-		// What has another kind of checksum is verified by the solve step, or by
-		// the one that downloads it, which without any would run in each build.
-		switch {
-		case d.Checksum.Algorithm == "sha256":
-			f.sha256 = d.Checksum.Hex
-		case s.client != nil:
-			client := *s.client
-			client.checksum = d.Checksum.String()
-			f.client = &client
-		}
-		out = append(out, f)
+	u, err := rpmmd.JoinURL(s.mirrors[s.best], repomdPath)
+	if err != nil {
+		return nil, err
 	}
-	return out
+	out := []download{{url: u, name: dir + repomdPath, sha256: s.sum, attempt: s.best, client: s.client}}
+	for i, d := range s.solve {
+		u, err := d.URL(s.mirrors[s.best])
+		if err != nil {
+			return nil, err
+		}
+		if s.opened[i] {
+			d, _ = d.Opened()
+		}
+		out = append(out, newDownload(u, dir+d.File(), d.Checksum, s.best, s.client))
+	}
+	return out, nil
+}
+
+const repomdPath = "repodata/repomd.xml"
+
+// newDownload is the download of a file with a checksum. BuildKit knows SHA-256
+// only; what has another kind is verified by a step: see checkFiles. One that
+// downloads verifies it too, which without any would run in each build.
+func newDownload(u, name string, sum rpmmd.Checksum, attempt int, client *stepClient) download {
+	d := download{url: u, name: name, attempt: attempt, client: client}
+	switch {
+	case sum.Algorithm == "sha256":
+		d.sha256 = sum.Hex
+	case client != nil:
+		own := *client
+		own.checksum = sum.String()
+		d.client = &own
+	}
+	return d
 }
 
 // rpmSource finds a mirror of a repository that has its metadata.
@@ -91,7 +112,7 @@ func (g *Graph) rpmSource(ctx context.Context, at place, number int, o packages.
 		if errors.As(err, &missing) {
 			return nil, err
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", s.mirrors[i], err))
+		failed = append(failed, fmt.Errorf("%s: %w", rpmmd.Redacted(s.mirrors[i]), err))
 	}
 	return nil, mirrorsError("", failed)
 }
@@ -128,19 +149,19 @@ func (g *Graph) rpmMirrors(ctx context.Context, o packages.DnfOptions, r package
 		if err != nil {
 			return err
 		}
-		s.mirrors = append(s.mirrors, strings.TrimRight(u, "/"))
+		s.mirrors = append(s.mirrors, u)
 	}
 	for _, l := range []struct {
 		what, url string
 		parse     func([]byte) ([]rpmmd.Mirror, error)
 	}{
 		{"metalink", r.Metalink, func(data []byte) (found []rpmmd.Mirror, err error) {
-			if s.metalink, err = rpmmd.ParseMetalink(data); err != nil {
+			if s.metalink, err = rpmmd.ParseMetalink(data, v); err != nil {
 				return nil, err
 			}
 			return s.metalink.Mirrors, nil
 		}},
-		{"mirror list", r.Mirrorlist, rpmmd.ParseMirrorlist},
+		{"mirror list", r.Mirrorlist, func(data []byte) ([]rpmmd.Mirror, error) { return rpmmd.ParseMirrorlist(data, v) }},
 	} {
 		if l.url == "" {
 			continue
@@ -151,11 +172,11 @@ func (g *Graph) rpmMirrors(ctx context.Context, o packages.DnfOptions, r package
 		}
 		data, err := g.readSmall(ctx, download{url: u, name: strings.ReplaceAll(l.what, " ", ""), client: s.client}, o)
 		if err != nil {
-			return fmt.Errorf("the %s %s: %w", l.what, u, err)
+			return fmt.Errorf("the %s %s: %w", l.what, rpmmd.Redacted(u), err)
 		}
 		mirrors, err := l.parse(data)
 		if err != nil {
-			return fmt.Errorf("%s: %w", u, err)
+			return fmt.Errorf("%s: %w", rpmmd.Redacted(u), err)
 		}
 		for _, m := range mirrors {
 			s.mirrors = append(s.mirrors, m.URL)
@@ -230,18 +251,77 @@ func (g *Graph) rpmMetadata(ctx context.Context, at place, number int, o package
 		return err
 	}
 	s.sum = strings.TrimPrefix(rpmmd.RepomdChecksum(data), "sha256:")
-	st, err := g.fetch(ctx, at.name("repository "+r.ID), s.files(number), g.constraints(at)...)
+	s.opened = nil
+	files, err := s.files(number)
 	if err != nil {
 		return err
 	}
-	return explainFetch(s.client.explain(within(ctx, time.Duration(o.Timeout)*time.Second, func(ctx context.Context) error {
-		return g.opt.Resolver.Evaluate(ctx, st)
-	})))
+	name, limit := at.name("repository "+r.ID), time.Duration(o.Timeout)*time.Second
+	st, err := g.fetch(ctx, name, files, g.constraints(at)...)
+	if err != nil {
+		return err
+	}
+	evaluate := func(ctx context.Context) error { return g.opt.Resolver.Evaluate(ctx, st) }
+	err = within(ctx, limit, evaluate)
+	if err != nil && !otherContent(err) {
+		return s.client.explain(err)
+	}
+	// BuildKit cannot tell whether files with checksums of other kinds are the
+	// right ones, nor accept one that a server has unpacked: a step looks at them.
+	files = files[1:]
+	if err != nil {
+		for i := range files {
+			files[i].sha256 = ""
+		}
+		if st, err = g.fetch(ctx, name, files, g.constraints(at)...); err != nil {
+			return err
+		}
+		if err := within(ctx, limit, evaluate); err != nil {
+			return explainFetch(s.client.explain(err))
+		}
+	}
+	return g.checkMetadata(ctx, at, s, files, st)
+}
+
+// checkMetadata makes sure that the files of s.solve, which are in st, are those
+// that repomd.xml lists, with or without their compression. Those with a SHA-256
+// in files are.
+func (g *Graph) checkMetadata(ctx context.Context, at place, s *rpmSource, files []download, st llb.State) error {
+	var check []packages.CheckFile
+	var numbers []int
+	for i, d := range s.solve {
+		if files[i].sha256 != "" {
+			continue
+		}
+		c := packages.CheckFile{Name: files[i].name, Checksum: d.Checksum.String(), Size: d.Size, Packed: strings.HasSuffix(d.File(), ".gz")}
+		if o, ok := d.Opened(); ok {
+			c.Opened = o.Checksum.String()
+		}
+		check, numbers = append(check, c), append(numbers, i)
+	}
+	if len(check) == 0 {
+		return nil
+	}
+	found, err := g.checkFiles(ctx, at, st, check)
+	if err != nil {
+		return err
+	}
+	s.opened = map[int]bool{}
+	for n, i := range numbers {
+		if found[n].Problem != "" {
+			return fmt.Errorf("%s: %s", rpmmd.Redacted(files[i].url), found[n].Problem)
+		}
+		s.opened[i] = found[n].Opened
+	}
+	return nil
 }
 
 // readRepomd returns repomd.xml once it is found genuine.
 func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r packages.DnfRepository, s *rpmSource) ([]byte, error) {
-	u := s.mirrors[s.best] + "/repodata/repomd.xml"
+	u, err := rpmmd.JoinURL(s.mirrors[s.best], repomdPath)
+	if err != nil {
+		return nil, err
+	}
 	d := download{url: u, name: "repomd.xml", attempt: s.best, client: s.client}
 	if pin, ok := strings.CutPrefix(r.Checksum, "sha256:"); ok {
 		d.sha256 = pin
@@ -271,7 +351,11 @@ func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r package
 		if err != nil {
 			return nil, err
 		}
-		signature, err := g.readSmall(ctx, download{url: u + ".asc", name: "repomd.xml.asc", attempt: s.best, client: s.client}, o)
+		u, err := rpmmd.JoinURL(s.mirrors[s.best], repomdPath+".asc")
+		if err != nil {
+			return nil, err
+		}
+		signature, err := g.readSmall(ctx, download{url: u, name: "repomd.xml.asc", attempt: s.best, client: s.client}, o)
 		if err != nil {
 			return nil, fmt.Errorf("the signature repomd.xml.asc: %w", err)
 		}
@@ -292,39 +376,57 @@ func (g *Graph) readRepomd(ctx context.Context, o packages.DnfOptions, r package
 // connection was broken, rather than that the file is not there.
 func broken(err error) bool {
 	var late *timeoutError
-	return err != nil && !errors.As(err, &late) && !hopeless(err) && !strings.Contains(err.Error(), "digest mismatch") && !strings.Contains(err.Error(), "response status 4")
+	return err != nil && !errors.As(err, &late) && !hopeless(err) && !otherContent(err) && !strings.Contains(err.Error(), "response status 4")
+}
+
+// otherContent says that a file has another checksum than it should.
+func otherContent(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "digest mismatch")
 }
 
 // explainFetch adds to BuildKit's words what they can mean.
 func explainFetch(err error) error {
-	if err != nil && strings.Contains(err.Error(), "digest mismatch") {
+	if otherContent(err) {
 		return fmt.Errorf("%w: the mirror has another file there, or a page that says that there is none", err)
 	}
 	return err
 }
 
 // rpmPackages downloads the listed packages into one directory. What one mirror
-// does not give is asked of the next one.
+// does not give is asked of the next one. The list has the SHA-256 of all
+// packages afterwards.
 func (g *Graph) rpmPackages(ctx context.Context, at place, o packages.DnfOptions, list *rpmmd.PackageList, sources []*rpmSource) (llb.State, error) {
 	files := make([]*rpmDownload, len(list.Packages))
 	for i, p := range list.Packages {
-		files[i] = &rpmDownload{Package: p, source: sources[p.Repository], mirror: sources[p.Repository].best, client: repositoryClient(at, o.Repos[p.Repository])}
+		s := sources[p.Repository]
+		files[i] = &rpmDownload{Package: p, source: s, mirror: s.best, client: repositoryClient(at, o.Repos[p.Repository])}
 	}
 	limit := time.Duration(o.Timeout) * time.Second
 	for {
 		downloads := make([]download, len(files))
+		var lost []error
 		for i, f := range files {
 			var err error
 			if downloads[i], err = f.download(); err != nil {
-				return llb.State{}, err
+				lost = append(lost, err)
 			}
+		}
+		if len(lost) > 0 {
+			return llb.State{}, lostPackages(lost)
 		}
 		again, err := g.eachDownload(ctx, at, files, downloads, limit)
 		if err != nil {
 			return llb.State{}, err
 		}
-		if !again {
-			return g.fetch(ctx, downloadName(at, len(files)), downloads, g.constraints(at)...)
+		if again {
+			continue
+		}
+		st, err := g.fetch(ctx, downloadName(at, len(files)), downloads, g.constraints(at)...)
+		if err != nil {
+			return llb.State{}, err
+		}
+		if again, err = g.checkPackages(ctx, at, files, downloads, st, list); err != nil || !again {
+			return st, err
 		}
 	}
 }
@@ -344,12 +446,42 @@ type rpmDownload struct {
 	// attempt counts the times that the file was asked for.
 	attempt int
 	tried   []error
-	client  *tlsClient
+	client  *stepClient
 }
 
+// download returns the download from the first mirror, from the present one on,
+// on whose server the file can be.
 func (f *rpmDownload) download() (download, error) {
-	u, err := rpmmd.JoinURL(f.source.mirrors[f.mirror], f.Location)
-	return download{url: u, name: f.File, sha256: f.SHA256, attempt: f.attempt, client: f.client}, err
+	for {
+		u, err := f.URL(f.source.mirrors[f.mirror])
+		if err == nil {
+			return newDownload(u, f.File, f.Checksum(), f.attempt, f.client), nil
+		}
+		if !f.fail(err) {
+			return download{}, f.lost()
+		}
+	}
+}
+
+// fail notes why the present mirror does not give the file and turns to the next
+// one; false if there is none left.
+func (f *rpmDownload) fail(err error) bool {
+	f.repeated = false
+	f.tried = append(f.tried, err)
+	f.mirror = (f.mirror + 1) % len(f.source.mirrors)
+	return len(f.tried) < len(f.source.mirrors)
+}
+
+// lost says why no mirror gives the file.
+func (f *rpmDownload) lost() error { return mirrorsError(path.Base(f.Location), f.tried) }
+
+// lostPackages is the error of packages that no mirror gives.
+func lostPackages(lost []error) error {
+	const most = 4
+	if len(lost) > most {
+		lost = append(lost[:most:most], fmt.Errorf("and %d packages more", len(lost)-most))
+	}
+	return errors.Join(lost...)
 }
 
 // parallelDownloads is how many files are downloaded at once. BuildKit alone
@@ -404,21 +536,14 @@ func (g *Graph) eachDownload(ctx context.Context, at place, files []*rpmDownload
 			f.repeated, again = true, true
 			continue
 		}
-		f.repeated = false
-		f.tried = append(f.tried, fmt.Errorf("%s: %w", downloads[i].url, explainFetch(errs[i])))
-		if len(f.tried) >= len(f.source.mirrors) {
-			lost = append(lost, mirrorsError(path.Base(f.Location), f.tried))
+		if !f.fail(fmt.Errorf("%s: %w", rpmmd.Redacted(downloads[i].url), explainFetch(errs[i]))) {
+			lost = append(lost, f.lost())
 			continue
 		}
 		again = true
-		f.mirror = (f.mirror + 1) % len(f.source.mirrors)
 	}
 	if len(lost) > 0 {
-		const most = 4
-		if len(lost) > most {
-			lost = append(lost[:most], fmt.Errorf("and %d packages more", len(lost)-most))
-		}
-		return false, errors.Join(lost...)
+		return false, lostPackages(lost)
 	}
 	return again, nil
 }

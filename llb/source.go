@@ -26,7 +26,7 @@ type download struct {
 	// auth names a secret that holds the Authorization header, or is empty.
 	auth string
 	// client is set if BuildKit cannot fetch the file by itself.
-	client *tlsClient
+	client *stepClient
 }
 
 // download returns a state that holds one file, and its name in it: one that
@@ -41,7 +41,7 @@ func (g *Graph) download(ctx context.Context, d download, opts ...llb.Constraint
 			return *st, name, nil
 		}
 	}
-	if d.client != nil && strings.HasPrefix(d.url, "https://") {
+	if d.client != nil && (d.client.open || strings.HasPrefix(d.url, "https://")) {
 		return g.fetchAsClient(ctx, d, opts...)
 	}
 	name := path.Base(d.name)
@@ -108,7 +108,7 @@ func groupID(name string, downloads []download) string {
 	return digest.FromString(b.String()).Encoded()
 }
 
-// joinURL appends a path to the URL of a mirror.
+// joinURL appends a path, in which nothing is escaped, to the URL of a mirror.
 func joinURL(mirror, rel string) (string, error) {
 	u, err := url.Parse(mirror)
 	if err != nil {
@@ -117,7 +117,14 @@ func joinURL(mirror, rel string) (string, error) {
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return "", fmt.Errorf("mirror %q: give an http or https URL", mirror)
 	}
-	return u.JoinPath(rel).String(), nil
+	parts := strings.Split(rel, "/")
+	for i, p := range parts {
+		parts[i] = url.PathEscape(p)
+	}
+	joined := u.JoinPath(parts...)
+	// As apt writes it: some servers (S3) take a plain one for a space.
+	joined.RawPath = strings.ReplaceAll(joined.EscapedPath(), "+", "%2B")
+	return joined.String(), nil
 }
 
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

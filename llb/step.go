@@ -56,6 +56,8 @@ type step struct {
 	id string
 	// part names the step among several of one stage, for the display.
 	part string
+	// internal says that the step is none of the stage itself.
+	internal bool
 	// options are the module's options as JSON.
 	options json.RawMessage
 	// inputs are mounted read-only below /run/osbuild/inputs.
@@ -73,6 +75,14 @@ type step struct {
 	always bool
 	// constraints take the place of those of the stage, if there are any.
 	constraints []llb.ConstraintsOpt
+}
+
+// name is what the progress display shows for the step.
+func (s step) name(at place) string {
+	if s.internal {
+		return "[internal] " + at.label + s.part
+	}
+	return at.name(s.part)
 }
 
 // outputs are the states after a step.
@@ -118,7 +128,7 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 		llb.Network(network),
 		llb.Security(llb.SecurityModeSandbox),
 		llb.Hostname("localhost"),
-		llb.WithCustomName(at.name(s.part)),
+		llb.WithCustomName(s.name(at)),
 	}
 	constraints := s.constraints
 	if constraints == nil {

@@ -32,28 +32,71 @@ func (m *Manifest) pipelineID(name string) string {
 
 // identify computes the ids of a pipeline's stages and, in format v1, gives the
 // stages their inputs. The pipelines that it needs must have theirs.
+func (l *loader) identify(p *Pipeline) {
+	p.BaseID = p.Base
+	if l.v1 {
+		for _, s := range p.Stages {
+			if s.Kind == module.Stage {
+				s.Inputs = v1Inputs(s.Type, l.stages[s])
+			}
+		}
+	}
+	l.manifest.identify(p, func(s *Stage) []byte { return pythonNode(l.stages[s]) })
+}
+
+// identify computes the ids of a pipeline's stages, whose options the function
+// gives as Python would write them.
 //
 // The form of 2019 hashes name, build root, previous stage and options; format
 // v1 the inputs too. In the form of 2019 an assembler follows the tree's last
 // stage; in format v1 it is the first of its pipeline and has the tree as input.
-func (l *loader) identify(p *Pipeline) {
-	build := l.manifest.pipelineID(p.Build)
-	previous := p.Base
-	if p.Name == AssemblerPipeline && !l.v1 {
-		previous = l.manifest.TreeID()
+func (m *Manifest) identify(p *Pipeline, options func(*Stage) []byte) {
+	build := m.pipelineID(p.Build)
+	previous := p.BaseID
+	if p.Name == AssemblerPipeline && m.Format != FormatV1 {
+		previous = m.TreeID()
 	}
 	for _, s := range p.Stages {
-		options := l.stages[s]
-		if l.v1 && s.Kind == module.Stage {
-			s.Inputs = v1Inputs(s.Type, options)
-		}
 		var inputs []Input
-		if l.v1 {
+		if m.Format == FormatV1 {
 			inputs = s.Inputs
 		}
-		s.ID = stageID(s.Type, build, previous, pythonNode(options), inputs, l.manifest.pipelineID)
+		s.ID = stageID(s.Type, build, previous, options(s), inputs, m.pipelineID)
 		previous = s.ID
 	}
+}
+
+// Rebase computes all ids again for bases that turn out to be other trees than
+// their ids say. The function returns the id that the base of a pipeline is to
+// have in them.
+func (m *Manifest) Rebase(baseID func(*Pipeline) string) error {
+	options := map[*Stage][]byte{}
+	for _, p := range m.Pipelines {
+		for _, s := range p.Stages {
+			text, err := CanonicalPython(s.Options)
+			if err != nil {
+				return err
+			}
+			options[s] = text
+		}
+	}
+	for _, p := range m.Pipelines {
+		if p.Base != "" {
+			p.BaseID = baseID(p)
+		}
+		m.identify(p, func(s *Stage) []byte { return options[s] })
+	}
+	return nil
+}
+
+// VariantID returns the id of a tree that is not quite the one with the given
+// id. What makes it another one is part of the id.
+func VariantID(id string, what ...string) string {
+	h := sha256.New()
+	for _, s := range append([]string{"variant", id}, what...) {
+		h.Write(pythonString(s))
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // stageID is osbuild's id of a stage. Build and previous are empty for null,

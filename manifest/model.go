@@ -80,6 +80,9 @@ type Pipeline struct {
 	Runner string
 	// Base is the id of a finished tree in the store to start from, or empty.
 	Base string
+	// BaseID is what the ids of the stages have of the base: Base itself,
+	// unless Rebase has been told that the tree is another one.
+	BaseID string
 	// Stages are run in this order.
 	Stages []*Stage
 	// Text is the file that the pipeline stands in: the manifest, or the file
@@ -89,11 +92,11 @@ type Pipeline struct {
 	Pointer string
 }
 
-// ID returns the pipeline's id: that of its last stage, or empty if it has no
-// stages.
+// ID returns the pipeline's id: that of its last stage, or of its base if it has
+// no stages, or empty if it has neither.
 func (p *Pipeline) ID() string {
 	if len(p.Stages) == 0 {
-		return ""
+		return p.BaseID
 	}
 	return p.Stages[len(p.Stages)-1].ID
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"net/url"
-	"path"
 	"strings"
 )
 
@@ -27,7 +25,8 @@ func (c Checksum) String() string {
 	return c.Algorithm + ":" + c.Hex
 }
 
-func (c Checksum) new() hash.Hash {
+// Hash returns a new hash of the algorithm.
+func (c Checksum) Hash() hash.Hash {
 	switch c.Algorithm {
 	case "sha384":
 		return sha512.New384()
@@ -42,7 +41,7 @@ func (c Checksum) Matches(data []byte) bool {
 	if c.Algorithm == "" {
 		return false
 	}
-	h := c.new()
+	h := c.Hash()
 	h.Write(data)
 	return hex.EncodeToString(h.Sum(nil)) == c.Hex
 }
@@ -84,29 +83,6 @@ func isHex(s string) bool {
 	return s != ""
 }
 
-// validLocation reports whether s is a relative address of plain components
-// that stays below the repository, once percent signs are resolved too.
-func validLocation(s string) bool {
-	if s == "" || len(s) > 1000 || strings.ContainsAny(s, "?#\\:") {
-		return false
-	}
-	plain, err := url.PathUnescape(s)
-	if err != nil {
-		return false
-	}
-	for _, p := range []string{s, plain} {
-		if path.Clean(p) != p || strings.HasPrefix(p, "/") || p == "." || p == ".." || strings.HasPrefix(p, "../") || strings.Contains(p, "\\") {
-			return false
-		}
-		for i := range len(p) {
-			if p[i] <= ' ' || p[i] == 0x7f {
-				return false
-			}
-		}
-	}
-	return strings.Count(s, "/") == strings.Count(plain, "/")
-}
-
 func validChars(s string, limit int, more string) bool {
 	if s == "" || len(s) > limit {
 		return false
@@ -129,34 +105,3 @@ func validName(s string) bool {
 func validVersion(s string) bool { return validChars(s, 100, "._+~^") }
 
 func validArch(s string) bool { return validChars(s, 32, "_") }
-
-// JoinURL returns the address of a file of the repository at base.
-func JoinURL(base, location string) (string, error) {
-	if err := checkURL(base); err != nil {
-		return "", err
-	}
-	if !validLocation(location) {
-		return "", fmt.Errorf("%.200q is no location below a repository", location)
-	}
-	return strings.TrimRight(base, "/") + "/" + location, nil
-}
-
-// checkURL accepts what can be fetched without a program of its own.
-func checkURL(s string) error {
-	if len(s) > maxURL {
-		return fmt.Errorf("an address of %d characters, more than %d", len(s), maxURL)
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return fmt.Errorf("the address %q holds a character that must be escaped", s)
-		}
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return fmt.Errorf("the address %q: %w", s, err)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("the address %q is neither http nor https", s)
-	}
-	return nil
-}

@@ -3,7 +3,8 @@
 //
 // The way from a repository to an installed package leads through it in this
 // order: Variables.Expand gives the addresses; ParseMetalink and
-// ParseMirrorlist say which mirrors there are and what repomd.xml must be;
+// ParseMirrorlist say which mirrors there are and what repomd.xml must be; the
+// methods URL say where a mirror has a file, and never that another server has;
 // ParseRepomd reads that file, once CheckPin or VerifyRepomd has found it
 // genuine, and lists the metadata files that a solver needs; Names reads the
 // names of packages for messages; PackageList is what a solver chose, and

@@ -212,7 +212,7 @@ func checkPackage(r io.ReaderAt, size int64) (*File, error) {
 	if f.PayloadDigest.Algorithm == "" {
 		return f, nil
 	}
-	h := f.PayloadDigest.new()
+	h := f.PayloadDigest.Hash()
 	if _, err := io.Copy(h, io.NewSectionReader(r, f.HeaderEnd, size-f.HeaderEnd)); err != nil {
 		return nil, bad("%v", err)
 	}

@@ -3,10 +3,12 @@ package rpmmd
 import (
 	"bufio"
 	"bytes"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"strings"
 )
 
 // maxPackageText bounds what metadata say of one package, in bytes. The lists
@@ -17,15 +19,18 @@ const maxPackageText = 64 << 20
 // attribute of filelists.xml, and the checksum of primary.xml.
 var (
 	packageStart = regexp.MustCompile(`<package[ \t\r\n>]`)
-	packageID    = regexp.MustCompile(`^<package[^>]*[ \t\r\n]pkgid\s*=\s*["']([0-9a-f]+)["']`)
-	packageSum   = regexp.MustCompile(`<checksum[^>]*[ \t\r\n]pkgid\s*=\s*["']YES["'][^>]*>\s*([0-9a-f]+)\s*</checksum>`)
+	packageID    = regexp.MustCompile(`^<package[^>]*[ \t\r\n]pkgid\s*=\s*["']([0-9a-fA-F]+)["']`)
+	packageSum   = regexp.MustCompile(`<checksum[^>]*[ \t\r\n]pkgid\s*=\s*["']YES["'][^>]*>\s*([0-9a-fA-F]+)\s*</checksum>`)
+	// The element of primary.xml that says where the file is.
+	packageLocation = regexp.MustCompile(`<location(?:\s+[A-Za-z:._-]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*(/?)>`)
 )
 
 // FilterPackages copies a primary.xml or filelists.xml, not compressed, and
-// leaves out the packages whose checksums keep does not want. What is kept is
-// kept as it is: a program that reads the copy sees of these packages what it
-// would see in the original.
-func FilterPackages(w io.Writer, r io.Reader, keep func(checksum string) bool) error {
+// leaves out the packages whose checksums, in hex, keep does not want. What is
+// kept is kept as it is: a program that reads the copy sees of these packages
+// what it would see in the original, but for the place of the file where keep
+// names another one, below the repository.
+func FilterPackages(w io.Writer, r io.Reader, keep func(checksum string) (place string, ok bool)) error {
 	const end = "</package>"
 	in := bufio.NewReaderSize(r, 1<<20)
 	first := true
@@ -56,13 +61,41 @@ func FilterPackages(w io.Writer, r io.Reader, keep func(checksum string) bool) e
 		if id == nil {
 			id = packageSum.FindSubmatch(text)
 		}
-		if id == nil || !keep(string(id[1])) {
+		if id == nil {
 			continue
+		}
+		place, ok := keep(strings.ToLower(string(id[1])))
+		if !ok {
+			continue
+		}
+		if text, err = relocate(text, place); err != nil {
+			return err
 		}
 		if _, err := w.Write(append(text, '\n')); err != nil {
 			return err
 		}
 	}
+}
+
+// relocate makes what metadata say of a package name another place of its file.
+func relocate(text []byte, place string) ([]byte, error) {
+	if place == "" {
+		return text, nil
+	}
+	if !validLocation(place) {
+		return nil, fmt.Errorf("%.200q is no plain path", place)
+	}
+	var href bytes.Buffer
+	if err := xml.EscapeText(&href, []byte(place)); err != nil {
+		return nil, err
+	}
+	attribute := ` href="` + href.String() + `"`
+	return packageLocation.ReplaceAllFunc(text, func(element []byte) []byte {
+		if bytes.Contains(element, []byte(attribute)) && bytes.Count(element, []byte("=")) == 1 {
+			return element
+		}
+		return []byte("<location" + attribute + string(packageLocation.FindSubmatch(element)[1]) + ">")
+	}), nil
 }
 
 // readThrough reads up to the end of the next occurrence of what; with io.EOF

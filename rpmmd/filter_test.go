@@ -15,7 +15,7 @@ const filterPrimary = `<?xml version="1.0"?>
 
 func TestFilterPackages(t *testing.T) {
 	t.Parallel()
-	cases := []struct{ name, in, keep, want, err string }{
+	cases := []struct{ name, in, keep, place, want, err string }{
 		{name: "primary", in: filterPrimary, keep: "bb22", want: `<?xml version="1.0"?>
 <metadata xmlns="http://linux.duke.edu/metadata/common" packages="2">
 <package type="rpm"><name>b</name><checksum pkgid='YES' type="sha256"> bb22 </checksum></package>
@@ -24,6 +24,14 @@ func TestFilterPackages(t *testing.T) {
 `},
 		{name: "file lists", in: `<filelists packages="2"><package pkgid="aa11" name="a"><file>/a</file></package><package pkgid="bb22"/></package></filelists>`, keep: "aa11",
 			want: `<filelists packages="2"><package pkgid="aa11" name="a"><file>/a</file></package>` + "\n</filelists>"},
+		{name: "capitals", in: `<m><package pkgid="BB22"/></package></m>`, keep: "bb22", want: `<m><package pkgid="BB22"/></package>` + "\n</m>"},
+		{name: "the place stays", in: `<m><package pkgid="a"><location href="P/a&amp;b.rpm"/></package></m>`, keep: "a", place: "P/a&b.rpm",
+			want: `<m><package pkgid="a"><location href="P/a&amp;b.rpm"/></package>` + "\n</m>"},
+		{name: "another place", in: `<m><package pkgid="a"><location xml:base="http://x/>" ` + "\n" + `href='../a.rpm' ></location><location href="b"/></package></m>`, keep: "a", place: "a<b.rpm",
+			want: `<m><package pkgid="a"><location href="a&lt;b.rpm"></location><location href="a&lt;b.rpm"/></package>` + "\n</m>"},
+		{name: "the place with another base", in: `<m><package pkgid="a"><location xml:base="http://x/" href="a.rpm"/></package></m>`, keep: "a", place: "a.rpm",
+			want: `<m><package pkgid="a"><location href="a.rpm"/></package>` + "\n</m>"},
+		{name: "no plain place", in: `<m><package pkgid="a"></package></m>`, keep: "a", place: "../a", err: `"../a" is no plain path`},
 		{name: "none", in: `<metadata></metadata>`, want: `<metadata></metadata>`},
 		{name: "cut off", in: `<metadata><package><name>`, err: "the list of packages ends in the middle of one"},
 		{name: "damaged", in: `<metadata></package>`, err: "the list of packages is damaged: one ends that has not begun"},
@@ -33,7 +41,7 @@ func TestFilterPackages(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			err := FilterPackages(&out, strings.NewReader(c.in), func(sum string) bool { return sum == c.keep })
+			err := FilterPackages(&out, strings.NewReader(c.in), func(sum string) (string, bool) { return c.place, sum == c.keep })
 			if got := errorText(err); got != c.err {
 				t.Fatalf("error %q, want %q", got, c.err)
 			}
@@ -52,15 +60,23 @@ func errorText(err error) string {
 }
 
 func FuzzFilterPackages(f *testing.F) {
-	f.Add(filterPrimary)
-	f.Add("<package pkgid='a'>")
-	f.Fuzz(func(t *testing.T, in string) {
-		var all bytes.Buffer
-		if err := FilterPackages(&all, strings.NewReader(in), func(string) bool { return false }); err != nil {
+	f.Add(filterPrimary, "Packages/a.rpm")
+	f.Add("<package pkgid='a'>", "a")
+	f.Add(`<m><package pkgid="a"><location xml:base="x" href="../../b"/></package></m>`, "a&b")
+	f.Fuzz(func(t *testing.T, in, place string) {
+		var none, all, again bytes.Buffer
+		if err := FilterPackages(&none, strings.NewReader(in), func(string) (string, bool) { return place, false }); err != nil {
 			return
 		}
-		if strings.Contains(all.String(), "</package>") {
-			t.Errorf("a package that nobody wants is there: %q", all.String())
+		if strings.Contains(none.String(), "</package>") {
+			t.Errorf("a package that nobody wants is there: %q", none.String())
+		}
+		keep := func(string) (string, bool) { return place, true }
+		if err := FilterPackages(&all, strings.NewReader(in), keep); err != nil {
+			return
+		}
+		if err := FilterPackages(&again, bytes.NewReader(all.Bytes()), keep); err != nil || strings.Count(all.String(), "<location") != strings.Count(again.String(), "<location") {
+			t.Errorf("not the same twice: %v\n%q\n%q", err, all.String(), again.String())
 		}
 	})
 }

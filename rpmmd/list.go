@@ -63,7 +63,8 @@ type Package struct {
 	Arch    string `json:"arch"`
 	// Repository is the index of the repository that has the file.
 	Repository int `json:"repository"`
-	// Location is the file's path relative to the repository.
+	// Location is the file's path relative to the repository, as it is listed:
+	// see URL and Place.
 	Location string `json:"location"`
 	// Base is the address that Location is relative to where that is not the
 	// repository's own.
@@ -72,8 +73,12 @@ type Package struct {
 	File string `json:"file"`
 	// Size is the file's size in bytes.
 	Size int64 `json:"size"`
-	// SHA256 is the file's checksum in hex.
+	// SHA256 is the file's checksum in hex. It is empty as long as the file was
+	// not downloaded whose repository uses another kind.
 	SHA256 string `json:"sha256"`
+	// Sum is the checksum that the repository lists the file with where it is
+	// of another kind than SHA-256, such as "sha512:…".
+	Sum string `json:"checksum,omitempty"`
 	// Order is the package's place in the transaction, from 1; zero where the
 	// solver did not say.
 	Order int `json:"order,omitempty"`
@@ -89,6 +94,23 @@ func (p *Package) NEVRA() string {
 // DefaultFile returns NAME-VERSION-RELEASE.ARCH.rpm, as rpm names packages.
 func (p *Package) DefaultFile() string {
 	return nevra(p.Name, 0, p.Version, p.Release, p.Arch) + ".rpm"
+}
+
+// Checksum returns what the repository says of the file.
+func (p *Package) Checksum() Checksum {
+	if c, err := ParseChecksum(p.Sum); err == nil {
+		return c
+	}
+	return Checksum{"sha256", p.SHA256}
+}
+
+// Place returns the path under which a copy of the repository has the file: its
+// location, unless that leads elsewhere.
+func (p *Package) Place() string {
+	if p.Base == "" && validLocation(p.Location) {
+		return p.Location
+	}
+	return p.File
 }
 
 // CheckFile reports whether a package file is the package of the list: a good
@@ -113,13 +135,15 @@ func (p *Package) check() error {
 		return bad("release", p.Release)
 	case !validArch(p.Arch):
 		return bad("architecture", p.Arch)
-	case !validLocation(p.Location):
-		return bad("location below a repository", p.Location)
+	case checkLocation(p.Location) != nil:
+		return bad("location", p.Location)
 	case p.Base != "" && checkURL(p.Base) != nil:
 		return bad("base address", p.Base)
 	case !validChars(p.File, 255, "._+~^-") || strings.HasPrefix(p.File, ".") || strings.HasPrefix(p.File, "-") || !strings.HasSuffix(p.File, ".rpm"):
 		return bad("file name", p.File)
-	case len(p.SHA256) != 64 || !isHex(p.SHA256):
+	case p.Sum != "" && !otherSum(p.Sum):
+		return bad("checksum of another kind than SHA256", p.Sum)
+	case (p.Sum == "" || p.SHA256 != "") && (len(p.SHA256) != 64 || !isHex(p.SHA256)):
 		return bad("SHA256 checksum", p.SHA256)
 	case p.Size <= 0 || p.Size > MaxPackageSize:
 		return bad("size", fmt.Sprint(p.Size))
@@ -131,6 +155,11 @@ func (p *Package) check() error {
 		return bad("reason", p.Reason)
 	}
 	return nil
+}
+
+func otherSum(s string) bool {
+	c, err := ParseChecksum(s)
+	return err == nil && c.Algorithm != "sha256" && c.String() == s
 }
 
 // Sort brings the packages into their order.

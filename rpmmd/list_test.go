@@ -79,13 +79,18 @@ func TestPackageListErrors(t *testing.T) {
 		"version":           {func(_ *PackageList, p *Package) { p.Version = "1-2" }, "no valid version"},
 		"release":           {func(_ *PackageList, p *Package) { p.Release = "" }, "no valid release"},
 		"architecture":      {func(_ *PackageList, p *Package) { p.Arch = "x/y" }, "no valid architecture"},
-		"location":          {func(_ *PackageList, p *Package) { p.Location = "a/../../b.rpm" }, "no valid location"},
-		"escaped location":  {func(_ *PackageList, p *Package) { p.Location = "%2e%2e/b.rpm" }, "no valid location"},
+		"location":          {func(_ *PackageList, p *Package) { p.Location = "a/../.." }, "no valid location"},
+		"no location":       {func(_ *PackageList, p *Package) { p.Location = "" }, "no valid location"},
+		"line in location":  {func(_ *PackageList, p *Package) { p.Location = "a\nb.rpm" }, "no valid location"},
 		"base":              {func(_ *PackageList, p *Package) { p.Base = "file:///srv" }, "no valid base"},
 		"file with slash":   {func(_ *PackageList, p *Package) { p.File = "a/b.rpm" }, "no valid file name"},
 		"file of no rpm":    {func(_ *PackageList, p *Package) { p.File = "a.deb" }, "no valid file name"},
 		"hidden file":       {func(_ *PackageList, p *Package) { p.File = ".rpm" }, "no valid file name"},
 		"checksum":          {func(_ *PackageList, p *Package) { p.SHA256 = "SHA" }, "no valid SHA256"},
+		"no checksum":       {func(_ *PackageList, p *Package) { p.SHA256 = "" }, "no valid SHA256"},
+		"weak checksum":     {func(_ *PackageList, p *Package) { p.Sum = "sha1:" + strings.Repeat("0", 40) }, "no valid checksum of another kind"},
+		"the same kind":     {func(_ *PackageList, p *Package) { p.Sum = "sha256:" + strings.Repeat("0", 64) }, "no valid checksum of another kind"},
+		"bad with another":  {func(_ *PackageList, p *Package) { p.Sum, p.SHA256 = "sha512:"+strings.Repeat("0", 128), "x" }, "no valid SHA256"},
 		"size":              {func(_ *PackageList, p *Package) { p.Size = 0 }, "no valid size"},
 		"large":             {func(_ *PackageList, p *Package) { p.Size = MaxPackageSize + 1 }, "no valid size"},
 		"repository":        {func(_ *PackageList, p *Package) { p.Repository = 1 }, "no repository 1"},
@@ -108,6 +113,41 @@ func TestPackageListErrors(t *testing.T) {
 	} {
 		if _, err := ParseList([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", text, err, want)
+		}
+	}
+}
+
+func TestPackageChecksum(t *testing.T) {
+	t.Parallel()
+	l := testList()
+	p := &l.Packages[0]
+	if got := p.Checksum(); got != (Checksum{"sha256", strings.Repeat("0", 64)}) {
+		t.Errorf("got %s", got)
+	}
+	p.Sum, p.SHA256 = "sha512:"+strings.Repeat("1", 128), ""
+	if got := p.Checksum(); got != (Checksum{"sha512", strings.Repeat("1", 128)}) {
+		t.Errorf("got %s", got)
+	}
+	if err := l.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A file lies in a copy of the repository where the repository has it, but
+// never outside of the copy.
+func TestPackagePlace(t *testing.T) {
+	t.Parallel()
+	for location, want := range map[string]string{
+		"Packages/a-1.rpm": "Packages/a-1.rpm", "../../store/a.rpm": "file.rpm", "a/../../b.rpm": "file.rpm", "/etc/a.rpm": "file.rpm",
+		"https://x/a.rpm": "file.rpm", "a b.rpm": "file.rpm", "a%2fb.rpm": "file.rpm", "./a.rpm": "file.rpm", "a//b.rpm": "file.rpm",
+	} {
+		p := Package{Location: location, File: "file.rpm"}
+		if got := p.Place(); got != want {
+			t.Errorf("%q: %q, want %q", location, got, want)
+		}
+		p.Base = "https://x/"
+		if got := p.Place(); got != "file.rpm" {
+			t.Errorf("%q with a base: %q", location, got)
 		}
 	}
 }

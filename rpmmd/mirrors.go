@@ -24,7 +24,7 @@ const repomdPath = "repodata/repomd.xml"
 // Mirror is one place that has the repository.
 type Mirror struct {
 	// URL is the address of the repository, without repodata/repomd.xml and
-	// without a slash at its end.
+	// without a slash at the end of its path.
 	URL string
 	// Preference is what the metalink says, up to 100 for the best one.
 	Preference int
@@ -46,14 +46,15 @@ type Metalink struct {
 // Expected is one state of repomd.xml.
 type Expected struct {
 	Timestamp int64
-	Size      int64
+	// Size is zero where the metalink does not say it.
+	Size int64
 	// Checksums has at least one, the strongest one first.
 	Checksums []Checksum
 }
 
 // Matches reports whether data is this state.
 func (e *Expected) Matches(data []byte) bool {
-	if int64(len(data)) != e.Size || len(e.Checksums) == 0 {
+	if e.Size > 0 && int64(len(data)) != e.Size || len(e.Checksums) == 0 {
 		return false
 	}
 	for _, c := range e.Checksums {
@@ -92,9 +93,10 @@ type xmlMetalink struct {
 
 // ParseMetalink reads a metalink of version 3.0 for repomd.xml, as Fedora's
 // mirror manager serves it. Mirrors that are neither http nor https are passed
-// over. The metalink itself is only as good as the way it came: an author who
-// wants more pins repomd.xml by its checksum.
-func ParseMetalink(data []byte) (*Metalink, error) {
+// over. Variables in their addresses are expanded. The metalink itself is only
+// as good as the way it came: an author who wants more pins repomd.xml by its
+// checksum.
+func ParseMetalink(data []byte, v Variables) (*Metalink, error) {
 	if len(data) > MaxMirrorFile {
 		return nil, fmt.Errorf("the metalink is larger than %d MiB", MaxMirrorFile>>20)
 	}
@@ -126,7 +128,7 @@ func ParseMetalink(data []byte) (*Metalink, error) {
 			if err != nil || preference < 0 || preference > 100 {
 				preference = 0
 			}
-			base, ok := strings.CutSuffix(strings.TrimSpace(u.Value), "/"+repomdPath)
+			base, ok := cutRepomd(strings.TrimSpace(u.Value))
 			if !ok {
 				continue
 			}
@@ -134,7 +136,7 @@ func ParseMetalink(data []byte) (*Metalink, error) {
 		}
 	}
 	var err error
-	if m.Mirrors, err = usableMirrors(urls); err != nil {
+	if m.Mirrors, err = usableMirrors(urls, v); err != nil {
 		return nil, fmt.Errorf("the metalink: %w", err)
 	}
 	slices.SortStableFunc(m.Mirrors, func(a, b Mirror) int {
@@ -154,12 +156,14 @@ func ParseMetalink(data []byte) (*Metalink, error) {
 
 func (s *xmlState) expected() (*Expected, error) {
 	e := &Expected{}
-	if len(s.Size) != 1 {
+	if len(s.Size) > 1 {
 		return nil, errors.New("must say the size of repomd.xml once")
 	}
-	var err error
-	if e.Size, err = strconv.ParseInt(strings.TrimSpace(s.Size[0]), 10, 64); err != nil || e.Size <= 0 || e.Size > MaxRepomd {
-		return nil, fmt.Errorf("%.40q is no valid size of repomd.xml", s.Size[0])
+	if len(s.Size) == 1 {
+		var err error
+		if e.Size, err = strconv.ParseInt(strings.TrimSpace(s.Size[0]), 10, 64); err != nil || e.Size <= 0 || e.Size > MaxRepomd {
+			return nil, fmt.Errorf("%.40q is no valid size of repomd.xml", s.Size[0])
+		}
 	}
 	if len(s.Timestamp) > 0 {
 		// It only says which state is newer.
@@ -209,8 +213,9 @@ func (m *Metalink) Allows(pin Checksum) bool {
 }
 
 // ParseMirrorlist reads a list of mirrors: one address of the repository in
-// each line, the best one first; lines that begin with # are comments.
-func ParseMirrorlist(data []byte) ([]Mirror, error) {
+// each line, the best one first, in which variables are expanded; lines that
+// begin with # are comments.
+func ParseMirrorlist(data []byte, v Variables) ([]Mirror, error) {
 	if len(data) > MaxMirrorFile {
 		return nil, fmt.Errorf("the mirror list is larger than %d MiB", MaxMirrorFile>>20)
 	}
@@ -227,30 +232,53 @@ func ParseMirrorlist(data []byte) ([]Mirror, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		urls = append(urls, Mirror{URL: strings.TrimRight(strings.TrimSuffix(line, repomdPath), "/")})
+		base, _ := cutRepomd(line)
+		urls = append(urls, Mirror{URL: base})
 	}
-	mirrors, err := usableMirrors(urls)
+	mirrors, err := usableMirrors(urls, v)
 	if err != nil {
 		return nil, fmt.Errorf("the mirror list: %w%s", err, serverSays(data))
 	}
 	return mirrors, nil
 }
 
+// cutRepomd returns the address of the repository that has a repomd.xml, or the
+// address itself if it is not one of a repomd.xml. What stands behind a question
+// mark is the same in both.
+func cutRepomd(address string) (base string, ok bool) {
+	base, query, asked := strings.Cut(address, "?")
+	base, ok = strings.CutSuffix(base, "/"+repomdPath)
+	base = strings.TrimRight(base, "/")
+	if asked {
+		base += "?" + query
+	}
+	return base, ok
+}
+
 // usableMirrors keeps what can be fetched, each address once.
-func usableMirrors(in []Mirror) ([]Mirror, error) {
+func usableMirrors(in []Mirror, v Variables) ([]Mirror, error) {
 	if len(in) > maxMirrors {
 		return nil, fmt.Errorf("more than %d mirrors", maxMirrors)
 	}
 	var out []Mirror
 	seen := map[string]bool{}
+	var unknown error
 	for _, m := range in {
-		if checkURL(m.URL) != nil || seen[m.URL] || strings.ContainsAny(m.URL, "?#") {
+		var err error
+		if m.URL, err = v.Expand(m.URL); err != nil {
+			unknown = err
+			continue
+		}
+		if checkURL(m.URL) != nil || seen[m.URL] {
 			continue
 		}
 		seen[m.URL] = true
 		out = append(out, m)
 	}
 	if len(out) == 0 {
+		if unknown != nil {
+			return nil, fmt.Errorf("has no mirror that can be used: %w", unknown)
+		}
 		return nil, errors.New("has no mirror with http or https")
 	}
 	return out, nil

@@ -52,16 +52,18 @@ const (
 
 func metalink() string {
 	sum512 := func(s string) string {
-		h := (Checksum{Algorithm: "sha512"}).new()
+		h := (Checksum{Algorithm: "sha512"}).Hash()
 		h.Write([]byte(s))
 		return fmt.Sprintf("%x", h.Sum(nil))
 	}
 	return strings.NewReplacer("NEW256", hexSum([]byte(repomdNew)), "NEW512", sum512(repomdNew), "OLD256", hexSum([]byte(repomdOld))).Replace(metalinkOK)
 }
 
+var testVariables = Variables{ReleaseVer: "9.4", BaseArch: "x86_64"}
+
 func TestParseMetalink(t *testing.T) {
 	t.Parallel()
-	m, err := ParseMetalink([]byte(metalink()))
+	m, err := ParseMetalink([]byte(metalink()), testVariables)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,12 +98,31 @@ func TestParseMetalink(t *testing.T) {
 func TestMetalinkAllChecksums(t *testing.T) {
 	t.Parallel()
 	text := strings.Replace(metalink(), hexSum([]byte(repomdNew)), hexSum([]byte("other")), 1)
-	m, err := ParseMetalink([]byte(text))
+	m, err := ParseMetalink([]byte(text), testVariables)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.Check([]byte(repomdNew)) == nil {
 		t.Error("one of two checksums is wrong and the file is accepted")
+	}
+}
+
+// A metalink need not say the size, its addresses may have variables and
+// queries, and alternates count as the newest state does.
+func TestMetalinkForms(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer("<size>20</size>", "", "http://two.example.org/f/os/repodata/repomd.xml", "http://two.example.org/$releasever/os/repodata/repomd.xml?a=b").Replace(metalink())
+	m, err := ParseMetalink([]byte(text), testVariables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Mirrors[2].URL; got != "http://two.example.org/9.4/os?a=b" {
+		t.Errorf("got %s", got)
+	}
+	for text, ok := range map[string]bool{repomdNew: true, repomdOld: true, repomdNew + " ": false, "": false} {
+		if err := m.Check([]byte(text)); (err == nil) != ok {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 
@@ -115,7 +136,6 @@ func TestParseMetalinkErrors(t *testing.T) {
 		"empty":           {"", "cut off"},
 		"cut off":         {good[:len(good)/2], "the metalink"},
 		"another file":    {strings.Replace(good, "name=\"repomd.xml\"", "name=\"x.iso\"", 1), "one file repomd.xml"},
-		"no size":         {strings.Replace(good, "<size>20</size>", "", 1), "the size of repomd.xml once"},
 		"two sizes":       {strings.Replace(good, "<size>20</size>", "<size>20</size><size>3</size>", 1), "the size of repomd.xml once"},
 		"negative size":   {strings.Replace(good, "<size>20</size>", "<size>-20</size>", 1), "no valid size"},
 		"weak checksums":  {strings.NewReplacer("sha256", "sha1", "sha512", "md5").Replace(good), "no SHA-256"},
@@ -125,7 +145,7 @@ func TestParseMetalinkErrors(t *testing.T) {
 		"large":           {strings.Repeat(" ", MaxMirrorFile+1), "larger than"},
 		"entities":        {`<!DOCTYPE x [<!ENTITY a "b">]><metalink>&a;</metalink>`, "entity"},
 	} {
-		if _, err := ParseMetalink([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := ParseMetalink([]byte(tt.text), testVariables); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, tt.want)
 		}
 	}
@@ -133,11 +153,13 @@ func TestParseMetalinkErrors(t *testing.T) {
 
 func TestParseMirrorlist(t *testing.T) {
 	t.Parallel()
-	got, err := ParseMirrorlist([]byte("# repo = fedora-30 arch = x86_64\r\nhttp://two.example.org/os/\r\n\n https://one.example.org/os/repodata/repomd.xml\nrsync://x/y\nftp://x/y\nhttp://two.example.org/os\nhttps://x/?a=b\n"))
+	got, err := ParseMirrorlist([]byte("# repo = fedora-30 arch = x86_64\r\nhttp://two.example.org/os/\r\n\n https://one.example.org/os/repodata/repomd.xml\nrsync://x/y\nftp://x/y\nhttp://two.example.org/os\n"+
+		"https://x//?a=b\nhttps://x/os/repodata/repomd.xml?a=b\nhttps://x/#a\nhttps://$releasever.example.org/${basearch}/os/\nhttps://x/$contentdir/\n"), testVariables)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]Mirror{{URL: "http://two.example.org/os"}, {URL: "https://one.example.org/os"}}, got); diff != "" {
+	if diff := cmp.Diff([]Mirror{{URL: "http://two.example.org/os"}, {URL: "https://one.example.org/os"}, {URL: "https://x?a=b"}, {URL: "https://x/os?a=b"},
+		{URL: "https://9.4.example.org/x86_64/os"}}, got); diff != "" {
 		t.Error(diff)
 	}
 	for text, want := range map[string]string{
@@ -145,9 +167,10 @@ func TestParseMirrorlist(t *testing.T) {
 		"<html></html>":                    "a web page",
 		"# Bad Request":                    "the server says",
 		"":                                 "no mirror with http",
+		"http://x/$contentdir/\n":          "no mirror that can be used: there is no variable $contentdir",
 		strings.Repeat("http://x\n", 2000): "more than 1000 mirrors",
 	} {
-		if _, err := ParseMirrorlist([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ParseMirrorlist([]byte(text), testVariables); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20q: error %v, want one with %q", text, err, want)
 		}
 	}
@@ -184,49 +207,65 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-func TestJoinURL(t *testing.T) {
-	t.Parallel()
-	if got, err := JoinURL("https://x.example.org/os/", "Packages/h/a-1~rc1+b^c.rpm"); err != nil || got != "https://x.example.org/os/Packages/h/a-1~rc1+b^c.rpm" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	for _, location := range []string{"", "/etc/passwd", "../x", "a/../../x", "a/./b", "%2e%2e/x", "a%2fb", "http://evil/x", "a?b", "a#b", "a b", "a\\b", "a%5cb", "a%zz", "a/", "%00"} {
-		if got, err := JoinURL("https://x.example.org/os", location); err == nil {
-			t.Errorf("%q: got %q", location, got)
+func FuzzMetalink(f *testing.F) {
+	f.Add(metalink())
+	f.Add("<metalink><files><file name=\"repomd.xml\"/></files></metalink>")
+	f.Add(strings.NewReplacer("<size>20</size>", "", "/f/os", "/$releasever/${basearch}/?$arch").Replace(metalink()))
+	f.Fuzz(func(t *testing.T, text string) {
+		m, err := ParseMetalink([]byte(text), testVariables)
+		if err != nil {
+			return
 		}
+		checkMirrors(t, m.Mirrors)
+		if len(m.Expected) == 0 || len(m.Expected[0].Checksums) == 0 {
+			t.Error("nothing is expected of repomd.xml")
+		}
+		if m.Check(nil) == nil {
+			t.Error("an empty repomd.xml is expected")
+		}
+	})
+}
+
+func FuzzMirrorlist(f *testing.F) {
+	f.Add("# comment\nhttp://two.example.org/os/\n")
+	f.Add("http://x/$releasever/$basearch/repodata/repomd.xml?a=$arch\nftp://x\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if m, err := ParseMirrorlist([]byte(text), testVariables); err == nil {
+			checkMirrors(t, m)
+		}
+	})
+}
+
+func checkMirrors(t *testing.T, mirrors []Mirror) {
+	t.Helper()
+	if len(mirrors) == 0 || len(mirrors) > maxMirrors {
+		t.Errorf("%d mirrors and no error", len(mirrors))
 	}
-	for _, base := range []string{"", "file:///etc", "x.example.org", "https://", "https://a b/", "ftp://x/"} {
-		if got, err := JoinURL(base, "x"); err == nil {
-			t.Errorf("%q: got %q", base, got)
+	for _, m := range mirrors {
+		u, err := JoinURL(m.URL, repomdPath)
+		if err != nil && !strings.Contains(err.Error(), "characters, more than") {
+			t.Error(err)
+		}
+		if err == nil && sameServer(m.URL, u) != nil {
+			t.Errorf("%s is of another server than %s", u, m.URL)
 		}
 	}
 }
 
-func FuzzMirrors(f *testing.F) {
-	f.Add(metalink(), "https://x/$releasever/${basearch}")
-	f.Add("# comment\nhttp://two.example.org/os/\n", "$arch")
-	f.Add("<metalink><files><file name=\"repomd.xml\"/></files></metalink>", "$")
-	f.Fuzz(func(t *testing.T, text, address string) {
-		check := func(mirrors []Mirror) {
-			if len(mirrors) == 0 || len(mirrors) > maxMirrors {
-				t.Errorf("%d mirrors and no error", len(mirrors))
-			}
-			for _, m := range mirrors {
-				if _, err := JoinURL(m.URL, repomdPath); err != nil {
-					t.Error(err)
-				}
-			}
+func FuzzVariables(f *testing.F) {
+	f.Add("https://x/$releasever/${basearch}", "9.4", "i386")
+	f.Add("$releasever_major$releasever_minor$arch", "30", "x86_64")
+	f.Add("$", "", "")
+	f.Fuzz(func(t *testing.T, address, release, arch string) {
+		out, err := Variables{ReleaseVer: release, BaseArch: arch}.Expand(address)
+		if err != nil {
+			return
 		}
-		if m, err := ParseMetalink([]byte(text)); err == nil {
-			check(m.Mirrors)
-			if len(m.Expected) == 0 || len(m.Expected[0].Checksums) == 0 {
-				t.Error("nothing is expected of repomd.xml")
-			}
+		if len(out) > maxURL || strings.Contains(out, "$") {
+			t.Errorf("%q becomes %q", address, out)
 		}
-		if m, err := ParseMirrorlist([]byte(text)); err == nil {
-			check(m)
-		}
-		if out, err := (Variables{ReleaseVer: "30", BaseArch: "x86_64"}).Expand(address); err == nil && len(out) > maxURL {
-			t.Errorf("an address of %d characters", len(out))
+		if !strings.Contains(address, "$") && out != address {
+			t.Errorf("%q has no variable and becomes %q", address, out)
 		}
 	})
 }

@@ -15,6 +15,9 @@ import (
 	"github.com/therootcompany/xz"
 )
 
+// compressions are the endings of compressed files.
+var compressions = []string{".gz", ".xz", ".zst", ".bz2", ".zck"}
+
 // maxDictionary bounds the memory that a decompressor may be told to take.
 const maxDictionary = 128 << 20
 
@@ -23,7 +26,7 @@ const maxDictionary = 128 << 20
 // Read to its end it reports what does not have the size and the checksum
 // that repomd.xml says; what was read before that must not be used then.
 func (d *Data) Open(r io.Reader) (io.ReadCloser, error) {
-	in := &checkedReader{r: bufio.NewReaderSize(r, 1<<16), what: d.Location, hash: d.Checksum.new(), want: d.Checksum.Hex, size: d.Size, limit: MaxMetadata}
+	in := &checkedReader{r: bufio.NewReaderSize(r, 1<<16), what: d.Location, hash: d.Checksum.Hash(), want: d.Checksum.Hex, size: d.Size, limit: MaxMetadata}
 	var content io.Reader = in
 	done := func() {}
 	var err error
@@ -113,7 +116,7 @@ func (c *checkedReader) Read(p []byte) (int, error) {
 // CheckFile reports that what r holds, a file as it lies in the repository, is
 // not the one that repomd.xml lists.
 func (d *Data) CheckFile(r io.Reader) error {
-	in := &checkedReader{r: r, what: d.Location, hash: d.Checksum.new(), want: d.Checksum.Hex, size: d.Size, limit: MaxMetadata}
+	in := &checkedReader{r: r, what: d.Location, hash: d.Checksum.Hash(), want: d.Checksum.Hex, size: d.Size, limit: MaxMetadata}
 	_, err := io.Copy(io.Discard, in)
 	return err
 }

@@ -25,10 +25,11 @@ type PrimaryPackage struct {
 	// Package has no File, Order and Reason; SHA256 is empty where the
 	// repository uses another kind of checksum.
 	Package
-	// Checksum is the checksum of the package file.
-	Checksum Checksum
 	// Provides lists the names that the package provides, its own too.
 	Provides []string
+	// Problem says why the package cannot be used, as one can have a checksum
+	// that proves nothing and need not be asked for; else it is nil.
+	Problem error
 }
 
 // ReadPrimary calls each for every package of a primary.xml, which must not be
@@ -64,8 +65,8 @@ func ReadPrimary(r io.Reader, each func(p *PrimaryPackage) error) error {
 		if p.Arch == "src" || p.Arch == "nosrc" {
 			continue
 		}
-		if err := p.check(); err != nil {
-			return fmt.Errorf("primary.xml: package %d: %w", count, err)
+		if p.Problem == nil {
+			p.Problem = p.check()
 		}
 		if err := each(p); err != nil {
 			return err
@@ -77,9 +78,6 @@ func ReadPrimary(r io.Reader, each func(p *PrimaryPackage) error) error {
 func (p *PrimaryPackage) check() error {
 	whole := p.Package
 	whole.File = "x.rpm"
-	if whole.SHA256 == "" {
-		whole.SHA256 = strings.Repeat("0", 64)
-	}
 	return whole.check()
 }
 
@@ -116,7 +114,9 @@ func readPrimaryPackage(x *xmlReader) (*PrimaryPackage, error) {
 			case x.depth == 3 && t.Name.Local == "checksum":
 				kind, sum, text = attr(t, "type"), "", &sum
 			case x.depth == 3:
-				err = p.element(t)
+				if err := p.element(t); err != nil && p.Problem == nil {
+					p.Problem = fmt.Errorf("package %.80q: %w", p.Name, err)
+				}
 			case x.depth == 4:
 				inProvides = t.Name.Local == "provides"
 			case x.depth == 5 && inProvides && t.Name.Local == "entry":
@@ -127,18 +127,17 @@ func readPrimaryPackage(x *xmlReader) (*PrimaryPackage, error) {
 					p.Provides = append(p.Provides, name)
 				}
 			}
-			if err != nil {
-				return nil, err
-			}
 		}
 	}
 	p.Name, p.Arch = strings.TrimSpace(p.Name), strings.TrimSpace(p.Arch)
-	var err error
-	if p.Checksum, err = newChecksum(kind, sum); err != nil {
-		return nil, fmt.Errorf("%.80q: %w", p.Name, err)
-	}
-	if p.Checksum.Algorithm == "sha256" {
-		p.SHA256 = p.Checksum.Hex
+	switch c, err := newChecksum(kind, sum); {
+	case p.Problem != nil:
+	case err != nil:
+		p.Problem = fmt.Errorf("package %.80q: %w", p.Name, err)
+	case c.Algorithm == "sha256":
+		p.SHA256 = c.Hex
+	default:
+		p.Sum = c.String()
 	}
 	return p, nil
 }
@@ -192,7 +191,9 @@ func NewNames() *Names {
 // ReadPrimary adds the names of a primary.xml.
 func (n *Names) ReadPrimary(r io.Reader) error {
 	return ReadPrimary(r, func(p *PrimaryPackage) error {
-		n.add(n.packages, p.Name)
+		if validName(p.Name) {
+			n.add(n.packages, p.Name)
+		}
 		for _, name := range p.Provides {
 			n.add(n.provided, name)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestReadPrimary(t *testing.T) {
 			Name: "hello", Epoch: 1, Version: "2.10", Release: "3~rc1", Arch: "noarch", Size: 6401, SHA256: sum,
 			Location: "Packages/h/hello-2.10-3~rc1.noarch.rpm",
 		},
-		Checksum: Checksum{"sha256", sum}, Provides: []string{"greeting", "hello"},
+		Provides: []string{"greeting", "hello"},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -75,10 +76,11 @@ func TestReadPrimaryVariants(t *testing.T) {
 		"no packages":      {"<metadata></metadata>", "", 0},
 		"a comment":        {change("<name>hel", "<name>hel<!-- x -->"), "", 1},
 		"SHA-1":            {change(`type="sha256" pkgid="YES">`+sum, `type="sha" pkgid="YES">`+sum[:40]), "\"hello\": the checksum is of kind \"sha\"", 0},
+		"above":            {change(location, `<location href="../../x.rpm"/>`), "", 1},
 		"page":             {"<html></html>", "not with <metadata>", 0},
 		"nothing":          {"", "cut off", 0},
 		"cut off":          {strings.TrimSuffix(strings.TrimSpace(good), "</metadata>"), "cut off", 0},
-		"outside":          {change(location, `<location href="../../x.rpm"/>`), "no valid location", 0},
+		"no file":          {change(location, `<location href="../.."/>`), "no valid location", 0},
 		"base in a file":   {change("<location ", `<location xml:base="file:///etc" `), "no valid base", 0},
 		"bad epoch":        {change(`epoch="1"`, `epoch="-1"`), "no valid epoch", 0},
 		"bad size":         {change(`package="6401"`, `package="x"`), "no valid size", 0},
@@ -91,7 +93,10 @@ func TestReadPrimaryVariants(t *testing.T) {
 		"ends too often":   {"<metadata></metadata></x>", "that has not begun", 0},
 	} {
 		count := 0
-		err := ReadPrimary(strings.NewReader(tt.text), func(*PrimaryPackage) error { count++; return nil })
+		err := ReadPrimary(strings.NewReader(tt.text), func(p *PrimaryPackage) error {
+			count++
+			return p.Problem
+		})
 		switch {
 		case tt.want == "" && (err != nil || count != tt.packages):
 			t.Errorf("%s: %d packages, %v", name, count, err)
@@ -141,24 +146,65 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// What is wrong with one package is its own problem.
+func TestReadPrimaryProblems(t *testing.T) {
+	t.Parallel()
+	one := func(name, checksum, location string) string {
+		return fmt.Sprintf(`<package type="rpm"><name>%s</name><arch>noarch</arch><version epoch="0" ver="1" rel="1"/>%s<size package="5"/>%s</package>`, name, checksum, location)
+	}
+	good, place := `<checksum type="sha512" pkgid="YES">`+strings.Repeat("A", 128)+`</checksum>`, `<location href="a.rpm"/>`
+	text := "<metadata>" + one("weak", `<checksum type="sha" pkgid="YES">`+strings.Repeat("0", 40)+`</checksum>`, place) +
+		one("none", "", place) + one("file", good, `<location xml:base="file:///etc" href="shadow"/>`) + one("good", good, place) + "</metadata>"
+	var got []string
+	err := ReadPrimary(strings.NewReader(text), func(p *PrimaryPackage) error {
+		got = append(got, fmt.Sprint(p.Name, " ", p.Problem == nil))
+		if p.Name == "good" && p.Sum != "sha512:"+strings.Repeat("a", 128) {
+			t.Errorf("the checksum is %s", p.Sum)
+		}
+		return nil
+	})
+	if want := []string{"weak false", "none false", "file false", "good true"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}
+
 func FuzzPrimary(f *testing.F) {
 	f.Add(testPrimary(f))
-	f.Add(string(testdata(f, "repodata/comps.xml")))
 	f.Add("<metadata><package><name>a</name></package></metadata>")
 	f.Fuzz(func(t *testing.T, text string) {
 		err := ReadPrimary(strings.NewReader(text), func(p *PrimaryPackage) error {
-			if p.Name == "" || p.Checksum.Algorithm == "" {
+			if p.Problem != nil {
+				return nil
+			}
+			if p.Name == "" || p.Checksum().Hex == "" {
 				t.Errorf("got %+v", p)
 			}
-			if _, err := JoinURL("https://x", p.Location); err != nil {
-				t.Error(err)
-			}
+			p.File = "x.rpm"
+			checkAddress(t, &p.Package)
 			return nil
 		})
 		n := NewNames()
 		if again := n.ReadPrimary(strings.NewReader(text)); (again == nil) != (err == nil) {
 			t.Errorf("got %v and then %v", err, again)
 		}
-		n.ReadGroups(strings.NewReader(text))
+	})
+}
+
+func FuzzComps(f *testing.F) {
+	f.Add(string(testdata(f, "repodata/comps.xml")))
+	f.Add("<comps><group><id>a</id><name>b</name><name xml:lang='de'>c</name></group></comps>")
+	f.Fuzz(func(t *testing.T, text string) {
+		n := NewNames()
+		if err := n.ReadGroups(strings.NewReader(text)); err != nil {
+			return
+		}
+		for g := range n.groups {
+			if !n.Has("@" + g) {
+				t.Errorf("there is no %q", g)
+			}
+		}
+		if n.NotFound("@core") == nil {
+			t.Error("no error")
+		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,16 +33,23 @@ type Repomd struct {
 	Revision string
 	// Data lists the metadata files in the order of the file.
 	Data []Data
+	// Unusable says by type what is wrong with files that are not in Data: a
+	// repository may have such, as long as nobody needs them.
+	Unusable map[string]string
 }
 
 // Data is one metadata file.
 type Data struct {
 	// Type says what the file is: "primary", "filelists", "group", "modules"…
 	Type string
-	// Location is the file's path relative to the repository.
+	// Location is the file's path relative to the repository, as it is listed:
+	// see URL and File.
 	Location string
+	// Base is the address that Location is relative to where that is not the
+	// repository's own.
+	Base string
 	// Checksum is that of the file, OpenChecksum that of its content without
-	// compression; the latter may be missing.
+	// compression; the latter may be missing, or of a kind that proves nothing.
 	Checksum, OpenChecksum Checksum
 	// Size is that of the file and OpenSize that of its content, in bytes;
 	// zero is unknown.
@@ -97,22 +105,30 @@ func ParseRepomd(data []byte) (*Repomd, error) {
 	if !printable(r.Revision) {
 		return nil, fmt.Errorf("repomd.xml: %.40q is no valid revision", r.Revision)
 	}
-	types, locations := map[string]bool{}, map[string]bool{}
 	for i := range doc.Data {
-		d, err := doc.Data[i].data()
-		if err != nil {
-			return nil, fmt.Errorf("repomd.xml: file of type %.40q: %w", doc.Data[i].Type, err)
-		}
-		if types[d.Type] {
-			return nil, fmt.Errorf("repomd.xml lists two files of type %q", d.Type)
-		}
-		if locations[d.Location] {
-			return nil, fmt.Errorf("repomd.xml lists %s twice", d.Location)
-		}
-		types[d.Type], locations[d.Location] = true, true
-		r.Data = append(r.Data, *d)
+		r.add(&doc.Data[i])
 	}
 	return r, nil
+}
+
+// add adds a file, or says why it cannot be used.
+func (r *Repomd) add(x *xmlData) {
+	d, err := x.data()
+	if err == nil && r.Lookup(d.Type) != nil {
+		// Nobody can tell which one is meant.
+		err = errors.New("there are two of them")
+		r.Data = slices.DeleteFunc(r.Data, func(other Data) bool { return other.Type == d.Type })
+	}
+	if err == nil && r.Unusable[d.Type] == "" {
+		r.Data = append(r.Data, *d)
+		return
+	}
+	if r.Unusable == nil {
+		r.Unusable = map[string]string{}
+	}
+	if r.Unusable[x.Type] == "" {
+		r.Unusable[x.Type] = err.Error()
+	}
 }
 
 func (x *xmlData) data() (*Data, error) {
@@ -129,17 +145,20 @@ func (x *xmlData) data() (*Data, error) {
 	}
 	if len(x.OpenChecksum) == 1 {
 		if d.OpenChecksum, err = newChecksum(x.OpenChecksum[0].Type, x.OpenChecksum[0].Value); err != nil {
-			return nil, fmt.Errorf("open-checksum: %w", err)
+			d.OpenChecksum = Checksum{} // it is no loss
 		}
 	}
 	if len(x.Location) != 1 {
 		return nil, errors.New("must have one location")
 	}
-	if x.Location[0].Base != "" {
-		return nil, fmt.Errorf("its location is relative to another place, %.100q, which is not supported", x.Location[0].Base)
+	d.Location, d.Base = x.Location[0].Href, x.Location[0].Base
+	if err := checkLocation(d.Location); err != nil {
+		return nil, err
 	}
-	if d.Location = x.Location[0].Href; !validLocation(d.Location) {
-		return nil, fmt.Errorf("%.200q is no location below the repository", d.Location)
+	if d.Base != "" {
+		if err := checkURL(d.Base); err != nil {
+			return nil, fmt.Errorf("its location is relative to another place: %w", err)
+		}
 	}
 	for _, n := range []struct {
 		name  string
@@ -199,16 +218,66 @@ var solveTypes = []string{"primary", "filelists", "group", "group_gz", "group_xz
 
 // SolveFiles lists the files that a solver needs.
 func (r *Repomd) SolveFiles() ([]Data, error) {
-	if r.Lookup("primary") == nil {
-		return nil, errors.New("repomd.xml lists no file of type \"primary\": the repository has no list of its packages")
-	}
 	var out []Data
+	places := map[string]bool{}
+	groups := slices.ContainsFunc(r.Data, func(d Data) bool { return strings.HasPrefix(d.Type, "group") })
 	for _, typ := range solveTypes {
-		if d := r.Lookup(typ); d != nil {
+		d := r.Lookup(typ)
+		reason := r.Unusable[typ]
+		switch {
+		case reason != "" && strings.HasPrefix(typ, "group") && groups:
+			// There is one in another form.
+		case reason != "":
+			return nil, fmt.Errorf("repomd.xml: file of type %q: %s", typ, reason)
+		case d == nil:
+		case places[d.File()]:
+			return nil, fmt.Errorf("repomd.xml lists %s twice", d.Location)
+		default:
+			places[d.File()] = true
 			out = append(out, *d)
 		}
 	}
+	if r.Lookup("primary") == nil {
+		err := errors.New("repomd.xml lists no file of type \"primary\": the repository has no list of its packages")
+		if r.Lookup("primary_db") != nil {
+			err = fmt.Errorf("%w but that in SQLite (primary_db), which dnf does not read either; createrepo_c writes both", err)
+		}
+		return nil, err
+	}
 	return out, nil
+}
+
+// File returns the path under which a copy of the repository has the file: its
+// location, unless that leads elsewhere.
+func (d *Data) File() string {
+	if d.Base == "" && validLocation(d.Location) {
+		return d.Location
+	}
+	name := "repodata/" + d.Type
+	if ext := path.Ext(d.Location); slices.Contains(compressions, ext) {
+		name += ext
+	}
+	return name
+}
+
+// Opened returns what there is where a server has sent the file without its
+// compression; false if the checksum of that is not known.
+func (d *Data) Opened() (Data, bool) {
+	ext := path.Ext(d.File())
+	if d.OpenChecksum.Algorithm == "" || !slices.Contains(compressions, ext) {
+		return *d, false
+	}
+	o := *d
+	o.Location, o.Base = strings.TrimSuffix(d.File(), ext), ""
+	o.Checksum, o.Size = d.OpenChecksum, d.OpenSize
+	return o, true
+}
+
+// Local returns the file as a copy of the repository lists it.
+func (d *Data) Local() Data {
+	l := *d
+	l.Location, l.Base = d.File(), ""
+	return l
 }
 
 // Subset returns a repomd.xml that lists only the given types: the table of
@@ -233,7 +302,11 @@ func (r *Repomd) Subset(types ...string) []byte {
 		if d.OpenChecksum.Algorithm != "" {
 			fmt.Fprintf(&out, "    <open-checksum type=\"%s\">%s</open-checksum>\n", d.OpenChecksum.Algorithm, d.OpenChecksum.Hex)
 		}
-		fmt.Fprintf(&out, "    <location href=\"%s\"/>\n    <timestamp>%d</timestamp>\n", text(d.Location), d.Timestamp)
+		base := ""
+		if d.Base != "" {
+			base = fmt.Sprintf("xml:base=\"%s\" ", text(d.Base))
+		}
+		fmt.Fprintf(&out, "    <location %shref=\"%s\"/>\n    <timestamp>%d</timestamp>\n", base, text(d.Location), d.Timestamp)
 		if d.Size > 0 {
 			fmt.Fprintf(&out, "    <size>%d</size>\n", d.Size)
 		}

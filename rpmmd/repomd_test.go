@@ -73,35 +73,37 @@ func TestParseRepomdErrors(t *testing.T) {
 		return strings.Replace(good, from, to, 1)
 	}
 	for name, tt := range map[string]struct{ text, want string }{
-		"page":               {"<html></html>", "is the repository's address right"},
-		"nothing":            {"", "cut off"},
-		"no files":           {"<repomd></repomd>", "lists 0 files"},
-		"cut off":            {good[:900], "repomd.xml"},
-		"SHA-1":              {change(`<checksum type="sha256">`+sum, `<checksum type="sha">`+sum[:40]), "made with SHA-256"},
-		"MD5":                {change(`<checksum type="sha256">`+sum, `<checksum type="md5">`+sum[:32]), "proves nothing"},
-		"unknown kind":       {change(`type="sha256"`, `type="crc"`), "no known kind"},
-		"short":              {change(sum, sum[:63]), "no sha256 checksum"},
-		"no checksum":        {change(`<checksum type="sha256">`+sum+`</checksum>`, ""), "must have one checksum"},
-		"two checksums":      {change(`<checksum type="sha256">`+sum+`</checksum>`, strings.Repeat(`<checksum type="sha256">`+sum+`</checksum>`, 2)), "must have one checksum"},
-		"weak open-checksum": {change(`<open-checksum type="sha256">`, `<open-checksum type="sha1">`), "open-checksum"},
-		"outside":            {change("repodata/primary.xml.gz", "../primary.xml.gz"), "no location below"},
-		"absolute":           {change("repodata/primary.xml.gz", "/primary.xml.gz"), "no location below"},
-		"URL":                {change("repodata/primary.xml.gz", "http://x/primary.xml.gz"), "no location below"},
-		"another base":       {change(`<location href=`, `<location xml:base="http://x/" href=`), "another place"},
-		"no location":        {change(primary, ""), "must have one location"},
-		"two locations":      {change(primary, primary+primary), "must have one location"},
-		"the same location":  {change("repodata/filelists.xml.gz", "repodata/primary.xml.gz"), "twice"},
-		"the same type":      {change(`type="filelists"`, `type="primary"`), "two files of type"},
-		"bad type":           {change(`type="filelists"`, `type="a b"`), "no plain name"},
-		"bad size":           {change("<size>635", "<size>-635"), "no valid size"},
-		"too large":          {change("<open-size>1295", "<open-size>99999999999999"), "no valid open-size"},
-		"bad time":           {change("<timestamp>1735689600", "<timestamp>x"), "no valid timestamp"},
-		"bad revision":       {change("<revision>1735689600", "<revision>a\nb"), "no valid revision"},
-		"too many":           {"<repomd>" + strings.Repeat("<data/>", 300) + "</repomd>", "lists 300 files"},
-		"large":              {strings.Repeat(" ", MaxRepomd+1), "larger than"},
-		"two roots":          {good + good[strings.Index(good, "<repomd"):], "more than one root"},
+		"page":              {"<html></html>", "is the repository's address right"},
+		"nothing":           {"", "cut off"},
+		"no files":          {"<repomd></repomd>", "lists 0 files"},
+		"cut off":           {good[:900], "repomd.xml"},
+		"SHA-1":             {change(`<checksum type="sha256">`+sum, `<checksum type="sha">`+sum[:40]), "made with SHA-256"},
+		"MD5":               {change(`<checksum type="sha256">`+sum, `<checksum type="md5">`+sum[:32]), "proves nothing"},
+		"unknown kind":      {change(`type="sha256"`, `type="crc"`), "no known kind"},
+		"short":             {change(sum, sum[:63]), "no sha256 checksum"},
+		"no checksum":       {change(`<checksum type="sha256">`+sum+`</checksum>`, ""), "must have one checksum"},
+		"two checksums":     {change(`<checksum type="sha256">`+sum+`</checksum>`, strings.Repeat(`<checksum type="sha256">`+sum+`</checksum>`, 2)), "must have one checksum"},
+		"no file":           {change("repodata/primary.xml.gz", "../.."), "no location of a file"},
+		"another base":      {change(`<location href=`, `<location xml:base="file:///etc/" href=`), "another place"},
+		"no location":       {change(primary, ""), "must have one location"},
+		"two locations":     {change(primary, primary+primary), "must have one location"},
+		"the same location": {change("repodata/filelists.xml.gz", "repodata/primary.xml.gz"), "twice"},
+		"the same type":     {change(`type="filelists"`, `type="primary"`), "file of type \"primary\": there are two of them"},
+		"bad type":          {change(`type="primary"`, `type="a b"`), "no file of type \"primary\""},
+		"SQLite alone":      {change(`type="primary"`, `type="primary_db"`), "but that in SQLite"},
+		"bad size":          {change("<size>635", "<size>-635"), "no valid size"},
+		"too large":         {change("<open-size>1295", "<open-size>99999999999999"), "no valid open-size"},
+		"bad time":          {change("<timestamp>1735689600", "<timestamp>x"), "no valid timestamp"},
+		"bad revision":      {change("<revision>1735689600", "<revision>a\nb"), "no valid revision"},
+		"too many":          {"<repomd>" + strings.Repeat("<data/>", 300) + "</repomd>", "lists 300 files"},
+		"large":             {strings.Repeat(" ", MaxRepomd+1), "larger than"},
+		"two roots":         {good + good[strings.Index(good, "<repomd"):], "more than one root"},
 	} {
-		if _, err := ParseRepomd([]byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.want) {
+		r, err := ParseRepomd([]byte(tt.text))
+		if err == nil {
+			_, err = r.SolveFiles()
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, tt.want)
 		}
 	}
@@ -111,6 +113,98 @@ func TestParseRepomdErrors(t *testing.T) {
 	}
 	if _, err := r.SolveFiles(); err == nil || !strings.Contains(err.Error(), "no file of type \"primary\"") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What nobody needs may be as it likes, and what is needed may lie elsewhere.
+func TestParseRepomdForms(t *testing.T) {
+	t.Parallel()
+	good := string(testdata(t, "repodata/repomd.xml"))
+	r, err := ParseRepomd([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, group := r.Lookup("other").Checksum.Hex, r.Lookup("group").Checksum.Hex
+	primary, file := r.Lookup("primary").Checksum.Hex, "repodata/primary.xml.gz"
+	change := func(pairs ...string) string {
+		text := good
+		for i := 0; i < len(pairs); i += 2 {
+			if !strings.Contains(text, pairs[i]) {
+				t.Fatalf("there is no %q", pairs[i])
+			}
+			text = strings.Replace(text, pairs[i], pairs[i+1], 1)
+		}
+		return text
+	}
+	sum := `<checksum type="sha256">`
+	extra := func(data string) string { return change("</repomd>", data+"</repomd>") }
+	for name, tt := range map[string]struct{ text, types, file, url string }{
+		"plain":                     {good, "primary filelists group group_gz", file, "https://x/os/" + file},
+		"SHA-1 of other":            {change(sum+other, `<checksum type="sha">`+other[:40]), "primary filelists group group_gz", file, ""},
+		"MD5 of other":              {change(sum+other, `<checksum type="md5">`+other[:32]), "primary filelists group group_gz", file, ""},
+		"SHA-1 of one form":         {change(sum+group, `<checksum type="sha1">`+group[:40]), "primary filelists group_gz", file, ""},
+		"weak open-checksum":        {change(`<open-checksum type="sha256">`, `<open-checksum type="sha1">`), "primary filelists group group_gz", file, ""},
+		"SHA-512":                   {change(sum+primary, `<checksum type="sha512">`+primary+primary), "primary filelists group group_gz", file, ""},
+		"SHA-384":                   {change(sum+primary, `<checksum type="sha384">`+primary+primary[:32]), "primary filelists group group_gz", file, ""},
+		"two of another type":       {extra(`<data type="x"/><data type="x"/>`), "primary filelists group group_gz", file, ""},
+		"another type, all wrong":   {extra(`<data type="../x"><location href=""/></data>`), "primary filelists group group_gz", file, ""},
+		"no file lists":             {change(`type="filelists"`, `type="filelists-ext"`), "primary group group_gz", file, ""},
+		"above":                     {change(file, "../../store/p+q.xml.gz"), "primary filelists group group_gz", "repodata/primary.gz", "https://x/store/p%2Bq.xml.gz"},
+		"base":                      {change(`<location href="`+file, `<location xml:base="https://x/a/" href="p.xml.zst`), "primary filelists group group_gz", "repodata/primary.zst", "https://x/a/p.xml.zst"},
+		"base of another server":    {change(`<location href="`+file, `<location xml:base="https://y/a/" href="p.xml`), "primary filelists group group_gz", "repodata/primary", ""},
+		"address":                   {change(file, "https://x/a/p.xml.gz"), "primary filelists group group_gz", "repodata/primary.gz", "https://x/a/p.xml.gz"},
+		"address of another server": {change(file, "http://x/a/p.xml.gz"), "primary filelists group group_gz", "repodata/primary.gz", ""},
+	} {
+		r, err := ParseRepomd([]byte(tt.text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		files, err := r.SolveFiles()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var types []string
+		for _, d := range files {
+			types = append(types, d.Type)
+		}
+		if got := strings.Join(types, " "); got != tt.types {
+			t.Errorf("%s: a solver needs %s, want %s", name, got, tt.types)
+		}
+		if got := files[0].File(); got != tt.file {
+			t.Errorf("%s: the file is %s, want %s", name, got, tt.file)
+		}
+		got, err := files[0].URL("https://x/a/../os")
+		if strings.Contains(name, "another server") {
+			if err == nil || !strings.Contains(err.Error(), `not at the server of the repository, https://x; if that server is meant, give`) {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
+		} else if err != nil || tt.url != "" && got != tt.url {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, tt.url)
+		}
+	}
+}
+
+func TestDataOpened(t *testing.T) {
+	t.Parallel()
+	sum, open := Checksum{"sha512", strings.Repeat("0", 128)}, Checksum{"sha256", strings.Repeat("1", 64)}
+	d := Data{Type: "primary", Location: "../p.xml.gz", Base: "https://x", Checksum: sum, OpenChecksum: open, Size: 3, OpenSize: 9}
+	o, ok := d.Opened()
+	want := Data{Type: "primary", Location: "repodata/primary", Checksum: open, OpenChecksum: open, Size: 9, OpenSize: 9}
+	if diff := cmp.Diff(want, o); !ok || diff != "" {
+		t.Error(ok, diff)
+	}
+	if l := d.Local(); l.Location != "repodata/primary.gz" || l.Base != "" || l.Checksum != sum {
+		t.Errorf("got %+v", l)
+	}
+	d.Location = "p.xml"
+	if _, ok := d.Opened(); ok {
+		t.Error("a file without compression has another form")
+	}
+	d.Location, d.OpenChecksum = "p.xml.gz", Checksum{}
+	if _, ok := d.Opened(); ok {
+		t.Error("the content has no checksum")
 	}
 }
 
@@ -257,15 +351,22 @@ func FuzzRepomd(f *testing.F) {
 			if d.Checksum.Algorithm == "" {
 				t.Errorf("%s has no checksum", d.Type)
 			}
-			if _, err := JoinURL("https://x", d.Location); err != nil {
-				t.Error(err)
+			if u, err := d.URL("https://x/a"); err == nil && sameServer("https://x", u) != nil {
+				t.Errorf("%s is of another server", u)
+			}
+			if !validLocation(d.File()) {
+				t.Errorf("%q is no plain path", d.File())
 			}
 			types = append(types, d.Type)
 		}
 		again, err := ParseRepomd(r.Subset(types...))
+		if len(types) == 0 {
+			return
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		r.Unusable = nil
 		if diff := cmp.Diff(r, again); diff != "" {
 			t.Error(diff)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/internal/osrelease"
 )
 
 // File is the name under which a bill of materials stands beside an image.
@@ -206,13 +207,10 @@ func (s Subject) encode(release map[string]string, packages []spdxPackage) ([]by
 // does not look like a field is passed over.
 func parseOSRelease(data []byte) map[string]string {
 	out := map[string]string{}
-	for line := range strings.Lines(string(data)) {
-		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
-		switch key {
-		case "ID", "VERSION_ID", "PRETTY_NAME":
-			if ok {
-				out[key] = strings.Trim(value, `"'`)
-			}
+	all := osrelease.Parse(string(data))
+	for _, key := range []string{"ID", "VERSION_ID", "PRETTY_NAME"} {
+		if value, found := all[key]; found {
+			out[key] = value
 		}
 	}
 	return out

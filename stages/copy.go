@@ -35,10 +35,14 @@ type CopySource struct {
 	// What the file is.
 	Type string `json:"type" jsonschema:"required,enum=archive"`
 	// The checksum under which the manifest's sources have the file: an archive
-	// of tar(1), compressed with gzip, bzip2, xz or zstd, or not at all.
+	// of tar(1), compressed with gzip, bzip2, xz or zstd, or not at all. It is
+	// read as GNU tar reads it: files with holes keep them, and what is of an
+	// unknown type becomes a file. It may have a million files, 64 GiB of data,
+	// and files of 8 TiB with their holes.
 	Checksum string `json:"checksum" jsonschema:"required,pattern=^(md5|sha1|sha256|sha384|sha512):[0-9a-f]{32\\,128}$"`
-	// How many leading directories are taken off the names in the archive.
-	// Names that have no more than that are left out.
+	// How many leading directories are taken off the names in the archive, of
+	// which a "." is one as for GNU tar. Names that have no more than that are
+	// left out.
 	StripComponents *int `json:"strip-components,omitempty" jsonschema:"default=1,minimum=0,maximum=100"`
 }
 
@@ -142,6 +146,9 @@ func runCopy(in *module.Input, t *tree.Root, o *CopyOptions) error {
 	a := &archive{file: file, strip: o.strip()}
 	if err := a.readIndex(); err != nil {
 		return fmt.Errorf("the archive: %w", err)
+	}
+	for _, line := range a.unknown[:min(len(a.unknown), 10)] {
+		in.Logf("%s", line)
 	}
 	paths := o.Paths
 	if len(paths) == 0 {

@@ -1,7 +1,6 @@
 package stages
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
 	"compress/bzip2"
@@ -9,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -23,13 +21,20 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/stages/untar"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// Bounds of what an archive may hold.
+// Bounds of what an archive may hold. A sparse file counts with its data only,
+// but the disk that it is for is not endless either.
 const (
 	maxArchiveEntries = 1_000_000
 	maxArchiveBytes   = 64 << 30
+	maxArchiveSize    = 8 << 40
+	// maxArchiveNames bounds all names together, which are kept in memory, and
+	// maxArchivePath one of them, as Linux does.
+	maxArchiveNames = 512 << 20
+	maxArchivePath  = 4095
 )
 
 // archive is a file in one of tar's formats.
@@ -37,10 +42,12 @@ type archive struct {
 	file    string
 	strip   int
 	entries []archiveEntry
-	kinds   map[string]byte
+	kinds   map[string]untar.Type
 	// firsts holds the names that are other names of a file, with the one under
 	// which its content is in the archive.
 	firsts map[string]string
+	// unknown says for the log what is of a type that is not known.
+	unknown []string
 }
 
 // first returns the name under which the content of a file is in the archive.
@@ -51,10 +58,10 @@ func (a *archive) first(name string) string { return orDefault(a.firsts[name], n
 type archiveEntry struct{ name, link string }
 
 // archiveDir is the kind of a directory that the archive holds or implies.
-const archiveDir = byte(tar.TypeDir)
+const archiveDir = untar.Dir
 
 // kind returns what the archive has under a name.
-func (a *archive) kind(name string) (byte, bool) {
+func (a *archive) kind(name string) (untar.Type, bool) {
 	if name == "." {
 		return archiveDir, true
 	}
@@ -67,17 +74,29 @@ var decompressors = []struct {
 	magic string
 	open  func(io.Reader) (io.Reader, error)
 }{
-	{"\x1f\x8b", func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
+	{"\x1f\x8b", func(r io.Reader) (io.Reader, error) { return opened(gzip.NewReader(r)) }},
 	{"BZh", func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
-	{"\xfd7zXZ\x00", func(r io.Reader) (io.Reader, error) { return xz.NewReader(r, 1<<30) }},
-	{"\x28\xb5\x2f\xfd", func(r io.Reader) (io.Reader, error) {
-		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30))
-	}},
+	{"\xfd7zXZ\x00", func(r io.Reader) (io.Reader, error) { return opened(xz.NewReader(r, 1<<30)) }},
+	{"\x28\xb5\x2f\xfd", openZstd},
+	{"\x50\x2a\x4d\x18", openZstd}, // pzstd begins with a frame of its own
+}
+
+func openZstd(r io.Reader) (io.Reader, error) {
+	return opened(zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30)))
+}
+
+// opened returns a decompressor, or nil itself and the error: a nil pointer in an
+// interface is not nil.
+func opened[R io.Reader](r R, err error) (io.Reader, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // read calls visit for each entry with the name that it has without the
 // directories that are taken off; entries that are left with none are passed.
-func (a *archive) read(visit func(name string, h *tar.Header, r io.Reader) error) (err error) {
+func (a *archive) read(visit func(name string, h *untar.Header, r io.Reader) error) (err error) {
 	f, err := os.Open(a.file)
 	if err != nil {
 		return err
@@ -92,8 +111,8 @@ func (a *archive) read(visit func(name string, h *tar.Header, r io.Reader) error
 			}
 		}
 	}
-	tr := tar.NewReader(r)
-	var total int64
+	tr := untar.NewReader(&boundedReader{r, maxArchiveBytes + 4096*maxArchiveEntries})
+	var total, size, names int64
 	for n := 0; ; n++ {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -102,8 +121,17 @@ func (a *archive) read(visit func(name string, h *tar.Header, r io.Reader) error
 		if err != nil {
 			return err
 		}
-		if total += h.Size; n > maxArchiveEntries || total > maxArchiveBytes {
+		if total += min(h.Data, maxArchiveBytes+1); n > maxArchiveEntries || total > maxArchiveBytes {
 			return fmt.Errorf("it holds more than %d files or %d GiB", maxArchiveEntries, maxArchiveBytes>>30)
+		}
+		if size += min(h.Size, maxArchiveSize+1); size > maxArchiveSize {
+			return fmt.Errorf("its sparse files are larger than %d TiB", maxArchiveSize>>40)
+		}
+		if max(len(h.Name), len(h.Link)) > maxArchivePath {
+			return fmt.Errorf("the name %s is longer than %d bytes", quote(h.Name), maxArchivePath)
+		}
+		if names += int64(len(h.Name) + len(h.Link)); names > maxArchiveNames {
+			return fmt.Errorf("its names have more than %d MiB", maxArchiveNames>>20)
 		}
 		name, err := a.name(h.Name)
 		if err != nil {
@@ -118,47 +146,72 @@ func (a *archive) read(visit func(name string, h *tar.Header, r io.Reader) error
 	}
 }
 
-// name takes leading directories off; "" means that nothing is left.
+// boundedReader reads no more than left bytes. Headers are not data, and many
+// large ones are small when they are compressed.
+type boundedReader struct {
+	r    io.Reader
+	left int64
+}
+
+// Read reads, or fails where the bound is reached.
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("it has more than %d GiB when it is unpacked", maxArchiveBytes>>30)
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
+}
+
+// name takes leading directories off, of which "." is one as for GNU tar; ""
+// means that nothing is left.
 func (a *archive) name(name string) (string, error) {
-	parts := strings.Split(name, "/")
-	parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" || p == "." })
+	parts := slices.DeleteFunc(strings.Split(name, "/"), func(p string) bool { return p == "" })
 	if slices.Contains(parts, "..") || strings.ContainsRune(name, 0) {
 		return "", fmt.Errorf("the name %s leads out of the archive", quote(name))
 	}
-	if len(parts) <= a.strip {
-		return "", nil
-	}
-	return strings.Join(parts[a.strip:], "/"), nil
+	parts = parts[min(a.strip, len(parts)):]
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "." }), "/"), nil
 }
 
 // readIndex reads the archive once: it finds out whether it is whole, and what
 // it holds.
 func (a *archive) readIndex() error {
-	a.kinds, a.firsts = map[string]byte{}, map[string]string{}
-	return a.read(func(name string, h *tar.Header, _ io.Reader) error {
+	a.kinds, a.firsts = map[string]untar.Type{}, map[string]string{}
+	return a.read(func(name string, h *untar.Header, _ io.Reader) error {
 		e := archiveEntry{name: name}
-		kind := h.Typeflag
-		delete(a.firsts, name)
-		switch kind {
-		case tar.TypeReg, tar.TypeDir, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
-		case tar.TypeLink:
-			link, err := a.name(h.Linkname)
+		kind := h.Type
+		if h.Unknown != 0 {
+			a.unknown = append(a.unknown, fmt.Sprintf("%s is of a type that is not known (%q): it is copied as a file, as GNU tar does", quote(h.Name), h.Unknown))
+		}
+		if kind == untar.HardLink {
+			link, err := a.name(h.Link)
 			if err != nil {
 				return err
 			}
-			if kind = a.kinds[link]; link == "" || kind == 0 || kind == tar.TypeDir {
-				return fmt.Errorf("it is another name of %s, which the archive does not hold before it", quote(h.Linkname))
+			if kind = a.kinds[link]; link == "" || kind == 0 || kind == untar.Dir {
+				return fmt.Errorf("it is another name of %s, which the archive does not hold before it", quote(h.Link))
 			}
 			e.link = a.first(link)
+			if e.link == name {
+				return nil // what some programs write of a file that they have seen twice
+			}
+		}
+		delete(a.firsts, name)
+		if e.link != "" {
 			a.firsts[name] = e.link
-		default:
-			return fmt.Errorf("it is of a type that is not known: %q", h.Typeflag)
 		}
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			if k, ok := a.kinds[dir]; ok && k != archiveDir {
+			k, ok := a.kinds[dir]
+			if ok && k != archiveDir {
 				return fmt.Errorf("%s is a directory here and something else before", quote(dir))
 			}
-			a.kinds[dir] = archiveDir
+			if ok {
+				break // and so are those above it
+			}
+			if a.kinds[dir] = archiveDir; len(a.kinds) > 2*maxArchiveEntries {
+				return fmt.Errorf("its names have more than %d directories", 2*maxArchiveEntries)
+			}
 		}
 		if old, ok := a.kinds[name]; ok && (old == archiveDir) != (kind == archiveDir) {
 			return errors.New("the archive holds it twice, once as a directory")
@@ -177,6 +230,8 @@ type copier struct {
 	l          *ledger.Ledger
 	selections []*selection
 	count      int
+	// written counts the data of files.
+	written int64
 }
 
 // copy writes what is selected. Directories get their times at the end, as
@@ -191,7 +246,7 @@ func (c *copier) copy(s *selection) error {
 	}
 	times := map[string]time.Time{}
 	places := map[string]string{} // of the files that may have more names
-	err := c.a.read(func(name string, h *tar.Header, r io.Reader) error {
+	err := c.a.read(func(name string, h *untar.Header, r io.Reader) error {
 		place, ok := s.place(name)
 		if !ok {
 			return nil
@@ -199,10 +254,13 @@ func (c *copier) copy(s *selection) error {
 		if err := c.t.MkdirAll(path.Dir(place), 0o755); err != nil {
 			return err
 		}
-		if h.Typeflag == tar.TypeLink {
-			link, err := c.a.name(h.Linkname)
+		if h.Type == untar.HardLink {
+			link, err := c.a.name(h.Link)
 			if err != nil {
 				return err
+			}
+			if link == name {
+				return nil
 			}
 			old, ok := places[c.a.first(link)]
 			if ok && old == place {
@@ -217,7 +275,7 @@ func (c *copier) copy(s *selection) error {
 			c.count++
 			return c.t.Link(old, place)
 		}
-		if h.Typeflag == tar.TypeDir {
+		if h.Type == untar.Dir {
 			times[place] = c.time(h)
 			return c.directory(place, h)
 		}
@@ -236,11 +294,11 @@ func (c *copier) copy(s *selection) error {
 	return nil
 }
 
-func (c *copier) time(h *tar.Header) time.Time {
-	if c.in.Epoch != 0 && h.ModTime.Unix() > c.in.Epoch {
+func (c *copier) time(h *untar.Header) time.Time {
+	if c.in.Epoch != 0 && h.Time.Unix() > c.in.Epoch {
 		return c.in.Time()
 	}
-	return h.ModTime.Truncate(time.Second)
+	return h.Time
 }
 
 // clear removes what is in the place of a file, but no directory, and what the
@@ -250,7 +308,7 @@ func (c *copier) clear(place string) error {
 	return clearPlace(c.t, place)
 }
 
-func (c *copier) directory(place string, h *tar.Header) error {
+func (c *copier) directory(place string, h *untar.Header) error {
 	st, err := c.t.Stat(place)
 	switch {
 	case missing(err):
@@ -274,52 +332,53 @@ func (c *copier) directory(place string, h *tar.Header) error {
 
 // attributes gives a file its owner and mode, in this order: a change of owner
 // takes the set-user-id bit away.
-func (c *copier) attributes(place string, h *tar.Header) error {
+func (c *copier) attributes(place string, h *untar.Header) error {
 	if os.Geteuid() == 0 {
-		if err := c.t.Lchown(place, h.Uid, h.Gid); err != nil {
+		if err := c.t.Lchown(place, h.UID, h.GID); err != nil {
 			return err
 		}
 	}
-	if h.Typeflag == tar.TypeSymlink {
+	if h.Type == untar.Symlink {
 		return nil
 	}
-	const bits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
-	return c.t.Chmod(place, h.FileInfo().Mode()&bits)
+	return c.t.Chmod(place, fileMode(h.Mode))
 }
 
 // file makes anything but a directory.
-func (c *copier) file(place string, h *tar.Header, r io.Reader) error {
+func (c *copier) file(place string, h *untar.Header, r io.Reader) error {
 	if err := c.clear(place); err != nil {
 		return err
 	}
-	switch h.Typeflag {
-	case tar.TypeSymlink:
-		if err := c.t.Symlink(h.Linkname, place); err != nil {
+	switch h.Type {
+	case untar.Symlink:
+		if err := c.t.Symlink(h.Link, place); err != nil {
 			return err
 		}
 		if err := c.attributes(place, h); err != nil {
 			return err
 		}
 		return c.t.Lchtimes(place, c.time(h))
-	case tar.TypeReg:
+	case untar.File:
+		if c.written += h.Data; c.written > maxArchiveBytes {
+			return fmt.Errorf("what is copied has more than %d GiB", maxArchiveBytes>>30)
+		}
 		f, err := c.t.OpenFile(place, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(f, r)
-		if err = errors.Join(err, f.Close()); err != nil {
+		if err = errors.Join(h.Write(f, r), f.Close()); err != nil {
 			return err
 		}
 	default:
-		mode := map[byte]uint32{tar.TypeChar: unix.S_IFCHR, tar.TypeBlock: unix.S_IFBLK, tar.TypeFifo: unix.S_IFIFO}[h.Typeflag]
-		if err := c.t.Mknod(place, mode|0o600, unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor))); err != nil {
+		mode := map[untar.Type]uint32{untar.Char: unix.S_IFCHR, untar.Block: unix.S_IFBLK, untar.Fifo: unix.S_IFIFO}[h.Type]
+		if err := c.t.Mknod(place, mode|0o600, unix.Mkdev(h.Major, h.Minor)); err != nil {
 			return err
 		}
 	}
 	if err := c.attributes(place, h); err != nil {
 		return err
 	}
-	if h.Typeflag != tar.TypeReg {
+	if h.Type != untar.File {
 		return c.t.Lchtimes(place, c.time(h))
 	}
 	return c.t.Chtimes(place, c.time(h))

@@ -3,7 +3,6 @@ package stages
 import (
 	"bytes"
 	"crypto/sha512"
-	"regexp"
 	"strings"
 )
 
@@ -16,17 +15,6 @@ const (
 	// maxPassword is the length of passwords that crypt(3) takes.
 	maxPassword = 512
 )
-
-var (
-	cryptHash = regexp.MustCompile(`^\$[^$]+\$`)
-	bsdiCrypt = regexp.MustCompile(`^_[./0-9A-Za-z]{19}$`)
-)
-
-// isPlainPassword reports whether a password stands in the options as it is:
-// neither hashed, nor one that locks an account, nor empty.
-func isPlainPassword(p string) bool {
-	return p != "" && !strings.ContainsAny(p[:1], "$!*") && !desCrypt.MatchString(p) && !bsdiCrypt.MatchString(p)
-}
 
 // hashPassword returns the hash of a plain password as crypt(5) has it, made
 // with SHA-512. The salt follows from the user's name and the password: the

@@ -90,6 +90,7 @@ func (o *FirewallOptions) check() []module.Problem {
 	if o.DefaultZone != "" && !firewallZone.MatchString(o.DefaultZone) {
 		bad("/default_zone", "%s is not the name of a zone", quote(o.DefaultZone))
 	}
+	zoneOf := map[string]string{}
 	for i, z := range o.Zones {
 		at := fmt.Sprintf("/zones/%d", i)
 		if !firewallZone.MatchString(z.Name) {
@@ -99,6 +100,10 @@ func (o *FirewallOptions) check() []module.Problem {
 			if s == "" || strings.ContainsAny(s, " \t") || hasControl(s) {
 				bad(fmt.Sprintf("%s/sources/%d", at, j), "%s is not an address, a network or ipset:NAME", quote(s))
 			}
+			if other, taken := zoneOf[s]; taken && other != z.Name {
+				bad(fmt.Sprintf("%s/sources/%d", at, j), "%s is a source of the zone %s too, and can be of one only", quote(s), quote(other))
+			}
+			zoneOf[s] = z.Name
 		}
 	}
 	return sortProblems(problems)

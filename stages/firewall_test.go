@@ -72,6 +72,8 @@ func TestFirewallCheck(t *testing.T) {
 		{`{"ports": ["ssh:tcp", "1-2:sctp", "53:udp", "1:dccp"], "default_zone": "a_b-1"}`, nil},
 		{`{"ports": ["22", "22:icmp", ":tcp", "1 2:tcp"]}`, []string{`/ports/0: "22" is no port`, "/ports/1: is no port", "/ports/2: is no port", "/ports/3: is no port"}},
 		{`{"enabled_services": [""], "disabled_services": ["a b"]}`, []string{"/disabled_services/0: is not the name", "/enabled_services/0: is not the name"}},
+		{`{"zones": [{"name": "a", "sources": ["192.0.2.0/24"]}, {"name": "b", "sources": ["192.0.2.1", "192.0.2.0/24"]}, {"name": "b", "sources": ["192.0.2.1"]}]}`,
+			[]string{"/zones/1/sources/1: of the zone \"a\" too"}},
 		{`{"default_zone": "a/b", "zones": [{"name": "", "sources": ["x\ny", ""]}]}`,
 			[]string{"/default_zone: is not the name", "/zones/0/name: is not the name", "/zones/0/sources/0: is not an address", "/zones/0/sources/1: is not an address"}},
 	})

@@ -96,10 +96,10 @@ func (o *FstabOptions) check() []module.Problem {
 		case f.Path == "none" || f.Path == "swap":
 		case !strings.HasPrefix(f.Path, "/"):
 			bad("/path", "%s is no mount point: start it with /, or say none for swap", quote(f.Path))
-		case seen[f.Path]:
+		case seen[path.Clean(f.Path)]:
 			bad("/path", "%s is mounted on twice", f.Path)
 		default:
-			seen[f.Path] = true
+			seen[path.Clean(f.Path)] = true
 		}
 		for key, s := range map[string]string{
 			"/device": f.Device, "/uuid": f.UUID, "/label": f.Label, "/partlabel": f.PartLabel, "/path": f.Path,

@@ -62,6 +62,9 @@ func runGrub2(in *module.Input, t *tree.Root, o *Grub2Options) error {
 		return err
 	}
 	files, err := o.files(t, entries, bls)
+	for _, note := range o.notes {
+		in.Logf("%s", note)
+	}
 	if err != nil {
 		return err
 	}

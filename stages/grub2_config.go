@@ -85,7 +85,9 @@ func (o *Grub2Options) defaults() string {
 	}
 	flag("GRUB_DISABLE_RECOVERY", c.DisableRecovery)
 	flag("GRUB_DISABLE_SUBMENU", c.DisableSubmenu)
-	text("GRUB_DISTRIBUTOR", c.Distributor)
+	if c.Distributor != "" {
+		b.WriteString("GRUB_DISTRIBUTOR=" + shellQuoteCommands(c.Distributor) + "\n")
+	}
 	text("GRUB_SERIAL_COMMAND", c.Serial)
 	text("GRUB_TERMINAL", strings.Join(c.Terminal, " "))
 	text("GRUB_TERMINAL_INPUT", strings.Join(c.TerminalInput, " "))
@@ -242,65 +244,6 @@ func grubGreenboot() string {
 	}
 	b.WriteString("  fi\n  save_env boot_counter\nfi\n")
 	return b.String()
-}
-
-// cmdline returns the kernel's command line of an entry as words of grub's
-// script language.
-func (o *Grub2Options) cmdline(e bootEntry) string {
-	own := "root=" + o.rootSpec()
-	if opts := " " + o.KernelOpts + " "; !strings.Contains(opts, " ro ") && !strings.Contains(opts, " rw ") {
-		own += " ro"
-	}
-	own = strings.TrimSpace(own + " " + o.KernelOpts)
-	text := own
-	if e.own {
-		text = strings.NewReplacer("${kernelopts}", own, "$kernelopts", own).Replace(e.options)
-		if text == e.options {
-			if !strings.Contains(" "+text, " root=") {
-				text = own + " " + text
-			} else if !strings.Contains(" "+text+" ", " "+o.KernelOpts+" ") {
-				text += " " + o.KernelOpts
-			}
-		}
-	}
-	var words []string
-	for _, w := range cmdlineWords(text) {
-		if strings.HasPrefix(w, "$") {
-			continue // a variable of the distribution's tools, such as $tuned_params
-		}
-		words = append(words, grubQuote(w))
-	}
-	if o.Ignition {
-		words = append(words, "$ignition_firstboot")
-	}
-	return strings.Join(words, " ")
-}
-
-// cmdlineWords splits a kernel command line at spaces outside double quotes
-// and takes the quotes away; grub puts them back around a word with spaces.
-func cmdlineWords(s string) []string {
-	var words []string
-	var b strings.Builder
-	in, quoted := false, false
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"':
-			in, quoted = true, !quoted
-		case (c == ' ' || c == '\t' || c < ' ') && !quoted:
-			if in {
-				words = append(words, b.String())
-				b.Reset()
-				in = false
-			}
-		default:
-			in = true
-			b.WriteByte(c)
-		}
-	}
-	if in {
-		words = append(words, b.String())
-	}
-	return words
 }
 
 // grubQuote writes a word of grub's script language.

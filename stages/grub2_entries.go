@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk/uki"
+	"github.com/osbuildkit/osbuildkit/internal/osrelease"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -172,19 +173,15 @@ func kernelEntries(t *tree.Root) ([]bootEntry, error) {
 
 // prettyName returns the name of the system for people.
 func prettyName(t *tree.Root) string {
-	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
+	for _, name := range osrelease.Files {
 		data, ok, err := readOptional(t, name)
 		if err != nil || !ok {
 			continue
 		}
-		for _, line := range strings.Split(string(data), "\n") {
-			if v, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
-				v = strings.Trim(v, `"'`)
-				if v != "" && !hasControl(v) {
-					return v
-				}
-			}
+		if v := osrelease.Parse(string(data))["PRETTY_NAME"]; v != "" && !hasControl(v) {
+			return v
 		}
+		break
 	}
 	return "Linux"
 }

@@ -46,6 +46,9 @@ type Grub2Options struct {
 	Greenboot bool `json:"greenboot,omitempty" jsonschema:"default=false"`
 	// How the boot loader behaves.
 	Config *GrubConfig `json:"config,omitempty"`
+
+	// notes are for the log.
+	notes []string
 }
 
 // GrubFS names a file system by its UUID or its label.
@@ -79,7 +82,8 @@ type GrubConfig struct {
 	DisableRecovery *bool `json:"disable_recovery,omitempty"`
 	// Whether tools that write menu entries make no submenus.
 	DisableSubmenu *bool `json:"disable_submenu,omitempty"`
-	// The name of the distribution for tools that write menu entries.
+	// The name of the distribution for tools that write menu entries. Command
+	// substitutions, $(…) and backquotes, are left for the shell that reads it.
 	Distributor string `json:"distributor,omitempty"`
 	// The terminals for input and output, such as serial and console.
 	Terminal []string `json:"terminal,omitempty"`
@@ -199,6 +203,14 @@ func (c *GrubConfig) check() []module.Problem {
 	}
 	if hasControl(c.Distributor) {
 		bad("distributor", "the name must be one line")
+	}
+	for s := c.Distributor; s != ""; {
+		n, ok := substitution(s)
+		if !ok {
+			bad("distributor", "the command that begins with %s has no end", quote(s))
+			break
+		}
+		s = s[max(n, 1):]
 	}
 	if c.Timeout < 0 {
 		bad("timeout", "%d is negative", c.Timeout)

@@ -126,8 +126,14 @@ func (o *OSTreeOptions) check() []module.Problem {
 			bad(fmt.Sprintf("/mounts/%d/mode", i), "%d is not a mode", *m.Mode)
 		}
 	}
+	seen := map[string]bool{}
 	for i, r := range o.Remotes {
-		problems = append(problems, r.check(fmt.Sprintf("/remotes/%d", i))...)
+		at := fmt.Sprintf("/remotes/%d", i)
+		problems = append(problems, r.check(at)...)
+		if seen[r.Name] {
+			bad(at+"/name", "there is a remote %s before: give each its own name", quote(r.Name))
+		}
+		seen[r.Name] = true
 	}
 	return sortProblems(problems)
 }

@@ -160,6 +160,8 @@ func TestOSTreeCheck(t *testing.T) {
 		{`{"commit": "0123", "osname": ".."}`, []string{"/commit: is not a commit", "/osname: cannot be"}},
 		{o(`, "ref": "-x", "rootfs": {}, "kernel_opts": [" "]`), []string{"/kernel_opts/0: is not an option", "/ref: is not a reference", "/rootfs: give either"}},
 		{o(`, "mounts": [{"path": "boot", "mode": 99999}]`), []string{"/mounts/0/mode: 99999 is not a mode", "/mounts/0/path: is not an absolute"}},
+		{o(`, "remotes": [{"name": "a", "url": "https://a.example.org/"}, {"name": "b", "url": "https://a.example.org/"}, {"name": "a", "url": "https://b.example.org/"}]`),
+			[]string{"/remotes/2/name: there is a remote \"a\" before"}},
 		{o(`, "remotes": [{"name": "-a", "url": "ftp://x", "branches": ["../x"]}]`),
 			[]string{"/remotes/0/branches/0: is not a reference", "/remotes/0/name: is not the name", "/remotes/0/url: is not an address"}},
 	})

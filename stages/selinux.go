@@ -307,10 +307,41 @@ func (w *labeller) label(rel string, d fs.DirEntry) error {
 			}
 		}
 	}
+	if d.IsDir() {
+		if err := w.labelLost(rel); err != nil {
+			return err
+		}
+	}
 	if !ok {
 		return nil
 	}
 	return w.set(rel, label)
+}
+
+const (
+	lostAndFound = "lost+found"
+	// maxMountDepth is how deep a mount point may lie for the policy to say
+	// something special about it.
+	maxMountDepth = 3
+)
+
+// labelLost gives the directory that ext4 makes in its root a label, if the
+// policy has one for it and not just for anything in that place: the tree does
+// not have the directory, and the assembler knows nothing of policies.
+func (w *labeller) labelLost(rel string) error {
+	name := path.Join("/", rel)
+	if name != "/" && strings.Count(name, "/") > maxMountDepth {
+		return nil
+	}
+	label, ok, err := w.policy.Lookup(path.Join(name, lostAndFound), fs.ModeDir)
+	if err != nil || !ok || !isLabel(label) {
+		return err
+	}
+	anything, _, err := w.policy.Lookup(path.Join(name, "lost-found"), fs.ModeDir)
+	if err != nil || anything == label {
+		return err
+	}
+	return w.set(path.Join(rel, lostAndFound), label)
 }
 
 // override gives a file the label that the options have for it, by all of its

@@ -100,7 +100,8 @@ func enableLinks(f unitFile, inst install) ([]link, error) {
 }
 
 // aliasLink returns the name of the link for an alias, or "" if it is the
-// unit's own name.
+// unit's own name. Specifiers mean own, which has the default instance; what
+// may be an alias is decided by the name that was asked for, as by systemctl.
 func aliasLink(f unitFile, own, alias string) (string, error) {
 	alias, err := expandUnit(alias, own)
 	if err != nil {
@@ -112,31 +113,47 @@ func aliasLink(f unitFile, own, alias string) (string, error) {
 		dir = strings.TrimSuffix(dir, "/")
 		ext := path.Ext(dir)
 		if strings.Contains(dir, "/") || !slices.Contains([]string{".wants", ".requires", ".upholds"}, ext) ||
-			checkUnitName(strings.TrimSuffix(dir, ext)) != nil || base != own {
-			return "", fmt.Errorf("%s is not the name of a unit", quote(alias))
+			checkUnitName(strings.TrimSuffix(dir, ext)) != nil || !wantsLink(f.name, strings.TrimSuffix(dir, ext), base) {
+			return "", fmt.Errorf("%s cannot be an alias of %s", quote(alias), f.name)
 		}
 		return path.Join(configDir, dir, base), nil
 	}
 	if err := checkUnitName(base); err != nil {
 		return "", err
 	}
-	if path.Ext(base) != path.Ext(own) {
-		return "", fmt.Errorf("%s is a unit of another type than %s", quote(base), own)
+	if path.Ext(base) != path.Ext(f.name) {
+		return "", fmt.Errorf("%s is a unit of another type than %s", quote(base), f.name)
 	}
 	prefix, instance, ext, at := splitUnit(base)
-	_, ownInstance, _, ownAt := splitUnit(own)
+	_, ownInstance, _, ownAt := splitUnit(f.name)
 	switch {
 	case at && !ownAt:
-		return "", fmt.Errorf("%s is a template and %s is not", quote(base), own)
-	case !at && ownAt && ownInstance == "":
-		return "", fmt.Errorf("%s is no template and %s is one", quote(base), own)
-	case at && instance == "" && path.Base(f.path) != f.name:
+		return "", fmt.Errorf("%s is a template or an instance and %s is neither", quote(base), f.name)
+	case !at && ownAt:
+		return "", fmt.Errorf("%s is no template and %s is one", quote(base), orDefault(templateOf(f.name), f.name))
+	case instance != "" && ownInstance != "" && instance != ownInstance:
+		return "", fmt.Errorf("%s is another instance than %s", quote(base), f.name)
+	case at && instance == "" && ownInstance != "":
 		base = prefix + "@" + ownInstance + ext // the instance that was asked for
 	}
-	if base == own || base == f.name {
+	if base == f.name {
 		return "", nil
 	}
 	return path.Join(configDir, base), nil
+}
+
+// wantsLink reports whether the name base below the directory of a unit by
+// can stand for a unit.
+func wantsLink(unit, by, base string) bool {
+	_, instance, _, at := splitUnit(unit)
+	_, byInstance, _, byAt := splitUnit(by)
+	switch {
+	case at && instance == "" && base == unit:
+		return byAt && byInstance == "" // the instance is that of the other template
+	case at && instance == "":
+		return templateOf(base) == unit
+	}
+	return base == unit
 }
 
 // expandUnit replaces the specifiers of an [Install] section.

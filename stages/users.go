@@ -46,9 +46,18 @@ type User struct {
 	// The login shell, such as /bin/bash.
 	Shell *string `json:"shell,omitempty"`
 	// The password as crypt(5) hashes it: what "openssl passwd -6" prints. One
-	// that is not hashed is stored as its SHA-512 hash. Without one, nobody can
+	// that is not hashed is stored as its SHA-512 hash. "!", "!!", "*" and "!"
+	// before a hash lock the account. What may be meant in two ways, such as 13
+	// letters, which may be a hash of DES, is an error. Without one, nobody can
 	// log in as a new user with a password.
 	Password *string `json:"password,omitempty"`
+	// The name of the build secret that holds what could stand in "password".
+	// The manifest, the cache and the build's provenance do not have it, and
+	// the image has its hash.
+	PasswordSecret *string `json:"password_secret,omitempty" jsonschema:"maxLength=128,pattern=^[A-Za-z0-9][A-Za-z0-9._-]*$"`
+	// Whether the password, or that of the secret, is stored as it is (true),
+	// or its SHA-512 hash is (false), whatever it looks like.
+	PasswordHashed *bool `json:"password_hashed,omitempty"`
 	// A public key with which the user may log in over SSH.
 	Key *string `json:"key,omitempty"`
 	// Public keys with which the user may log in over SSH.
@@ -92,7 +101,9 @@ func (g *GroupRef) UnmarshalJSON(data []byte) error {
 //     method 6). The salt follows from the user's name and the password alone,
 //     so that the same manifest gives the same bytes: whoever can guess the
 //     password can see that two images have the same one. Osbuild would store
-//     it as it is, where it matches nothing.
+//     it as it is, where it matches nothing. What is neither surely a hash nor
+//     surely a password is refused.
+//   - A password can be a secret of the build.
 //   - Numbers that are given to users are not given to others that have none.
 //     Osbuild adds users in the order of the manifest.
 //   - A key that the user has already is not added again.
@@ -104,13 +115,13 @@ var usersStage = module.Module{
 	Summary: "add and change users",
 	Options: optionsOf[UsersOptions],
 	Check:   checkOf[UsersOptions],
+	Secrets: userSecrets,
 	Run:     runOf(runUsers),
 }
 
 var (
 	userName  = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,31}$`)
 	allDigits = regexp.MustCompile(`^[0-9]+$`)
-	desCrypt  = regexp.MustCompile(`^[./0-9A-Za-z]{13}$`)
 )
 
 const maxID = 4294967294
@@ -147,9 +158,6 @@ func (u *User) check(at string) []module.Problem {
 		}
 	}
 	fields := map[string]*string{"/description": u.Description, "/home": u.Home, "/shell": u.Shell}
-	if u.Password != nil && !isPlainPassword(*u.Password) {
-		fields["/password"] = u.Password
-	}
 	for key, s := range fields {
 		if s != nil && (strings.Contains(*s, ":") || hasControl(*s)) {
 			bad(key, "a colon, a line break or another control character cannot stand in etc/passwd")
@@ -160,12 +168,7 @@ func (u *User) check(at string) []module.Problem {
 			bad(key, "%s is not an absolute path", quote(*s))
 		}
 	}
-	if p := u.Password; p != nil && strings.HasPrefix(*p, "$") && !cryptHash.MatchString(*p) {
-		bad("/password", "it begins with $ and is no hash: give what \"openssl passwd -6\" prints for the password")
-	}
-	if p := u.Password; p != nil && isPlainPassword(*p) && (len(*p) > maxPassword || strings.ContainsAny(*p, "\x00\r\n")) {
-		bad("/password", "a password has one line of at most %d bytes", maxPassword)
-	}
+	problems = append(problems, u.checkPassword(at)...)
 	keys := u.allKeys()
 	if len(keys) > 0 && u.Home != nil && *u.Home == "" {
 		bad("/home", "keys need a home directory: leave \"home\" out or name one")
@@ -208,12 +211,11 @@ func runUsers(in *module.Input, t *tree.Root, o *UsersOptions) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(o.Users)) {
 		u := o.Users[name]
-		if u.Password != nil && isPlainPassword(*u.Password) {
-			hash := hashPassword(name, *u.Password)
-			u.Password = &hash
-			in.Logf("user %s: the password is not hashed in the manifest; its SHA-512 hash is stored", name)
+		err := u.resolvePassword(in, name)
+		var h home
+		if err == nil {
+			h, err = db.apply(in, name, &u)
 		}
-		h, err := db.apply(in, name, &u)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("user %s: %w", name, err))
 			continue

@@ -61,10 +61,7 @@ func (h home) makeDir(in *module.Input, t *tree.Root, db *accounts) error {
 	if _, ok := db.login["HOME_MODE"]; ok {
 		mode = fs.FileMode(db.number("HOME_MODE", 0o700) & 0o777)
 	}
-	if err := t.MkdirAll(path.Dir(path.Clean(h.dir)), 0o755); err != nil {
-		return err
-	}
-	if err := t.MkdirAll(h.dir, mode); err != nil {
+	if err := t.MkdirIn(h.dir, mode); err != nil {
 		return err
 	}
 	// The directory itself: h.dir may be a link that led nowhere.
@@ -205,7 +202,7 @@ func (h home) addKeys(in *module.Input, t *tree.Root) error {
 	if ok, err := t.Exists(dir); err != nil {
 		return err
 	} else if !ok {
-		if err := t.MkdirAll(dir, 0o700); err != nil {
+		if err := t.MkdirIn(dir, 0o700); err != nil {
 			return err
 		}
 		own, err := t.Resolve(dir, true)

@@ -10,19 +10,6 @@ import (
 	"testing"
 )
 
-// ranOrFetched lists the operations that did something: steps and downloads.
-func (p *process) ranOrFetched() []string {
-	out := p.ran()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, v := range p.steps {
-		if v.Started != nil && !v.Cached && strings.HasPrefix(v.Name, "fetch ") {
-			out = append(out, v.Name)
-		}
-	}
-	return out
-}
-
 // clientInputs makes a build that reads everything that can come from the client:
 // modules of the user's own, a file by its checksum, a build environment and the
 // tree to start from. What one part of its graph has found out decides on the
@@ -60,11 +47,15 @@ func TestFrontendCacheInputs(t *testing.T) {
 	t.Logf("build and export: %.1fs", p.took.Seconds())
 	want := sha256File(t, filepath.Join(out, "tree.tar"))
 
+	asked := shared.mirror.Requests("")
 	expect := func(t *testing.T, p *process, out string) {
 		t.Helper()
 		t.Logf("import: %.1fs, %d steps cached", p.took.Seconds(), p.cached())
-		if ran := p.ranOrFetched(); len(ran) > 0 || p.cached() == 0 {
-			t.Errorf("these ran: %q; %d steps cached", ran, p.cached())
+		if len(p.ran()) > 0 || p.cached() == 0 {
+			t.Errorf("these ran: %q; %d steps cached", p.ran(), p.cached())
+		}
+		if all := shared.mirror.Requested(""); len(all) > asked {
+			t.Errorf("these files were downloaded: %q", all[asked:])
 		}
 		if got := sha256File(t, filepath.Join(out, "tree.tar")); got != want {
 			t.Errorf("the archive is %s, where it was built %s", got, want)

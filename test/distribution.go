@@ -51,9 +51,15 @@ const DirectTree = "/trees/direct"
 // that is extracted into box. The repository is found by its metalink; key is
 // the public key that signs its packages. Epoch is the time of what is made.
 func DirectDnf(ctx context.Context, box, epoch, metalink, key string, packages ...string) error {
-	config := fmt.Sprintf("[main]\noptional_metadata_types=filelists\n\n[repo0]\nname=repo0\nmetalink=%s\ngpgcheck=1\ngpgkey=file:///trees/key.asc\n", metalink)
+	config := fmt.Sprintf("[repo0]\nname=repo0\nmetalink=%s\ngpgcheck=1\ngpgkey=file:///trees/key.asc\n", metalink)
+	return DirectDnfOf(ctx, box, epoch, config, key, packages...)
+}
+
+// DirectDnfOf is DirectDnf with any repositories, as they stand in dnf's
+// configuration; the key lies at /trees/key.asc.
+func DirectDnfOf(ctx context.Context, box, epoch, repositories, key string, packages ...string) error {
 	for name, text := range map[string]string{
-		"trees/key.asc": key, "trees/dnf.conf": config,
+		"trees/key.asc": key, "trees/dnf.conf": "[main]\noptional_metadata_types=filelists\n\n" + repositories,
 		"root/.rpmmacros": "%_dbpath " + RPMDatabase + "\n",
 	} {
 		file := filepath.Join(box, name)

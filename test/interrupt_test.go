@@ -126,9 +126,14 @@ func checkHoles(t *testing.T, image string) {
 	}
 }
 
-// checkLeftovers looks for mounts of the store, and for processes that have
-// such mounts: containers.
+// checkLeftovers looks for mounts of the shared store, and for processes that
+// have such mounts: containers.
 func checkLeftovers(t *testing.T) {
+	t.Helper()
+	checkLeftoversOf(t, shared.store)
+}
+
+func checkLeftoversOf(t *testing.T, store string) {
 	t.Helper()
 	tables, err := filepath.Glob("/proc/[0-9]*/mountinfo")
 	if err != nil {
@@ -140,7 +145,7 @@ func checkLeftovers(t *testing.T) {
 			continue // the process has ended
 		}
 		for line := range strings.Lines(string(data)) {
-			if strings.Contains(line, shared.store+"/buildkit/") {
+			if strings.Contains(line, store+"/buildkit/") {
 				t.Errorf("%s: %.300s", name, line)
 				break
 			}

@@ -262,11 +262,13 @@ func (p *process) wait() *process {
 
 func (p *process) code() int { return p.cmd.ProcessState.ExitCode() }
 
-// text is what the process wrote to standard error, without the progress.
+// text is what the process wrote for people: to standard output, as the command
+// line does where standard error has the progress, or to standard error beside it,
+// as buildx does.
 func (p *process) text() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.stderr.String()
+	return p.stderr.String() + p.stdout.String()
 }
 
 // ran lists the names of the steps that ran, not counting those whose result

@@ -26,7 +26,7 @@ var allowed = regexp.MustCompile(`^(var/log/(dnf|hawkey)[^/]*|var/cache/(dnf|ldc
 // dnf installs when it is run as root.
 func TestRPMSameAsDnf(t *testing.T) {
 	needDistribution(t)
-	packages := []string{"@Core", "grub2-pc", "httpd"}
+	packages := []string{"@Core", "grub2-pc", "httpd", "example-reason0"}
 	repo := repository(t, rpmdistro.Base)
 	out, box := t.TempDir(), toolbox(t)
 	build(t, "-o", out, "--target", "tree", manifestFile(t, "image.json", object{"stages": []any{dnf(repo, object{"clean": false}, packages...)}}))

@@ -288,6 +288,20 @@ func (t *Root) MkdirAll(name string, perm fs.FileMode) error {
 	return nil
 }
 
+// MkdirIn makes the directory name, and its missing parents with the usual mode
+// 0755. A link in its place is followed, and so are those on the way.
+func (t *Root) MkdirIn(name string, perm fs.FileMode) error {
+	rel, err := t.Resolve(name, true)
+	if err != nil || rel == "." {
+		return err
+	}
+	// What the links lead to is what has parents that may be missing.
+	if err := t.MkdirAll(path.Dir(rel), 0o755); err != nil {
+		return err
+	}
+	return t.MkdirAll(rel, perm)
+}
+
 // Symlink makes the link name that holds target. The target is stored as it
 // is; that something exists at name is an error.
 func (t *Root) Symlink(target, name string) error {

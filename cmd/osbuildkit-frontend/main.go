@@ -23,7 +23,7 @@ func main() {
 	// Standard output belongs to the protocol. What libraries log is of no use
 	// to the person who builds.
 	logrus.SetOutput(io.Discard)
-	err := grpcclient.RunFromEnvironment(appcontext.Context(), frontend.BuildFunc(frontend.Config{Runner: runner, ContextLibdir: true}))
+	err := grpcclient.RunFromEnvironment(appcontext.Context(), frontend.BuildFunc(frontend.Config{Runner: runner, ContextLibdir: true, Flatten: true}))
 	if err != nil {
 		if os.Getenv("BUILDKIT_SESSION_ID") == "" {
 			err = errors.New("this program is started by BuildKit, as the frontend that a manifest's \"syntax\" names; people use osbuildkit")

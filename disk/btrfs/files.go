@@ -2,6 +2,7 @@ package btrfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"maps"
@@ -20,6 +21,8 @@ const (
 	maxExtent = 128 << 20
 	// sumsPerItem is how many checksums an item has at the most.
 	sumsPerItem = 3900
+	// maxLinks is the number of names that a file can have.
+	maxLinks = 65535
 )
 
 const typeXattr = 8
@@ -90,6 +93,9 @@ func (w *writer) files(ctx context.Context) error {
 
 func (w *writer) file(ctx context.Context, f *content.File, numbers map[*content.File]uint64, references []reference) error {
 	number := numbers[f]
+	if f.Kind() != unix.S_IFDIR && f.Links > maxLinks {
+		return fmt.Errorf("the file has %d names, and Btrfs takes %d", f.Links, maxLinks)
+	}
 	size, bytes, links := uint64(f.Size), uint64(0), f.Links
 	var data []item
 	switch f.Kind() {
@@ -114,39 +120,50 @@ func (w *writer) file(ctx context.Context, f *content.File, numbers map[*content
 	if err := w.attributes(number, f.Attributes); err != nil {
 		return err
 	}
-	w.entries(number, f.Entries, numbers)
+	if err := w.entries(number, f.Entries, numbers); err != nil {
+		return err
+	}
 	w.fs = append(w.fs, data...)
 	return nil
 }
 
-// names adds the items that lead from an inode to its names.
+// names adds the items that lead from an inode to its names. There is one for
+// each directory, and what has no room in it goes into items of its own, as with
+// the kernel.
 func (w *writer) names(number uint64, references []reference) error {
-	const most = 8 << 10
-	byParent := map[uint64][]byte{}
+	byParent, byHash := map[uint64][]byte{}, map[uint32][]byte{}
 	for _, r := range references {
-		b := le.AppendUint64(byParent[r.parent], r.index)
+		if have := byParent[r.parent]; len(have)+10+len(r.name) <= maxItem {
+			have = le.AppendUint16(le.AppendUint64(have, r.index), uint16(len(r.name)))
+			byParent[r.parent] = append(have, r.name...)
+			continue
+		}
+		h := hashReference(r.parent, r.name)
+		b := le.AppendUint64(le.AppendUint64(byHash[h], r.parent), r.index)
 		b = le.AppendUint16(b, uint16(len(r.name)))
-		if byParent[r.parent] = append(b, r.name...); len(byParent[r.parent]) > most {
-			return fmt.Errorf("the file has too many names in one directory for Btrfs")
+		if byHash[h] = append(b, r.name...); len(byHash[h]) > maxItem {
+			return errors.New("the file has too many names with one hash for Btrfs")
 		}
 	}
 	for _, parent := range slices.Sorted(maps.Keys(byParent)) {
 		w.fs = add(w.fs, number, itemInodeRef, parent, byParent[parent])
+	}
+	for _, h := range slices.Sorted(maps.Keys(byHash)) {
+		w.fs = add(w.fs, number, itemLongRef, uint64(h), byHash[h])
 	}
 	return nil
 }
 
 // attributes adds the extended attributes of an inode.
 func (w *writer) attributes(number uint64, list []content.Attribute) error {
-	const most = nodeSize - headerSize - itemSize
 	byHash := map[uint32][]byte{}
 	for _, a := range list {
 		if len(a.Name) > 255 {
 			return fmt.Errorf("the name of the attribute %s is longer than 255 bytes", a.Name)
 		}
 		h := hashName(a.Name)
-		if byHash[h] = append(byHash[h], dirItem(key{}, typeXattr, a.Name, a.Value)...); len(byHash[h]) > most {
-			return fmt.Errorf("the attribute %s has %d bytes, and Btrfs takes about %d", a.Name, len(a.Value), most)
+		if byHash[h] = append(byHash[h], dirItem(key{}, typeXattr, a.Name, a.Value)...); len(byHash[h]) > maxItem {
+			return fmt.Errorf("the attribute %s has %d bytes, and Btrfs takes about %d", a.Name, len(a.Value), maxItem)
 		}
 	}
 	for _, h := range slices.Sorted(maps.Keys(byHash)) {
@@ -156,19 +173,22 @@ func (w *writer) attributes(number uint64, list []content.Attribute) error {
 }
 
 // entries adds what is in a directory: by hash, and by index.
-func (w *writer) entries(number uint64, list []content.Name, numbers map[*content.File]uint64) {
+func (w *writer) entries(number uint64, list []content.Name, numbers map[*content.File]uint64) error {
 	byHash := map[uint32][]byte{}
 	var index []item
 	for i, e := range list {
 		d := dirItem(key{numbers[e.File], itemInode, 0}, e.File.TypeCode(), e.Name, nil)
 		h := hashName(e.Name)
-		byHash[h] = append(byHash[h], d...)
+		if byHash[h] = append(byHash[h], d...); len(byHash[h]) > maxItem {
+			return fmt.Errorf("the directory has too many names with the hash of %q for Btrfs", e.Name)
+		}
 		index = add(index, number, itemDirIndex, uint64(i)+2, d)
 	}
 	for _, h := range slices.Sorted(maps.Keys(byHash)) {
 		w.fs = add(w.fs, number, itemDirItem, uint64(h), byHash[h])
 	}
 	w.fs = append(w.fs, index...)
+	return nil
 }
 
 // inlineData returns the item of data that is in it.

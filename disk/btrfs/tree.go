@@ -33,6 +33,7 @@ const (
 const (
 	itemInode      = 1
 	itemInodeRef   = 12
+	itemLongRef    = 13
 	itemXattr      = 24
 	itemDirItem    = 84
 	itemDirIndex   = 96
@@ -57,6 +58,12 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // at its end, from a start of its own.
 func hashName(name string) uint32 { return ^crc32.Update(1, castagnoli, []byte(name)) }
 
+// hashReference is the hash by which a name of an inode is found in the items of
+// long references.
+func hashReference(parent uint64, name string) uint32 {
+	return ^crc32.Update(^uint32(parent), castagnoli, []byte(name))
+}
+
 // key is where an item is in a tree.
 type key struct {
 	object uint64
@@ -80,6 +87,9 @@ type item struct {
 }
 
 func (i *item) size() int { return itemSize + len(i.data) }
+
+// maxItem is the size of the largest item: it has a leaf for itself.
+const maxItem = nodeSize - headerSize - itemSize
 
 // add appends the items of a list to others.
 func add(list []item, object uint64, kind byte, offset uint64, data []byte) []item {

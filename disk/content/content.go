@@ -90,6 +90,10 @@ type Tree struct {
 	Root *File
 	// Files are all files, each once, a directory before what is in it.
 	Files []*File
+	// Lost are the extended attributes of the directory lost+found, which some
+	// file systems have and a tree has not: those that are given for it, or the
+	// label of that of the whole system.
+	Lost []Attribute
 	// Warnings are for a person to read.
 	Warnings []string
 
@@ -332,9 +336,10 @@ func (t *Tree) finish() error {
 		slices.SortFunc(out, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 		f.Attributes = out
 	}
+	t.Lost = t.lost()
 	missing, first := 0, ""
 	for _, p := range slices.Sorted(maps.Keys(t.options.Attributes)) {
-		if rel, ok := below(t.options.Root, p); !t.known[p] && (ok || p == t.options.Root) && !t.elsewhere(rel) {
+		if rel, ok := below(t.options.Root, p); !t.known[p] && path.Base(p) != LostAndFound && (ok || p == t.options.Root) && !t.elsewhere(rel) {
 			if missing++; missing == 1 {
 				first = p
 			}
@@ -346,6 +351,27 @@ func (t *Tree) finish() error {
 	t.byID, t.byPath, t.known = nil, nil, nil
 	return nil
 }
+
+// LostAndFound is the name of the directory in which file system checkers put
+// what has lost its name.
+const LostAndFound = "lost+found"
+
+// lost returns the attributes of lost+found.
+func (t *Tree) lost() []Attribute {
+	if given := t.options.Attributes[path.Join(t.options.Root, LostAndFound)]; len(given) > 0 {
+		return given
+	}
+	// Without a label of its own it would be the only directory that has none.
+	for _, a := range t.options.Attributes["/"+LostAndFound] {
+		if a.Name == label && slices.ContainsFunc(t.Root.Attributes, func(b Attribute) bool { return b.Name == label }) {
+			return []Attribute{a}
+		}
+	}
+	return nil
+}
+
+// label is the attribute that holds the label of SELinux.
+const label = "security.selinux"
 
 // elsewhere reports whether a path lies in another file system.
 func (t *Tree) elsewhere(name string) bool {

@@ -56,7 +56,7 @@ const (
 const maxInodes = 1<<32 - 1
 
 // lostAndFound is the directory in which e2fsck puts what has lost its name.
-const lostAndFound = "lost+found"
+const lostAndFound = content.LostAndFound
 
 // writer writes one file system.
 type writer struct {
@@ -154,7 +154,7 @@ func (w *writer) number() error {
 	w.files = w.c.Files
 	if i := slices.IndexFunc(w.c.Root.Entries, func(e content.Name) bool { return e.Name == lostAndFound }); i < 0 {
 		root := *w.c.Root
-		lost := &content.File{Path: "/" + lostAndFound, Mode: unix.S_IFDIR | 0o700, Time: w.to.Epoch, Links: 2}
+		lost := &content.File{Path: "/" + lostAndFound, Mode: unix.S_IFDIR | 0o700, Time: w.to.Epoch, Links: 2, Attributes: w.c.Lost}
 		at, _ := slices.BinarySearchFunc(root.Entries, lostAndFound, func(e content.Name, name string) int {
 			if e.Name < name {
 				return -1

@@ -20,22 +20,6 @@ type ext struct {
 	dirs      map[uint64][]Entry
 }
 
-// Features that a reader must know, and those that are known here.
-const (
-	extFiletype   = 0x2
-	extRecover    = 0x4
-	extExtents    = 0x40
-	ext64Bit      = 0x80
-	extMMP        = 0x100
-	extFlexBG     = 0x200
-	extEAInode    = 0x400
-	extCsumSeed   = 0x2000
-	extLargeDir   = 0x4000
-	extInlineData = 0x8000
-	extCasefold   = 0x20000
-	extKnown      = extFiletype | extRecover | extExtents | ext64Bit | extMMP | extFlexBG | extEAInode | extCsumSeed | extLargeDir | extInlineData | extCasefold
-)
-
 // Places in an inode.
 const (
 	inodeBlocks  = 0x28 // where the content is, 60 bytes
@@ -55,7 +39,7 @@ func openExt(r io.ReaderAt, size int64) (*ext, error) {
 	}
 	incompat := le.Uint32(sb[0x60:])
 	if unknown := incompat &^ uint32(extKnown); unknown != 0 {
-		return nil, fmt.Errorf("ext4 with the features %#x %w", unknown, ErrUnsupported)
+		return nil, fmt.Errorf("ext4 with %s %w", featureNames(unknown), ErrUnsupported)
 	}
 	shift := le.Uint32(sb[0x18:])
 	if shift > 6 {
@@ -72,6 +56,9 @@ func openExt(r io.ReaderAt, size int64) (*ext, error) {
 		descSize = int64(le.Uint16(sb[0xfe:]))
 	}
 	first, groupBlocks := int64(le.Uint32(sb[0x14:])), int64(le.Uint32(sb[0x20:]))
+	if le.Uint32(sb[0x64:])&extBigalloc != 0 && first != 0 {
+		return nil, damaged("clusters of blocks that do not start at block 0")
+	}
 	switch {
 	case f.inodeSize < 128 || f.inodeSize > f.block || f.inodeSize&(f.inodeSize-1) != 0,
 		descSize < 32 || descSize > 1024, f.perGroup == 0, groupBlocks == 0, first >= f.blocks, first > 1:
@@ -83,23 +70,19 @@ func openExt(r io.ReaderAt, size int64) (*ext, error) {
 	if groups > 1<<22 || uint64(groups)*f.perGroup < f.inodes {
 		return nil, damaged("%d groups of %d inodes", groups, f.perGroup)
 	}
-	return f, f.readGroups(groups, descSize, (first+1)*f.block)
-}
-
-func (f *ext) readGroups(groups, descSize, at int64) error {
-	descs := make([]byte, groups*descSize)
-	if err := readFull(f.r, descs, at); err != nil {
-		return err
+	l := &groupLayout{ext: f, count: groups, descSize: descSize, first: first, blocks: groupBlocks}
+	if incompat&extMetaBG != 0 {
+		l.firstMeta = int64(le.Uint32(sb[0x104:]))
+		l.meta = true
 	}
-	f.tables = make([]int64, groups)
-	for i := range f.tables {
-		d := descs[int64(i)*descSize:]
-		f.tables[i] = int64(le.Uint32(d[8:]))
-		if descSize >= 64 {
-			f.tables[i] |= int64(le.Uint32(d[0x28:])) << 32
-		}
+	l.sparse = le.Uint32(sb[0x64:])&extSparseSuper != 0
+	if le.Uint32(sb[0x5c:])&extSparseSuper2 != 0 {
+		l.backups = []int64{int64(le.Uint32(sb[0x24c:])), int64(le.Uint32(sb[0x250:]))}
 	}
-	return nil
+	if err := l.read(); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // Root is inode 2.

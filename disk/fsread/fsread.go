@@ -89,9 +89,17 @@ func Open(r io.ReaderAt, size int64) (FS, error) {
 	}
 	switch info.Type {
 	case "ext2", "ext3", "ext4":
-		return openExt(r, size)
+		f, err := openExt(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
 	case "vfat":
-		return openFAT(r, size)
+		f, err := openFAT(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
 	case "":
 		return nil, fmt.Errorf("no known file system: %w", ErrUnsupported)
 	}

@@ -9,10 +9,12 @@ import (
 	"strings"
 )
 
-// Limits of what is followed.
+// Limits of what is followed. The names of all directories above a file are held
+// while it is looked at.
 const (
 	maxLinks   = 40
 	maxEntries = 20 << 20
+	maxDeep    = 2000
 )
 
 // SkipDir as the result of the function of Walk leaves out a directory.
@@ -23,7 +25,7 @@ var SkipDir = errors.New("skip this directory")
 // directory that has two names is an error: on a sound file system none has.
 func Walk(f FS, fn func(name string, number uint64, n *Node) error) error {
 	w := &walker{f: f, fn: fn, seen: map[uint64]bool{}}
-	return w.visit("/", f.Root())
+	return w.visit("/", f.Root(), 0)
 }
 
 type walker struct {
@@ -33,7 +35,10 @@ type walker struct {
 	count int
 }
 
-func (w *walker) visit(name string, number uint64) error {
+func (w *walker) visit(name string, number uint64, depth int) error {
+	if depth > maxDeep {
+		return fmt.Errorf("a file in more than %d directories %w", maxDeep, ErrUnsupported)
+	}
 	if w.count++; w.count > maxEntries {
 		return damaged("there are over %d files", maxEntries)
 	}
@@ -60,7 +65,7 @@ func (w *walker) visit(name string, number uint64) error {
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
 	for _, e := range entries {
-		if err := w.visit(path.Join(name, e.Name), e.Number); err != nil {
+		if err := w.visit(path.Join(name, e.Name), e.Number, depth+1); err != nil {
 			return err
 		}
 	}

@@ -64,10 +64,17 @@ func unpack(ctx context.Context, dst *os.File, src io.Reader, c Compression) (in
 func decompressor(r io.Reader, c Compression) (io.ReadCloser, error) {
 	switch c {
 	case Gzip:
-		return gzip.NewReader(r)
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, err
+		}
+		return z, nil
 	case XZ:
 		x, err := xz.NewReader(r, maxWindow)
-		return io.NopCloser(x), err
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(x), nil
 	case Zstd:
 		z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
 		if err != nil {

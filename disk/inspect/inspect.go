@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk/fsread"
@@ -45,7 +46,8 @@ func Open(r sparse.Source, size int64) (*Disk, error) {
 	t, err := partitions.Read(r, size)
 	switch {
 	case errors.Is(err, partitions.ErrNone):
-		return d, d.add(partitions.Partition{Size: size})
+		d.add(partitions.Partition{Size: size})
+		return d, nil
 	case err != nil:
 		return nil, err
 	}
@@ -55,24 +57,33 @@ func Open(r sparse.Source, size int64) (*Disk, error) {
 			continue
 		}
 		p.Size = min(p.Size, size-p.Start)
-		if err := d.add(p); err != nil {
-			return nil, fmt.Errorf("partition %d: %w", p.Number, err)
-		}
+		d.add(p)
 	}
 	d.findMountpoints()
 	return d, nil
 }
 
-func (d *Disk) add(p partitions.Partition) error {
+// add adds a volume. One that cannot be read does not keep the others from it.
+func (d *Disk) add(p partitions.Partition) {
 	r := io.NewSectionReader(d.r, p.Start, p.Size)
-	info, err := fsread.Probe(r, p.Size)
-	if err != nil {
-		return err
+	v := &Volume{Partition: p}
+	if v.Info, v.Err = fsread.Probe(r, p.Size); v.Err == nil {
+		v.FS, v.Err = fsread.Open(r, p.Size)
+	} else {
+		v.Info = &fsread.Info{Size: -1, Free: -1}
 	}
-	v := &Volume{Partition: p, Info: info}
-	v.FS, v.Err = fsread.Open(r, p.Size)
 	d.Volumes = append(d.Volumes, v)
-	return nil
+}
+
+// Problem says why the files of a volume cannot be read, if they should be: it
+// is damaged, or a file system of a known family with something unknown in it.
+// It is empty for a volume that is read, or that no one reads here.
+func (v *Volume) Problem() string {
+	readable := slices.Contains([]string{"ext2", "ext3", "ext4", "vfat"}, v.Info.Type)
+	if v.Err == nil || errors.Is(v.Err, fsread.ErrUnsupported) && !readable {
+		return ""
+	}
+	return fmt.Sprintf("partition %d: %v", v.Partition.Number, v.Err)
 }
 
 // root returns the volume with the root of a system, or the only one that can be
@@ -144,7 +155,11 @@ func (d *Disk) Tree() (fsread.FS, error) {
 		for _, v := range d.Volumes {
 			errs = append(errs, fmt.Errorf("partition %d: %w", v.Partition.Number, v.Err))
 		}
-		return nil, errors.Join(append([]error{errors.New("no file system that can be read here is the root of a system: choose a partition")}, errs...)...)
+		what := "no file system that can be read here is the root of a system: choose a partition"
+		if !slices.ContainsFunc(d.Volumes, func(v *Volume) bool { return v.FS != nil }) {
+			what = "no file system on it can be read here"
+		}
+		return nil, errors.Join(append([]error{errors.New(what)}, errs...)...)
 	}
 	var mounts []fsread.Mount
 	for _, v := range d.Volumes {

@@ -104,7 +104,7 @@ func TestDamagedDisk(t *testing.T) {
 	if l := got.Loaders(); len(l) != 1 || l[0].Name != "GRUB" || l[0].Firmware != "bios" {
 		t.Errorf("%+v", l)
 	}
-	if _, err := got.Tree(); err == nil || !strings.Contains(err.Error(), "choose a partition") {
+	if _, err := got.Tree(); err == nil || !strings.Contains(err.Error(), "can be read here") {
 		t.Errorf("error %v", err)
 	}
 }

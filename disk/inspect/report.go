@@ -1,13 +1,12 @@
 package inspect
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk/fsread"
 	"github.com/osbuildkit/osbuildkit/disk/image"
+	"github.com/osbuildkit/osbuildkit/internal/osrelease"
 )
 
 // Report is what is known about an image, in the form that is printed as JSON.
@@ -79,6 +78,9 @@ func Describe(m *image.Image) (*Report, error) {
 		if p.Type != "" {
 			vr.TypeName = p.TypeName()
 		}
+		if problem := v.Problem(); problem != "" {
+			r.Problems = append(r.Problems, problem)
+		}
 		if v.Info.Type != "" {
 			vr.Filesystem = r.filesystem(v)
 		}
@@ -121,17 +123,12 @@ func (r *Report) filesystem(v *Volume) *Filesystem {
 
 // systemName reads PRETTY_NAME of os-release(5).
 func systemName(f fsread.FS) string {
-	for _, name := range []string{"/etc/os-release", "/usr/lib/os-release"} {
-		data, err := ReadFile(f, name, 64<<10)
+	for _, name := range osrelease.Files {
+		data, err := ReadFile(f, "/"+name, 64<<10)
 		if err != nil {
 			continue
 		}
-		lines := bufio.NewScanner(bytes.NewReader(data))
-		for lines.Scan() {
-			if value, ok := strings.CutPrefix(lines.Text(), "PRETTY_NAME="); ok {
-				return strings.Map(printable, strings.Trim(value, `"'`))
-			}
-		}
+		return strings.Map(printable, osrelease.Parse(string(data))["PRETTY_NAME"])
 	}
 	return ""
 }

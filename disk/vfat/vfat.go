@@ -50,10 +50,22 @@ func FormatID(u disk.UUID) string {
 	return h[:4] + "-" + h[4:]
 }
 
+// MaxLabel is the length of the longest label in bytes.
+const MaxLabel = 11
+
+// CutLabel returns what mkfs.fat made of a label until its version 4.2: the
+// first 11 bytes, of which those at the end that are spaces are not seen.
+func CutLabel(label string) string {
+	if len(label) <= MaxLabel {
+		return label
+	}
+	return strings.TrimRight(label[:MaxLabel], " ")
+}
+
 // CheckLabel reports why a label cannot be that of a FAT.
 func CheckLabel(label string) error {
-	if len(label) > 11 {
-		return fmt.Errorf("the FAT label %q is longer than 11 bytes", label)
+	if len(label) > MaxLabel {
+		return fmt.Errorf("the FAT label %q is longer than %d bytes", label, MaxLabel)
 	}
 	for i := range len(label) {
 		if c := label[i]; c < ' ' || c > '~' || strings.IndexByte(`"*+,./:;<=>?[\]|`, c) >= 0 {

@@ -90,7 +90,7 @@ type guest struct {
 func (f *bootFlags) newGuest(m *image.Image) (*guest, error) {
 	d, err := inspect.Open(m, m.Size)
 	if err != nil {
-		return nil, err
+		return nil, &exitError{code: exitInvalid, err: fmt.Errorf("%s: %w", m.Path, err)}
 	}
 	t := d.Table
 	if t == nil {

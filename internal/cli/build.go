@@ -1,12 +1,13 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/moby/buildkit/cmd/buildctl/build"
 	"github.com/spf13/cobra"
 
 	"github.com/osbuildkit/osbuildkit/engine"
@@ -24,6 +25,7 @@ type buildFlags struct {
 	noCache, reproducible              string
 	cacheFrom, cacheTo                 []string
 	contexts, secrets                  []string
+	cacheMaxSize                       string
 	json, sbom                         bool
 	// changed says whether a flag was given.
 	changed func(name string) bool
@@ -34,14 +36,13 @@ func (a *app) buildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [flags] MANIFEST|-",
 		Short: "Build the image that a manifest describes",
-		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit inside this process, whose cache is kept in the store.\n" +
-			"On success the ids are printed and the files that were written, which appear whole or not at all.",
+		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit that this command starts and ends, whose cache is kept in the store.\n" +
+			"On success the ids are printed and the files that were written, which appear whole or not at all.\n\n" +
+			"With --progress=rawjson standard error has the progress and nothing else: messages go to standard output.\n\n" + exitHelp,
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := a.build(cmd.Context(), &f, args[0])
-			if err != nil && f.json {
-				a.reportFailure(err)
-			}
+			err := explainFullDisk(a.build(cmd.Context(), &f, args[0]), f.store)
+			a.showFullDisk(err)
 			return err
 		},
 	}
@@ -49,10 +50,11 @@ func (a *app) buildCommand() *cobra.Command {
 	f.changed = fl.Changed
 	f.add(fl)
 	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
+	addCacheSizeFlag(fl, &f.cacheMaxSize)
 	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
 	fl.StringArrayVar(&f.checkpoints, "checkpoint", nil, "keep the tree with this `ID` (or \"tree\") in the store, for manifests with \"base\"")
 	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`; as --target")
-	fl.BoolVar(&f.json, "json", false, "print the result as JSON")
+	addJSONFlag(cmd, &f.json)
 	fl.BoolVar(&f.sbom, "sbom", false, "write the packages of the tree as an SPDX document beside the result")
 	fl.StringVar(&f.builder, "builder", "", "`BUILDER` to use: an address (tcp://…, unix://…), a buildx builder, or \"embedded\"")
 	fl.StringVar(&f.target, "target", "", "`TARGET` to build: assembler (the default), containerdisk, tree or build")
@@ -68,8 +70,13 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
 	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")
 	fl.StringArrayVar(&f.secrets, "secret", nil, "give a secret, `id=NAME,src=FILE` or id=NAME,env=VARIABLE")
+	completeValues(cmd, "progress", progressModes...)
+	completeValues(cmd, "target", manifest.AssemblerPipeline, manifest.TreePipeline, frontend.ContainerDiskTarget)
 	return cmd
 }
+
+// progressModes are the values of --progress.
+var progressModes = []string{"auto", "plain", "tty", "quiet", "rawjson"}
 
 // allPipelines is the value of --no-cache without names.
 const allPipelines = "*"
@@ -113,8 +120,8 @@ func (a *app) readManifest(name string, f *manifestFlags) (*source, error) {
 		err = s.checkManifest(args, f.idsOnly)
 	}
 	if err != nil {
-		a.showErrors(err, s)
-		return nil, &exitError{code: exitInvalid, err: err, quiet: true}
+		places := a.showErrors(err, s)
+		return nil, &exitError{code: exitInvalid, err: err, quiet: true, places: places}
 	}
 	return s, nil
 }
@@ -151,17 +158,22 @@ func (f *buildFlags) check() error {
 	if _, err := f.arguments(); err != nil {
 		return err
 	}
-	switch f.progress {
-	case "auto", "plain", "tty", "quiet", "rawjson":
-	default:
+	if !slices.Contains(progressModes, f.progress) {
 		return usageError("--progress %q: choose auto, plain, tty, quiet or rawjson", f.progress)
 	}
-	st, err := os.Stat(f.outputDir)
-	if err == nil && !st.IsDir() {
-		return usageError("--output-directory %s: not a directory", f.outputDir)
+	if _, err := f.platforms(); err != nil {
+		return err
 	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return usageError("--output-directory: %w", err)
+	if _, _, err := f.caches(); err != nil {
+		return err
+	}
+	if _, err := build.ParseSecret(f.secrets); err != nil {
+		return usageError("--secret: %w", err)
+	}
+	if out, err := os.Stat(f.outputDir); err == nil {
+		if store, err := os.Stat(f.store); err == nil && os.SameFile(out, store) {
+			return usageError("--output-directory %s: it is the store, which holds what belongs to the embedded engine: choose another directory", f.outputDir)
+		}
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func (a *app) checkCommand() *cobra.Command {
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if f.rules {
-				return a.listRules()
+				return a.listRules(f.json)
 			}
 			return a.check(&f, args[0])
 		},
@@ -34,6 +34,8 @@ func (a *app) checkCommand() *cobra.Command {
 	cmd.Flags().StringSliceVar(&f.skip, "skip", nil, "leave out the `RULES` with these names, or all")
 	cmd.Flags().BoolVar(&f.fail, "error", false, "exit with 1 if there is a warning")
 	cmd.Flags().BoolVar(&f.rules, "rules", false, "list the rules")
+	addJSONFlag(cmd, &f.json)
+	completeValues(cmd, "skip", ruleNames()...)
 	return cmd
 }
 
@@ -41,6 +43,7 @@ type checkFlags struct {
 	manifestFlags
 	skip        []string
 	fail, rules bool
+	json        bool
 }
 
 // check reports what is wrong with a manifest and what is worth a word.
@@ -69,10 +72,22 @@ func (a *app) check(f *checkFlags, name string) error {
 	}
 	c.Skip, c.SkipAll = append(c.Skip, given.Skip...), c.SkipAll || given.SkipAll
 	findings := lint.Run(s.m, modules, c)
-	a.showFindings(findings, s)
+	warnings := a.showFindings(findings, s)
 	stages := 0
 	for _, p := range s.m.Pipelines {
 		stages += len(p.Stages)
+	}
+	if (f.fail || given.Fail) && len(findings) > 0 {
+		err = &exitError{code: exitFailed, err: fmt.Errorf("%s: warnings are to be errors, and there are %d", s.name, len(findings)), quiet: true, places: warnings}
+	}
+	if f.json {
+		if err != nil {
+			return err
+		}
+		return a.printJSON(jsonCheck{
+			Success: true, File: s.name, Format: string(s.m.Format), TreeID: s.m.TreeID(), OutputID: s.m.OutputID(),
+			Pipelines: len(s.m.Pipelines), Stages: stages, Warnings: warnings,
+		})
 	}
 	result := "valid"
 	switch len(findings) {
@@ -83,15 +98,13 @@ func (a *app) check(f *checkFlags, name string) error {
 		result += fmt.Sprintf(", %d warnings", len(findings))
 	}
 	fmt.Fprintf(a.stdout, "%s: format %s, %d pipelines, %d stages: %s\n", s.name, s.m.Format, len(s.m.Pipelines), stages, result)
-	if (f.fail || given.Fail) && len(findings) > 0 {
-		return &exitError{code: exitFailed, quiet: true}
-	}
-	return nil
+	return err
 }
 
 // showFindings prints findings with the lines of the manifest that they are
-// about.
-func (a *app) showFindings(findings []lint.Finding, src *source) {
+// about, and returns the places.
+func (a *app) showFindings(findings []lint.Finding, src *source) []jsonPlace {
+	var places []jsonPlace
 	for _, f := range findings {
 		// The frontend knows the file by the last part of its name only.
 		if string(f.Text.Data) == string(src.data) {
@@ -99,16 +112,16 @@ func (a *app) showFindings(findings []lint.Finding, src *source) {
 		}
 		fmt.Fprintln(a.stderr, f.String())
 		a.excerpt(f.Text.Data, f.Span)
+		place := newPlace(f.File, f.Span, f.Pointer, f.Message)
+		place.Rule, place.URL = f.Rule, f.URL
+		places = append(places, place)
 	}
+	return places
 }
 
 // lintConfig reads the value of --skip.
 func lintConfig(skip []string) (lint.Config, error) {
 	var c lint.Config
-	var names []string
-	for _, r := range lint.Rules() {
-		names = append(names, r.Name)
-	}
 	for _, name := range skip {
 		name = strings.TrimSpace(name)
 		switch {
@@ -118,7 +131,7 @@ func lintConfig(skip []string) (lint.Config, error) {
 			c.Skip = append(c.Skip, name)
 		default:
 			hint := "'osbuildkit check --rules' lists them"
-			if near := manifest.Nearest(name, names); near != "" {
+			if near := manifest.Nearest(name, ruleNames()); near != "" {
 				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			return c, usageError("--skip: no rule %q; %s", name, hint)
@@ -127,7 +140,23 @@ func lintConfig(skip []string) (lint.Config, error) {
 	return c, nil
 }
 
-func (a *app) listRules() error {
+// ruleNames lists the rules.
+func ruleNames() []string {
+	var names []string
+	for _, r := range lint.Rules() {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+func (a *app) listRules(asJSON bool) error {
+	if asJSON {
+		rules := []jsonRule{}
+		for _, r := range lint.Rules() {
+			rules = append(rules, jsonRule{r.Name, r.Summary})
+		}
+		return a.printJSON(rules)
+	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, r := range lint.Rules() {
 		fmt.Fprintf(w, "%s\t%s\n", r.Name, r.Summary)
@@ -151,6 +180,7 @@ func (a *app) inspectCommand() *cobra.Command {
 		},
 	}
 	f.add(cmd.Flags())
+	cmd.Flags().Bool("json", false, "print a failure as JSON as well, as the result always is")
 	return cmd
 }
 

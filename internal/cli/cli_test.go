@@ -75,7 +75,7 @@ func TestCommands(t *testing.T) {
 		{name: "builds nothing, as JSON", args: []string{"build", "--json", "-"}, stdin: `{}`, stdout: "{\"success\":true}\n"},
 		{name: "no file", args: []string{"check", "/nonexistent/x.json"}, code: 2, stderr: "osbuildkit: open /nonexistent/x.json: no such file or directory\n"},
 		{name: "no argument", args: []string{"build"}, code: 2, stderr: "osbuildkit: osbuildkit build takes one MANIFEST, or - for standard input; see 'osbuildkit build --help'\n"},
-		{name: "unknown flag", args: []string{"build", "--nonsense", "-"}, code: 2, stderr: "osbuildkit: unknown flag: --nonsense\n"},
+		{name: "unknown flag", args: []string{"build", "--nonsense", "-"}, code: 2, stderr: "osbuildkit: unknown flag: --nonsense; 'osbuildkit build --help' lists the flags\n"},
 		{name: "libdir", args: []string{"build", "--libdir", "/nonexistent", "-"}, stdin: good, code: 2,
 			stderr: "osbuildkit: --libdir: open /nonexistent: no such file or directory; give a directory with stages/ and assemblers/, or an image as --build-context libdir=…\n"},
 		{name: "libdir without modules", args: []string{"check", "-l", ".", "-"}, stdin: good, code: 2,

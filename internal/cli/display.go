@@ -36,7 +36,11 @@ func (a *app) newDisplay(mode string) (*display, error) {
 		in: make(chan *client.SolveStatus), done: make(chan struct{}),
 		names: map[digest.Digest]string{}, logs: map[digest.Digest][]byte{},
 	}
-	ui, err := progressui.NewDisplay(a.stderr, progressui.DisplayMode(mode))
+	out := a.progress
+	if out == nil {
+		out = a.stderr
+	}
+	ui, err := progressui.NewDisplay(out, progressui.DisplayMode(mode))
 	if err != nil {
 		// A terminal was asked for and there is none.
 		return nil, usageError("--progress %s: %w", mode, err)

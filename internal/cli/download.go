@@ -22,10 +22,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
+	"github.com/osbuildkit/osbuildkit/module"
 )
 
 // checksumsFile is where an assembler lists the SHA-256 of its files.
-const checksumsFile = "SHA256SUMS"
+const checksumsFile = module.ChecksumsFile
 
 // Files are fetched in pieces through the gateway rather than by an exporter:
 // an exporter sends a file again although it is there already, and fills its
@@ -53,7 +54,7 @@ func (r *request) downloadAll(ctx context.Context, res *gwclient.Result) ([]outp
 	}
 	var out []outputFile
 	for _, platform := range slices.Sorted(maps.Keys(res.Refs)) {
-		dir := r.platformDir(platform)
+		dir := platformDir(r.flags.outputDir, platform)
 		files, err := r.download(ctx, res.Refs[platform], dir)
 		if err != nil {
 			return nil, err
@@ -63,18 +64,13 @@ func (r *request) downloadAll(ctx context.Context, res *gwclient.Result) ([]outp
 	return out, nil
 }
 
-// platformDir is where the files of one of several platforms go.
-func (r *request) platformDir(platform string) string {
-	return filepath.Join(r.flags.outputDir, strings.ReplaceAll(platform, "/", "_"))
-}
-
 // downloadAttestations brings what was asked for about a result beside it, and
 // takes it out of the result: an exporter would put it into a tree's archive.
 func (r *request) downloadAttestations(ctx context.Context, res *gwclient.Result) error {
 	for _, platform := range slices.Sorted(maps.Keys(res.Attestations)) {
 		dir := r.flags.outputDir
 		if len(res.Refs) > 0 {
-			dir = r.platformDir(platform)
+			dir = platformDir(r.flags.outputDir, platform)
 		}
 		for _, att := range res.Attestations[platform] {
 			st, err := att.Ref.StatFile(ctx, gwclient.StatRequest{Path: att.Path})
@@ -109,6 +105,17 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 				return nil, err
 			}
 			sums = parseChecksums(data)
+		}
+	}
+	// All or none: a file that has no place is found before another gets its own.
+	for _, e := range entries {
+		target := filepath.Join(dir, filepath.FromSlash(e.name))
+		err := checkParents(dir, target)
+		if err == nil && !e.mode.IsDir() {
+			err = checkPlace(target)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	known := openKnown(r.flags.store)
@@ -327,7 +334,7 @@ type partial struct {
 
 // newPartial makes a file beside target.
 func newPartial(target string) (*partial, error) {
-	f, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*.part")
+	f, err := os.CreateTemp(filepath.Dir(target), partialPrefix(target)+"*"+module.PartialSuffix)
 	if err != nil {
 		return nil, err
 	}
@@ -336,8 +343,21 @@ func newPartial(target string) (*partial, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
-	removeStale(filepath.Join(filepath.Dir(target), "."+escapeGlob(filepath.Base(target))+".*.part"))
+	removeStale(filepath.Join(escapeGlob(filepath.Dir(target)), escapeGlob(partialPrefix(target))+"*"+module.PartialSuffix))
 	return &partial{Writer: sparse.NewWriter(f), f: f, target: target}, nil
+}
+
+// partialPrefix starts the names of a file that is not whole. The name itself may
+// be as long as names can be, so of a long one only the start is taken, and a
+// checksum that tells it from others.
+func partialPrefix(target string) string {
+	const most = 200
+	name := filepath.Base(target)
+	if len(name) > most {
+		sum := sha256.Sum256([]byte(name))
+		name = name[:most-17] + "-" + hex.EncodeToString(sum[:8])
+	}
+	return "." + name + "."
 }
 
 // removeStale removes what matches the pattern and no process has locked.

@@ -12,41 +12,71 @@ import (
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
-// showErrors prints an error with the lines of the manifest that it is about.
-func (a *app) showErrors(err error, src *source) {
-	var several manifest.Errors
-	var placed *graph.Error
+// diagnosis is one thing that is wrong: what is shown of it, and the place that
+// it is about.
+type diagnosis struct {
+	line string
+	// data is the text of the file, nil where nothing is to be shown of it.
+	data []byte
+	span manifest.Span
+	at   *jsonPlace // nil if it has no place
+}
+
+// showErrors prints an error with the lines of the manifest that it is about. It
+// returns the places.
+func (a *app) showErrors(err error, src *source) []jsonPlace {
+	var places []jsonPlace
 	var step *stepError
 	var warned *frontend.LintError
 	if errors.As(err, &warned) {
-		a.showFindings(warned.Findings, src)
+		places = a.showFindings(warned.Findings, src)
 	}
-	errors.As(err, &placed)
-	errors.As(err, &step)
-	switch p, pointer := failedStage(src.m, step, err); {
-	case errors.As(err, &several):
-		for _, e := range several {
-			fmt.Fprintln(a.stderr, e.Error())
-			if e.File == src.name {
-				a.excerpt(src.data, e.Span)
-			}
+	for _, d := range diagnose(err, src) {
+		fmt.Fprintln(a.stderr, d.line)
+		if d.data != nil {
+			a.excerpt(d.data, d.span)
 		}
-	case p != nil:
-		// What failed may be an earlier stage than the one that was looked at.
-		a.showPlace(src, p, pointer, &stepError{name: step.name, log: step.log, err: cause(err, placed)})
-	case placed != nil:
-		a.showPlace(src, placed.Pipeline, placed.Pointer, fmt.Errorf("%s: %w", placed.What, placed.Err))
-	case step != nil:
-		fmt.Fprintf(a.stderr, "osbuildkit: %v\n", step)
-	default:
-		fmt.Fprintf(a.stderr, "osbuildkit: %v\n", err)
+		if d.at != nil {
+			places = append(places, *d.at)
+		}
 	}
-	if step != nil && len(step.log) > 0 {
+	if errors.As(err, &step) && len(step.log) > 0 {
 		fmt.Fprintln(a.stderr, "the end of its log:")
 		for _, line := range step.log {
 			fmt.Fprintf(a.stderr, "  | %s\n", strings.TrimSuffix(line, "\r"))
 		}
 	}
+	return places
+}
+
+// diagnose finds the places that an error is about.
+func diagnose(err error, src *source) []diagnosis {
+	var several manifest.Errors
+	var placed *graph.Error
+	var step *stepError
+	errors.As(err, &placed)
+	errors.As(err, &step)
+	switch p, pointer := failedStage(src.m, step, err); {
+	case errors.As(err, &several):
+		var out []diagnosis
+		for _, e := range several {
+			place := placeOf(e)
+			d := diagnosis{line: e.Error(), span: e.Span, at: &place}
+			if e.File == src.name {
+				d.data = src.data
+			}
+			out = append(out, d)
+		}
+		return out
+	case p != nil:
+		// What failed may be an earlier stage than the one that was looked at.
+		return []diagnosis{inPipeline(src, p, pointer, &stepError{name: step.name, log: step.log, err: cause(err, placed)})}
+	case placed != nil:
+		return []diagnosis{inPipeline(src, placed.Pipeline, placed.Pointer, fmt.Errorf("%s: %w", placed.What, placed.Err))}
+	case step != nil:
+		err = step
+	}
+	return []diagnosis{{line: fmt.Sprintf("osbuildkit: %v", err)}}
 }
 
 // cause is the error without the place that the graph has given it.
@@ -76,17 +106,20 @@ func failedStage(m *manifest.Manifest, step *stepError, err error) (*manifest.Pi
 	return p, s.Pointer
 }
 
-// showPlace prints an error that belongs to a place in the manifest. The
+// inPipeline is an error that belongs to a place in the manifest. The
 // frontend knows the file by the last part of its name only; the user has
 // typed all of it.
-func (a *app) showPlace(src *source, p *manifest.Pipeline, pointer string, err error) {
+func inPipeline(src *source, p *manifest.Pipeline, pointer string, err error) diagnosis {
 	file := p.Text.File
 	if string(p.Text.Data) == string(src.data) {
 		file = src.name
 	}
 	span, _ := p.Text.Index.Value(pointer)
-	fmt.Fprintf(a.stderr, "%s:%d:%d: %v\n", file, span.Start.Line, span.Start.Column, err)
-	a.excerpt(p.Text.Data, firstLine(span))
+	place := newPlace(file, span, pointer, err.Error())
+	return diagnosis{
+		line: fmt.Sprintf("%s:%d:%d: %v", file, span.Start.Line, span.Start.Column, err),
+		data: p.Text.Data, span: firstLine(span), at: &place,
+	}
 }
 
 // stageOf finds the stage that a step's name belongs to.

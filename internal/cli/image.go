@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"os/exec"
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -27,7 +28,7 @@ func (a *app) imageCommand() *cobra.Command {
 		Long: "Look into a disk image, without a mount and without privilege.\n\nFILE may be raw, qcow2, vdi, vmdk, vpc or vhdx, or one of them " +
 			"compressed with xz, zstd or gzip. Raw and qcow2 are read as they are; others are unpacked to a temporary file first, with qemu-img " +
 			"where they are not just compressed.",
-		Args: cobra.NoArgs,
+		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var asJSON, recursive bool
@@ -38,16 +39,11 @@ func (a *app) imageCommand() *cobra.Command {
 		Args:  exactArgs(1, "one FILE"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return a.imageInfo(cmd.Context(), args[0], asJSON) },
 	}
-	info.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addJSONFlag(info, &asJSON)
 	ls := &cobra.Command{
 		Use:   "ls FILE [PATH]",
 		Short: "List a directory of the system in an image",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 2 {
-				return nil
-			}
-			return exactArgs(1, "one FILE, and a PATH if not the root is meant")(cmd, args)
-		},
+		Args:  rangeArgs(1, 2, "one FILE, and a PATH if not the root is meant"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := "/"
 			if len(args) == 2 {
@@ -75,11 +71,30 @@ func (a *app) imageCommand() *cobra.Command {
 // openImage opens an image for reading.
 func openImage(ctx context.Context, name string) (*image.Image, error) {
 	m, err := image.Open(ctx, name)
-	if errors.Is(err, image.ErrUnknown) || errors.Is(err, fs.ErrNotExist) {
-		err = &exitError{code: exitInvalid, err: err}
+	if err != nil {
+		return nil, imageError(ctx, err)
 	}
-	return m, err
+	return m, nil
 }
+
+// imageError is an error about an image, its content or what was asked of it:
+// the input is wrong, unless something that is needed to read it is missing, or
+// what was read cannot be written.
+func imageError(ctx context.Context, err error) error {
+	var code *exitError
+	if ctx.Err() != nil || errors.As(err, &code) {
+		return err
+	}
+	for _, other := range []error{exec.ErrNotFound, errWrite, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO} {
+		if errors.Is(err, other) {
+			return err
+		}
+	}
+	return &exitError{code: exitInvalid, err: err}
+}
+
+// errWrite says that what was read cannot be written.
+var errWrite = errors.New("standard output")
 
 // imageTree opens an image and gives its files to fn.
 func (a *app) imageTree(ctx context.Context, name string, partition int, fn func(fsread.FS) error) error {
@@ -90,7 +105,7 @@ func (a *app) imageTree(ctx context.Context, name string, partition int, fn func
 	defer m.Close()
 	d, err := inspect.Open(m, m.Size)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return imageError(ctx, fmt.Errorf("%s: %w", name, err))
 	}
 	var f fsread.FS
 	if partition >= 0 {
@@ -99,9 +114,12 @@ func (a *app) imageTree(ctx context.Context, name string, partition int, fn func
 		f, err = d.Tree()
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return imageError(ctx, fmt.Errorf("%s: %w", name, err))
 	}
-	return fn(f)
+	if err := fn(f); err != nil {
+		return imageError(ctx, err)
+	}
+	return nil
 }
 
 // imagePrint prints the content of a file.
@@ -114,8 +132,21 @@ func (a *app) imagePrint(ctx context.Context, f fsread.FS, name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	_, err = io.Copy(a.stdout, contextReader{ctx, io.NewSectionReader(src, 0, size)})
-	return err
+	if _, err := io.Copy(outWriter{a.stdout}, contextReader{ctx, io.NewSectionReader(src, 0, size)}); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// outWriter marks errors of the output.
+type outWriter struct{ w io.Writer }
+
+func (o outWriter) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errWrite, err)
+	}
+	return n, err
 }
 
 // contextReader ends with its context.
@@ -141,7 +172,7 @@ func (a *app) imageList(f fsread.FS, name string, recursive bool) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 1, ' ', tabwriter.AlignRight)
+	w := tabwriter.NewWriter(outWriter{a.stdout}, 0, 0, 1, ' ', tabwriter.AlignRight)
 	switch {
 	case n.Type() != fsread.TypeDir:
 		listNode(w, resolved, n)
@@ -236,7 +267,7 @@ func (a *app) imageInfo(ctx context.Context, name string, asJSON bool) error {
 	defer m.Close()
 	r, err := inspect.Describe(m)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return imageError(ctx, fmt.Errorf("%s: %w", name, err))
 	}
 	if asJSON {
 		enc := json.NewEncoder(a.stdout)

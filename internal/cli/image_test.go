@@ -121,9 +121,9 @@ func TestImageCommands(t *testing.T) {
 		{[]string{"image", "info", "image_test.go"}, 2, "image_test.go: no known format"},
 		{[]string{"image", "ls", "/nonexistent"}, 2, "no such file"},
 		{[]string{"image", "cat", image}, 2, "one FILE and one PATH"},
-		{[]string{"image", "cat", image, "/etc"}, 1, "/etc: not a regular file"},
-		{[]string{"image", "ls", image, "/nope"}, 1, "/nope: no such file or directory"},
-		{[]string{"image", "ls", "--partition", "7", image}, 1, "there is no partition 7"},
+		{[]string{"image", "cat", image, "/etc"}, 2, "/etc: not a regular file"},
+		{[]string{"image", "ls", image, "/nope"}, 2, "/nope: no such file or directory"},
+		{[]string{"image", "ls", "--partition", "7", image}, 2, "there is no partition 7"},
 	} {
 		if code, _, stderr := execute(t, "", c.args...); code != c.code || !strings.Contains(stderr, c.want) {
 			t.Errorf("%v: %d, %s", c.args, code, stderr)

@@ -65,7 +65,11 @@ func (a *app) modules(f *manifestFlags) (manifest.Catalog, error) {
 	if f.modules != nil {
 		return f.modules, nil
 	}
-	return a.readLibdir(f.libdir)
+	c, err := a.readLibdir(f.libdir)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // contextModules looks for modules among the named contexts of a build. Those
@@ -74,7 +78,6 @@ func (a *app) modules(f *manifestFlags) (manifest.Catalog, error) {
 func (a *app) contextModules(f *buildFlags) error {
 	for _, entry := range f.contexts {
 		name, value, _ := strings.Cut(entry, "=")
-		var err error
 		switch {
 		case name != frontend.LibdirContext:
 		case f.libdir != "":
@@ -82,10 +85,11 @@ func (a *app) contextModules(f *buildFlags) error {
 		case strings.Contains(value, "://") || strings.HasPrefix(value, "git@"):
 			f.modules = anyModule{}
 		default:
-			f.modules, err = a.readLibdir(value)
-		}
-		if err != nil {
-			return err
+			c, err := a.readLibdir(value)
+			if err != nil {
+				return err
+			}
+			f.modules = c
 		}
 	}
 	return nil
@@ -102,11 +106,10 @@ func (anyModule) Check(module.Kind, string, json.RawMessage) []module.Problem { 
 
 // describeModule prints the help for all modules of a name.
 func (a *app) describeModule(c *catalog.Catalog, name string) error {
-	found := false
+	if err := moduleError(c, name); err != nil {
+		return err
+	}
 	for _, kind := range []module.Kind{module.Stage, module.Assembler} {
-		if u := c.User(kind, name); u != nil && u.Problem != "" {
-			return usageError("%s", u.Problem)
-		}
 		if _, ok := c.Schema(kind, name); !ok {
 			continue
 		}
@@ -114,11 +117,28 @@ func (a *app) describeModule(c *catalog.Catalog, name string) error {
 		if err != nil {
 			return err
 		}
-		found = true
 		fmt.Fprint(a.stdout, text)
 	}
-	if !found {
-		return usageError("no stage or assembler %q; 'osbuildkit stages' lists them", name)
-	}
 	return nil
+}
+
+// moduleError reports a name that no module has, or one that cannot be used.
+func moduleError(c *catalog.Catalog, name string) error {
+	var names []string
+	found := false
+	for _, kind := range []module.Kind{module.Stage, module.Assembler} {
+		if u := c.User(kind, name); u != nil && u.Problem != "" {
+			return usageError("%s", u.Problem)
+		}
+		_, ok := c.Schema(kind, name)
+		found = found || ok
+		names = append(names, c.Names(kind)...)
+	}
+	if found {
+		return nil
+	}
+	if near := manifest.Nearest(name, names); near != "" {
+		return usageError("no stage or assembler %q; did you mean %q?", name, near)
+	}
+	return usageError("no stage or assembler %q; 'osbuildkit stages' lists them", name)
 }

@@ -42,5 +42,8 @@ func (f *manifestFlags) arguments() (map[string]string, error) {
 	if epoch, ok := os.LookupEnv(frontend.EpochArg); ok && args[frontend.EpochArg] == "" {
 		args[frontend.EpochArg] = epoch
 	}
+	if err := checkEpoch(args[frontend.EpochArg]); err != nil {
+		return nil, err
+	}
 	return args, nil
 }

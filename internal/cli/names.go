@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/containerd/platforms"
 	imageref "github.com/distribution/reference"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
@@ -67,15 +66,6 @@ func (f *buildFlags) checkNames(s *source, target string) error {
 		}
 		if err := frontend.CheckPipelines(s.m, modules, target, strings.Split(o.names, ","), !replaced); err != nil {
 			return usageError("--%s: %w", o.flag, err)
-		}
-	}
-	if f.platform != "" {
-		list, err := platforms.ParseAll(strings.Split(f.platform, ","))
-		if err == nil {
-			err = frontend.CheckPlatforms(list)
-		}
-		if err != nil {
-			return usageError("--platform: %w", err)
 		}
 	}
 	ids, err := f.secretIDs()

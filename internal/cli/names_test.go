@@ -48,7 +48,7 @@ func TestNames(t *testing.T) {
 		{`BUILDKIT_DOCKERFILE_CHECK: no rule "bogus"; 'osbuildkit check --rules' lists them`, []string{"--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=bogus"}},
 		// What exists goes on, to the builder that does not.
 		{"", []string{"--no-cache=TREE,toolbox,assembler", "--verify-reproducible=tree", "--build-arg", "host=b", "--build-arg", "BUILDKIT_SYNTAX=x",
-			"--build-arg", "OSBUILDKIT_MIRROR=http://x", "--build-context", "keys=.", "--build-context", sum + "=.", "--platform", "linux/arm64", "--secret", "id=mirror,env=HOME", "--secret", "type=env,id=GIT_AUTH_TOKEN"}},
+			"--build-arg", "OSBUILDKIT_MIRROR=http://x", "--build-context", "keys=.", "--build-context", sum + "=.", "--platform", "linux/arm64", "--secret", "id=mirror,env=HOME", "--secret", "type=env,id=GIT_AUTH_TOKEN,env=HOME"}},
 	} {
 		code, stdout, stderr := execute(t, named, append(append([]string{"build", "--builder", "unix:///nonexistent"}, c.args...), "-")...)
 		switch {

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/moby/buildkit/client"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
 // outputFile is a file of the result in the output directory.
@@ -139,11 +139,11 @@ func (r *request) exportArchive(opt *client.SolveOpt, target string) (*archiveFi
 		return nil, err
 	}
 	entry := client.ExportEntry{Type: client.ExporterTar}
-	name := target + ".tar"
 	if target == frontend.ContainerDiskTarget {
-		entry.Type, name = client.ExporterOCI, target+".oci.tar"
+		entry.Type = client.ExporterOCI
+		entry.Attrs = map[string]string{"rewrite-timestamp": "true"}
 	}
-	path := filepath.Join(r.flags.outputDir, name)
+	path := filepath.Join(r.flags.outputDir, archiveName(target))
 	p, err := newPartial(path)
 	if err != nil {
 		return nil, err
@@ -168,9 +168,18 @@ func (t *archiveFile) commit() (outputFile, error) {
 	return outputFile{Path: t.path, Size: size, SHA256: hex.EncodeToString(t.sum.Sum(nil))}, nil
 }
 
+// manifest is what was built: the ids of one with "base" depend on the tree that
+// was found under it.
+func (r *request) manifest() *manifest.Manifest {
+	if r.outcome != nil && r.outcome.Manifest != nil {
+		return r.outcome.Manifest
+	}
+	return r.src.m
+}
+
 // report prints what a build has made.
 func (a *app) report(r *request) error {
-	m := r.src.m
+	m := r.manifest()
 	if r.flags.json {
 		return a.printJSON(jsonResult{Success: true, TreeID: m.TreeID(), OutputID: m.OutputID(), Outputs: r.files})
 	}
@@ -188,40 +197,6 @@ func (a *app) report(r *request) error {
 		fmt.Fprintf(a.stdout, "%s (%s%s)\n", f.Path, formatSize(f.Size), note)
 	}
 	return nil
-}
-
-// jsonResult is what --json prints.
-type jsonResult struct {
-	Success  bool         `json:"success"`
-	TreeID   string       `json:"tree_id,omitempty"`
-	OutputID string       `json:"output_id,omitempty"`
-	Outputs  []outputFile `json:"outputs,omitempty"`
-	Error    *jsonError   `json:"error,omitempty"`
-}
-
-// jsonError is why a build failed.
-type jsonError struct {
-	// Message is what the command line prints without --json.
-	Message string `json:"message"`
-	// Log is the end of the failed step's log, one line each.
-	Log []string `json:"log,omitempty"`
-}
-
-func (a *app) printJSON(r jsonResult) error {
-	enc := json.NewEncoder(a.stdout)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
-}
-
-// reportFailure prints a failure as JSON, for --json. What people read has
-// gone to standard error already.
-func (a *app) reportFailure(err error) {
-	e := &jsonError{Message: err.Error()}
-	var step *stepError
-	if errors.As(err, &step) {
-		e.Log = step.log
-	}
-	a.printJSON(jsonResult{Error: e})
 }
 
 // formatSize writes a number of bytes for people.

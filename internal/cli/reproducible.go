@@ -14,29 +14,36 @@ import (
 	"github.com/osbuildkit/osbuildkit/disk/image"
 	"github.com/osbuildkit/osbuildkit/disk/inspect"
 	"github.com/osbuildkit/osbuildkit/engine"
-	"github.com/osbuildkit/osbuildkit/sbom"
 )
 
 // buildAgain builds once more, with the steps of the given pipelines run again,
 // and compares what comes out with the files of the first build.
 func (r *request) buildAgain(ctx context.Context, e *engine.Engine) error {
 	a := r.app
-	dir, err := os.MkdirTemp(filepath.Join(r.flags.store, "tmp"), "again-")
+	work, err := os.MkdirTemp(filepath.Join(r.flags.store, "tmp"), "again-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(work)
+	dir, trees := filepath.Join(work, "output"), filepath.Join(work, "trees")
 	f := *r.flags
 	f.outputDir, f.noCache = dir, r.flags.reproducible
-	f.checkpoints, f.cacheTo, f.sbom = nil, nil, false
+	f.cacheTo = nil
 	fmt.Fprintln(a.stderr, "osbuildkit: building again without the cache, to compare")
-	again := &request{app: a, flags: &f, src: r.src}
+	again := &request{app: a, flags: &f, src: r.src, trees: trees}
 	if err := again.run(ctx, e); err != nil {
 		return err
 	}
 	differences, err := compareOutputs(ctx, r.flags.outputDir, r.files, dir, again.files)
 	if err != nil {
 		return err
+	}
+	what, err := r.compareTrees(trees)
+	if err != nil {
+		return fmt.Errorf("comparing the stored trees: %w", err)
+	}
+	if what != "" {
+		differences = append(differences, "the stored tree: "+what)
 	}
 	if len(differences) > 0 {
 		return &exitError{code: exitFailed, err: fmt.Errorf("not reproducible: a second build gives other bytes\n  %s", strings.Join(differences, "\n  "))}
@@ -62,9 +69,6 @@ func compareOutputs(ctx context.Context, dirA string, a []outputFile, dirB strin
 		name, err := filepath.Rel(dirA, f.Path)
 		if err != nil {
 			return nil, err
-		}
-		if filepath.Base(name) == sbom.File {
-			continue // of --sbom, which the second build leaves out
 		}
 		g, ok := sums[name]
 		delete(sums, name)
@@ -111,8 +115,11 @@ func firstDifference(ctx context.Context, a, b string) (string, error) {
 		return fmt.Sprintf("the disks are the same, but the files that hold them differ from byte %d on", at), err
 	}
 	if strings.HasSuffix(a, ".tar") {
-		var what string
-		_, err := compareFiles(a, b, func(a, b io.Reader) (int64, error) {
+		what, err := compareImageArchives(a, b)
+		if what != "" || err != nil {
+			return what, err
+		}
+		_, err = compareFiles(a, b, func(a, b io.Reader) (int64, error) {
 			var err error
 			what, err = compareArchives(tar.NewReader(a), tar.NewReader(b))
 			return 0, err
@@ -123,6 +130,35 @@ func firstDifference(ctx context.Context, a, b string) (string, error) {
 	}
 	at, err := compareFiles(a, b, inspect.CompareReaders)
 	return fmt.Sprintf("the files differ from byte %d on", at), err
+}
+
+// compareImageArchives compares archives that are container images.
+func compareImageArchives(a, b string) (string, error) {
+	ia, err := archiveImage(a)
+	if ia == nil || err != nil {
+		return "", err
+	}
+	ib, err := archiveImage(b)
+	if ib == nil || err != nil {
+		return "", err
+	}
+	return compareImages(*ia, *ib, "")
+}
+
+// compareTrees compares the tree that was kept in the store, if there is one,
+// with that which the second build has kept elsewhere.
+func (r *request) compareTrees(second string) (string, error) {
+	if len(r.flags.checkpoints) == 0 {
+		return "", nil
+	}
+	id := r.manifest().TreeID()
+	for _, p := range r.platforms {
+		what, err := compareImages(directoryImage(treesDir(r.flags.store)), directoryImage(second), treeTag(id, p))
+		if what != "" || err != nil {
+			return what, err
+		}
+	}
+	return "", nil
 }
 
 func compareFiles(a, b string, compare func(a, b io.Reader) (int64, error)) (int64, error) {

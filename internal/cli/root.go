@@ -5,25 +5,42 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 )
 
-// Exit codes of the command line, as osbuild has them.
+// Exit codes of the command line. The same fault has the same code whichever
+// command finds it.
 const (
-	exitFailed  = 1
+	// exitFailed is that of a build, or a boot, that fails, and of a comparison
+	// or check that does not pass.
+	exitFailed = 1
+	// exitInvalid says that the input or the command line is wrong.
 	exitInvalid = 2
-	exitAborted = 130
+	// exitInterrupted is that of SIGINT; SIGTERM has 143.
+	exitInterrupted = 128 + int(syscall.SIGINT)
 )
+
+// exitHelp describes the exit codes.
+const exitHelp = `Exit codes:
+    0  success
+    1  the build failed, or whatever else the command was to do
+    2  the input or the command line is wrong
+  130  interrupted (SIGINT)
+  143  terminated (SIGTERM)`
 
 // app is what all commands share.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	// progress is where the progress of a build goes; nil is stderr.
+	progress io.Writer
 }
 
 // exitError is an error with its exit code. Quiet ones have been shown.
@@ -31,6 +48,10 @@ type exitError struct {
 	code  int
 	err   error
 	quiet bool
+	// places are those that the error is about.
+	places []jsonPlace
+	// elsewhere says that another process has said all that there is to say.
+	elsewhere bool
 }
 
 func (e *exitError) Error() string {
@@ -49,66 +70,101 @@ func usageError(format string, args ...any) error {
 // Main runs the command line and returns the exit code. The first interrupt
 // cancels what is running, a second one ends the process at once.
 func Main(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := withSignals(context.Background())
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	// A reader that goes away must not end the process in the middle of a
 	// step: writing to it fails, and the build goes on.
 	signal.Ignore(syscall.SIGPIPE)
 	// Libraries log what they try; what a person should know is an error or
 	// goes through the display. The embedded engine keeps its own log.
 	logrus.SetOutput(io.Discard)
+	log.SetOutput(io.Discard)
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	return a.run(ctx, args)
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
+	a.separateProgress(args)
 	root := a.command()
-	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	err := root.ExecuteContext(ctx)
+	cmd := root
+	args, err := resolve(root, args)
+	if err == nil {
+		root.SetArgs(args)
+		cmd, err = root.ExecuteContextC(ctx)
+	}
 	if err == nil {
 		return 0
-	}
-	if ctx.Err() != nil {
-		fmt.Fprintln(a.stderr, "Aborted")
-		return exitAborted
 	}
 	code := exitFailed
 	var ee *exitError
 	if errors.As(err, &ee) {
 		code = ee.code
 	}
-	if ee == nil || !ee.quiet {
+	switch {
+	case ee != nil && ee.elsewhere:
+		return code
+	case ctx.Err() != nil:
+		code, err = abortCode(ctx), context.Cause(ctx)
+		fmt.Fprintln(a.stderr, "Aborted")
+	case ee == nil || !ee.quiet:
 		fmt.Fprintf(a.stderr, "osbuildkit: %v\n", err)
+	}
+	if asJSON(cmd, args) {
+		a.printFailure(err, code)
 	}
 	return code
 }
 
+// separateProgress keeps everything but the progress off standard error where a
+// program reads the progress there: messages go to standard output, or nowhere
+// if that is JSON, which then has them.
+func (a *app) separateProgress(args []string) {
+	flags := beforeDashes(args)
+	i := slices.Index(flags, "--progress")
+	if !slices.Contains(flags, "--progress=rawjson") && (i < 0 || i+1 == len(flags) || flags[i+1] != "rawjson") {
+		return
+	}
+	a.progress, a.stderr = a.stderr, a.stdout
+	if slices.Contains(flags, "--json") || slices.Contains(flags, "--json=true") {
+		a.stderr = io.Discard
+	}
+}
+
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "osbuildkit",
-		Short:         "Build operating system images with BuildKit",
+		Use:   "osbuildkit",
+		Short: "Build operating system images with BuildKit",
+		Long: "Build operating system images with BuildKit.\n\n'osbuildkit FILE.json' is 'osbuildkit build FILE.json', " +
+			"so that a manifest can be a program: its first line is then #!/usr/bin/env osbuildkit.\n\n" + exitHelp,
+		Version:       versionText(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          noCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: exitInvalid, err: err} })
+	root.InitDefaultVersionFlag()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		a.buildCommand(), a.checkCommand(), a.inspectCommand(), a.stagesCommand(),
 		a.bootCommand(), a.imageCommand(), a.duCommand(), a.pruneCommand(), a.versionCommand(),
 	)
+	root.SetHelpCommand(helpCommand(root))
 	return root
 }
 
 // exactArgs is cobra.ExactArgs with this program's exit code.
 func exactArgs(n int, what string) cobra.PositionalArgs {
+	return rangeArgs(n, n, what)
+}
+
+// rangeArgs is cobra.RangeArgs with this program's exit code.
+func rangeArgs(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
+		if len(args) < least || len(args) > most {
 			return usageError("%s takes %s; see '%s --help'", cmd.CommandPath(), what, cmd.CommandPath())
 		}
 		return nil

@@ -24,6 +24,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
 	"github.com/osbuildkit/osbuildkit/internal/runners"
+	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -44,6 +45,10 @@ type request struct {
 	err error
 	// files are the files of the result.
 	files []outputFile
+	// trees is the layout that trees are kept in; platforms are those of the
+	// trees that were kept.
+	trees     string
+	platforms []ocispecs.Platform
 }
 
 // build is the build command.
@@ -64,8 +69,14 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 			return err
 		}
 	}
+	if err := checkStore(f.store); err != nil {
+		return err
+	}
 	opts := a.engineOptions(f.builder, f.store)
 	opts.Emulation = f.platform != ""
+	if err := f.setCache(&opts, name); err != nil {
+		return err
+	}
 	if done, err := ensurePrivileges(ctx, opts); done || err != nil {
 		return err
 	}
@@ -88,12 +99,15 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err := checkCheckpoints(f.checkpoints, src.m); err != nil {
 		return err
 	}
+	if err := f.checkOutputs(src.m, target); err != nil {
+		return err
+	}
 	e, err := engine.Open(ctx, opts)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	r := &request{app: a, flags: f, src: src}
+	r := &request{app: a, flags: f, src: src, trees: treesDir(f.store)}
 	if err := r.run(ctx, e); err != nil {
 		return err
 	}
@@ -116,9 +130,12 @@ func (a *app) engineOptions(builder, store string) engine.Options {
 // ensurePrivileges runs this program again where the engine needs more than
 // this process has. When that was done, the error is the other one's exit code.
 func ensurePrivileges(ctx context.Context, opts engine.Options) (done bool, err error) {
+	if err := engine.CheckBuilder(opts.Builder); err != nil {
+		return false, &exitError{code: exitInvalid, err: err}
+	}
 	again, code, err := engine.EnsurePrivileges(ctx, opts)
 	if err == nil && again && code != 0 {
-		err = &exitError{code: code, quiet: true}
+		err = &exitError{code: code, elsewhere: true}
 	}
 	return again, err
 }
@@ -172,9 +189,9 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case r.err != nil:
-		return r.app.failed(r.err, r.src, show)
+		return r.app.failed(r.explainBase(r.err), r.src, show)
 	case err != nil:
-		return r.app.failed(frontend.Explain(err), r.src, show)
+		return r.app.failed(r.explainBase(frontend.Explain(err)), r.src, show)
 	}
 	r.app.showWarnings(warnings)
 	if tree != nil {
@@ -215,8 +232,8 @@ func (r *request) config() frontend.Config {
 				llb.SharedKeyHint(runnerLocal(p.Architecture)),
 				llb.WithCustomName("[internal] load the runners")), nil
 		},
-		Base: func(_ context.Context, _ gwclient.Client, id string) (llb.State, error) {
-			return baseTree(r.flags.store, id)
+		Base: func(_ context.Context, _ gwclient.Client, id string, p ocispecs.Platform) (*graph.Stored, error) {
+			return baseTree(r.flags.store, id, p)
 		},
 		Mirror: clientMirror,
 		Load:   r.src.load,
@@ -263,11 +280,8 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 		return opt, err
 	}
 	var err error
-	if opt.CacheImports, err = build.ParseImportCache(cacheFlags(f.cacheFrom)); err != nil {
-		return opt, usageError("--cache-from: %w", err)
-	}
-	if opt.CacheExports, err = build.ParseExportCache(cacheFlags(f.cacheTo)); err != nil {
-		return opt, usageError("--cache-to: %w", err)
+	if opt.CacheImports, opt.CacheExports, err = f.caches(); err != nil {
+		return opt, err
 	}
 	opt.Session = []session.Attachable{authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{
 		AuthConfigProvider: authprovider.LoadAuthConfig(config.LoadDefaultConfigFile(io.Discard)),
@@ -277,7 +291,7 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 		if err != nil {
 			return opt, usageError("--secret: %w", err)
 		}
-		opt.Session = append(opt.Session, s)
+		opt.Session = append(opt.Session, serveLines(s, r.src.m))
 	}
 	return opt, nil
 }
@@ -312,6 +326,11 @@ func (a *app) failed(err error, src *source, d *display) error {
 		return err
 	}
 	err = d.explain(err)
-	a.showErrors(err, src)
-	return &exitError{code: exitFailed, err: err, quiet: true}
+	places := a.showErrors(err, src)
+	code := exitFailed
+	// What is wrong with a manifest is so whoever has found it.
+	if several := (manifest.Errors)(nil); errors.As(err, &several) {
+		code = exitInvalid
+	}
+	return &exitError{code: code, err: err, quiet: true, places: places}
 }

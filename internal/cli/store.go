@@ -1,11 +1,16 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"text/tabwriter"
+	"time"
 
+	"github.com/moby/buildkit/client"
 	"github.com/spf13/cobra"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
@@ -16,22 +21,33 @@ import (
 
 func (a *app) stagesCommand() *cobra.Command {
 	var libdir string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "stages [NAME]",
 		Short: "List the stages and assemblers, or show the options of one",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  rangeArgs(0, 1, "at most one NAME"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, err := a.readLibdir(libdir)
 			if err != nil {
 				return err
 			}
-			if len(args) == 0 {
+			switch {
+			case asJSON && len(args) == 0:
+				return a.printJSON(jsonModules(c, ""))
+			case asJSON:
+				if err := moduleError(c, args[0]); err != nil {
+					return err
+				}
+				return a.printJSON(jsonModules(c, args[0]))
+			case len(args) == 0:
 				return a.listModules(c)
 			}
 			return a.describeModule(c, args[0])
 		},
+		ValidArgsFunction: completeModules(&libdir),
 	}
 	addLibdirFlag(cmd.Flags(), &libdir)
+	addJSONFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -69,41 +85,114 @@ func (a *app) withEngine(cmd *cobra.Command, f engineFlags, fn func(*engine.Engi
 
 func (a *app) duCommand() *cobra.Command {
 	var f engineFlags
+	var asJSON, verbose bool
 	cmd := &cobra.Command{
 		Use:   "du",
 		Short: "Show what the build cache holds",
-		Args:  exactArgs(0, "no arguments"),
+		Long: "Show what the build cache holds: how much the builds of each image have made, and with --verbose each record.\n\n" +
+			"What several images need belongs to the one that was built first; the toolbox, the default build root, is listed by itself.",
+		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withEngine(cmd, f, func(e *engine.Engine) error {
 				records, err := e.DiskUsage(cmd.Context())
 				if err != nil {
 					return err
 				}
-				w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-				fmt.Fprintln(w, "SIZE\tLAST USED\tSTEP")
-				var total int64
-				for _, r := range records {
-					used := "never"
-					if r.LastUsedAt != nil {
-						used = r.LastUsedAt.Format("2006-01-02 15:04")
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\n", formatSize(r.Size), used, r.Description)
-					total += r.Size
-				}
-				if err := w.Flush(); err != nil {
+				usage, err := e.Usage(records)
+				if err != nil {
 					return err
 				}
-				fmt.Fprintf(a.stdout, "total: %s in %d records\n", formatSize(total), len(records))
-				return nil
+				if asJSON {
+					return a.printJSON(jsonUsage(records, usage))
+				}
+				if verbose || e.Kind() != engine.Embedded {
+					if err := a.showRecords(records); err != nil {
+						return err
+					}
+				}
+				return a.showUsage(records, usage, f.store)
 			})
 		},
 	}
 	f.add(cmd)
+	addJSONFlag(cmd, &asJSON)
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "list each record")
 	return cmd
+}
+
+// showRecords lists the records of a cache.
+func (a *app) showRecords(records []*client.UsageInfo) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "SIZE\tLAST USED\tSTEP")
+	for _, r := range records {
+		used := time.Time{}
+		if r.LastUsedAt != nil {
+			used = *r.LastUsedAt
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", formatSize(r.Size), formatUse(used), r.Description)
+	}
+	return w.Flush()
+}
+
+// showUsage says what each image's builds use, and the sum.
+func (a *app) showUsage(records []*client.UsageInfo, usage []engine.ImageUsage, store string) error {
+	if len(usage) > 0 {
+		w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(w, "SIZE\tRECORDS\tLAST USED\tIMAGE")
+		for _, u := range usage {
+			name := u.Image
+			switch {
+			case u.Toolbox:
+				name = "(the toolbox, which all images share)"
+			case name == "":
+				name = "(other builds)"
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", formatSize(u.Size), u.Records, formatUse(u.LastUsed), name)
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	var total int64
+	for _, r := range records {
+		total += r.Size
+	}
+	fmt.Fprintf(a.stdout, "total: %s in %d records\n", formatSize(total), len(records))
+	trees, err := sizeOf(treesDir(store))
+	if err == nil && trees > 0 {
+		fmt.Fprintf(a.stdout, "stored trees: %s in %s, which no limit is for\n", formatSize(trees), treesDir(store))
+	}
+	return err
+}
+
+func formatUse(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+// sizeOf adds up the sizes of the files below a directory.
+func sizeOf(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
 }
 
 func (a *app) pruneCommand() *cobra.Command {
 	var f engineFlags
+	var asJSON bool
 	var o engine.PruneOptions
 	cmd := &cobra.Command{
 		Use:   "prune",
@@ -115,12 +204,16 @@ func (a *app) pruneCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if asJSON {
+					return a.printJSON(jsonPruned{Success: true, Records: count, Size: size})
+				}
 				fmt.Fprintf(a.stdout, "removed %d records, %s\n", count, formatSize(size))
 				return nil
 			})
 		},
 	}
 	f.add(cmd)
+	addJSONFlag(cmd, &asJSON)
 	cmd.Flags().BoolVar(&o.All, "all", false, "also remove internal records")
 	cmd.Flags().DurationVar(&o.KeepDuration, "keep", 0, "keep what was used within this `TIME`, such as 48h")
 	return cmd
@@ -132,11 +225,16 @@ func (a *app) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  exactArgs(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
-			fmt.Fprintf(a.stdout, "osbuildkit %s (%s/%s, BuildKit %s, runners for: %v)\n",
-				Version, runtime.GOOS, runtime.GOARCH, dependency("github.com/moby/buildkit"), runners.Architectures())
+			fmt.Fprintln(a.stdout, versionText())
 			return nil
 		},
 	}
+}
+
+// versionText is what is known of the program's version.
+func versionText() string {
+	return fmt.Sprintf("osbuildkit %s (%s/%s, BuildKit %s, runners for: %v)",
+		Version, runtime.GOOS, runtime.GOARCH, dependency("github.com/moby/buildkit"), runners.Architectures())
 }
 
 // Version is the version of the program; the build sets it.

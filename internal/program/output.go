@@ -9,21 +9,20 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
 // sumsFile is the list of checksums beside the files of an assembler, which
 // built-in assemblers write themselves. With it a file that is in the output
 // directory already is not fetched again.
-const sumsFile = "SHA256SUMS"
+const sumsFile = module.ChecksumsFile
 
-// listFile is what is put beside the files by the build.
-const listFile = "packages.json"
-
-// finishOutput checks what an assembler has written and lists the checksums,
-// unless the assembler has done so.
-func finishOutput(dir string) error {
+// finishOutput checks what an assembler has written, lists the checksums, unless
+// the assembler has done so, and gives all of it one time.
+func finishOutput(dir string, when time.Time) error {
 	t, err := tree.Open(dir)
 	if err != nil {
 		return err
@@ -38,13 +37,15 @@ func finishOutput(dir string) error {
 		switch {
 		case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' || r == 0xfffd }):
 			return fmt.Errorf("it has written %q into the output directory: a name may hold no control character, no backslash and no invalid UTF-8", name)
-		case d.IsDir():
-			return nil
-		case !d.Type().IsRegular():
+		case !d.IsDir() && !d.Type().IsRegular():
 			return fmt.Errorf("it has written %s into the output directory, which is neither a file nor a directory but of type %v", name, d.Type())
-		case name == listFile:
-			return fmt.Errorf("it has written %s into the output directory: the list of installed packages gets that name, so choose another one", name)
-		case own:
+		case name == sumsFile && !d.IsDir():
+			return nil // its own list, which the program may write
+		}
+		if err := module.OutputNameError(name); err != nil {
+			return fmt.Errorf("it has written %s into the output directory: %w", name, err)
+		}
+		if d.IsDir() || own {
 			return nil
 		}
 		sum, err := sumFile(t, name)
@@ -54,10 +55,13 @@ func finishOutput(dir string) error {
 		fmt.Fprintf(&list, "%s  %s\n", sum, name)
 		return nil
 	})
-	if err != nil || own || list.Len() == 0 {
+	if err == nil && !own && list.Len() > 0 {
+		err = t.WriteFile(sumsFile, []byte(list.String()), 0o644)
+	}
+	if err != nil {
 		return err
 	}
-	return t.WriteFile(sumsFile, []byte(list.String()), 0o644)
+	return t.SetTimes(when)
 }
 
 func sumFile(t *tree.Root, name string) (sum string, err error) {

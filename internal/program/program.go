@@ -83,7 +83,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if code != 0 || in.OutputDir == "" {
 		return code
 	}
-	if err := finishOutput(in.OutputDir); err != nil {
+	if err := finishOutput(in.OutputDir, in.Time()); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.name(), err)
 		return exitFailed
 	}

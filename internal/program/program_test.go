@@ -183,7 +183,14 @@ func TestOutput(t *testing.T) {
 		{name: "name", script: "echo > 'a\nb'", code: 1,
 			stderr: "zip: it has written \"a\\nb\" into the output directory: a name may hold no control character, no backslash and no invalid UTF-8\n"},
 		{name: "list of packages", script: "echo > packages.json", code: 1,
-			stderr: "zip: it has written packages.json into the output directory: the list of installed packages gets that name, so choose another one\n"},
+			stderr: "zip: it has written packages.json into the output directory: \"packages.json\" is a name that the build itself writes, for the list of the tree's packages: choose another file name\n"},
+		{name: "a directory of that name", script: "mkdir packages.json", code: 1,
+			stderr: "zip: it has written packages.json into the output directory: \"packages.json\" is a name that the build itself writes, for the list of the tree's packages: choose another file name\n"},
+		{name: "provenance in another case", script: "echo > Provenance.json", code: 1,
+			stderr: "zip: it has written Provenance.json into the output directory: \"Provenance.json\" is a name that the build itself writes, for the provenance: choose another file name\n"},
+		{name: "checksums as a directory", script: "mkdir SHA256SUMS", code: 1,
+			stderr: "zip: it has written SHA256SUMS into the output directory: \"SHA256SUMS\" is a name that the build itself writes, for the list of checksums: choose another file name\n"},
+		{name: "below a directory", script: "mkdir d; echo c > d/packages.json", sums: "a3a5e715f0cc574a73c3f9bebb6bc24f32ffd5b67b387244c2c909da779a1478  d/packages.json\n"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package packages
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,10 +64,8 @@ func solveApt(ctx context.Context, in *module.Input, s aptSolver) error {
 	if err := in.DecodeOptions(&o); err != nil {
 		return err
 	}
-	if data, err := json.Marshal(o); err == nil {
-		for _, p := range checkApt(data) {
-			return fmt.Errorf("options%s: %s", p.Pointer, p.Message)
-		}
+	for _, p := range o.check() {
+		return fmt.Errorf("options%s: %s", p.Pointer, p.Message)
 	}
 	if len(o.Repos) == 0 {
 		return errors.New("no repository is given, and no org.osbuildkit.debootstrap stage before this one has any")
@@ -90,13 +87,7 @@ func solveApt(ctx context.Context, in *module.Input, s aptSolver) error {
 		return err
 	}
 	for i, r := range o.Repos {
-		if r.Arch == "" {
-			r.Arch = s.arch
-		}
-		if len(r.Components) == 0 {
-			r.Components = []string{"main"}
-		}
-		repo, err := openRepository(repos, i, r)
+		repo, err := openRepository(repos, i, r.WithDefaults(s.arch))
 		if err != nil {
 			return err
 		}
@@ -164,8 +155,12 @@ func (s *aptSolver) prepare(t *tree.Root, o AptOptions) error {
 		if err := s.linkRepository(i, r); err != nil {
 			return err
 		}
+		suite := r.suite
+		if debian.IsFlat(suite) {
+			suite = debian.ReleaseDir(suite) + "/"
+		}
 		fmt.Fprintf(&sources, "deb [trusted=yes by-hash=no check-valid-until=no arch=%s] file:%s/repos/%d %s %s\n",
-			s.arch, s.seen, i, r.suite, strings.Join(r.info.Components, " "))
+			s.arch, s.seen, i, suite, strings.Join(r.info.Components, " "))
 	}
 	var pins strings.Builder
 	for _, name := range o.ExcludePackages {
@@ -190,7 +185,7 @@ func (s *aptSolver) prepare(t *tree.Root, o AptOptions) error {
 // signature was checked here, so apt gets the text without it and needs
 // neither a keyring nor the program that checks signatures.
 func (s *aptSolver) linkRepository(i int, r *repository) error {
-	dists := filepath.Join(s.work, "repos", strconv.Itoa(i), "dists", filepath.FromSlash(r.suite))
+	dists := filepath.Join(s.work, "repos", strconv.Itoa(i), filepath.FromSlash(debian.ReleaseDir(r.suite)))
 	if err := os.MkdirAll(dists, 0o755); err != nil {
 		return err
 	}
@@ -306,6 +301,7 @@ func (s *aptSolver) parseURI(line string) (debian.Package, error) {
 	if p.Path, err = url.PathUnescape(file); err != nil {
 		return p, err
 	}
+	p.Path = debian.CleanPath(p.Path)
 	name, err := url.PathUnescape(f[0])
 	if err != nil {
 		return p, err

@@ -20,6 +20,9 @@ import (
 // dnf5History is where dnf 5 keeps its records, from the root of a tree.
 const dnf5History = "/usr/lib/sysimage/libdnf5/transaction_history.sqlite"
 
+// dnf5Lock is the file by which several of them wait for each other.
+const dnf5Lock = "/var/lib/dnf/system-repo.lock"
+
 // dnf5Program is the program in a build root.
 const dnf5Program = "/usr/bin/dnf5"
 
@@ -28,6 +31,30 @@ var dnf5Commands = map[string][]string{
 	"update":          {"upgrade"},
 	"upgrade-minimal": {"upgrade", "--minimal"},
 	"erase":           {"remove"},
+	// With packages it is that: what nothing needs any more goes as well.
+	"autoremove": {"remove"},
+}
+
+// dnf5Modules are what dnf 5 can do with modules.
+var dnf5Modules = []string{"enable", "disable", "reset"}
+
+// check5 reports what dnf 4 knows and dnf 5 does not.
+func (j DnfJob) check5() error {
+	const hint = "enable its stream in a stage before (\"operation\": \"module\", \"packages\": [\"enable\", \"NAME:STREAM\"]) and install its packages by their names, or use a build root with dnf 4"
+	packages := j.Packages
+	if j.Operation == "module" && len(packages) > 0 {
+		if !slices.Contains(dnf5Modules, packages[0]) {
+			return fmt.Errorf("options/packages/0: the build root has dnf 5, which knows no \"module %s\" but only \"module %s\": to install a module, %s", packages[0], strings.Join(dnf5Modules, "\", \"module "), hint)
+		}
+		return nil
+	}
+	var errs []error
+	for i, p := range packages {
+		if strings.HasPrefix(p, "@") && strings.ContainsAny(p, ":/") {
+			errs = append(errs, fmt.Errorf("options/packages/%d: %q is a module, and the build root has dnf 5, which installs none: %s", i, p, hint))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // aborted is what dnf 5 says at the end where it was told to answer no.
@@ -143,6 +170,9 @@ func (d *dnfRun) solverResult(data []byte) (map[string]int, error) {
 
 // solve5 is the decision as a list.
 func (d *dnfRun) solve5(ctx context.Context, in *module.Input, repos []*rpmRepository) (*rpmmd.PackageList, error) {
+	if err := d.job.check5(); err != nil {
+		return nil, err
+	}
 	chosen, err := d.decide5(ctx, in)
 	if err != nil {
 		return nil, err
@@ -183,11 +213,8 @@ func (r *rpmRepository) describe(number int, chosen map[string]int, list *rpmmd.
 				return nil
 			}
 			delete(chosen, p.NEVRA())
-			switch {
-			case p.SHA256 == "":
-				return fmt.Errorf("%s is listed with a checksum of kind %s, and sha256 is needed", p.NEVRA(), p.Checksum.Algorithm)
-			case p.Base != "":
-				return fmt.Errorf("%s lies elsewhere (xml:base %s), which is not supported", p.NEVRA(), p.Base)
+			if p.Problem != nil {
+				return p.Problem
 			}
 			p.Repository = number
 			list.Packages = append(list.Packages, p.Package)
@@ -235,14 +262,11 @@ func (d *dnfRun) install5(ctx context.Context, in *module.Input, t *tree.Root, l
 	if _, err := d.run5(ctx, in, false, d.args5("--assumeyes")...); err != nil {
 		return err
 	}
-	names := []string{dnf5History}
-	for _, dir := range rpmDatabases {
-		names = append(names, dir+"/rpmdb.sqlite")
+	if err := closeDatabase(t, dnf5History); err != nil {
+		return fmt.Errorf("%s: %w", dnf5History, err)
 	}
-	for _, name := range names {
-		if err := closeDatabase(t, name); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+	if err := t.Remove(dnf5Lock); err != nil && !missing(err) {
+		return err
 	}
 	return nil
 }

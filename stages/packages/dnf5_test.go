@@ -1,6 +1,7 @@
 package packages
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
 
@@ -26,6 +28,7 @@ func TestArgs5(t *testing.T) {
 		before + "False --exclude=b* --assumeyes remove a": {Operation: "erase", Packages: []string{"a"}, Exclude: []string{"b*"}},
 		before + "False --assumeyes upgrade --minimal a":   {Operation: "upgrade-minimal", Packages: []string{"a"}},
 		before + "False --assumeyes group install core":    {Operation: "group", Packages: []string{"install", "core"}},
+		before + "False --assumeyes remove b":              {Operation: "autoremove", Packages: []string{"b"}},
 		before + "False --assumeyes distro-sync *":         {Operation: "distro-sync", Packages: []string{"*"}},
 	} {
 		if got := strings.Join(testDnf5(job).args5("--assumeyes"), " "); got != want {
@@ -123,6 +126,50 @@ func TestWhichDnf(t *testing.T) {
 		defer root.close()
 		if got := root.dnf5(); got != c.five {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestCheck5 asks dnf 5 for what only dnf 4 does.
+func TestCheck5(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		operation, packages string
+		want                []string
+	}{
+		{"install", "a @core a:1", nil},
+		{"module", "enable a:1", nil},
+		{"module", "reset a", nil},
+		{"module", "disable a", nil},
+		{"module", "install a:1", []string{`options/packages/0: the build root has dnf 5, which knows no "module install" but only "module enable", "module disable", "module reset": to install a module, enable its stream in a stage before`}},
+		{"module", "switch-to a:1", []string{`knows no "module switch-to"`}},
+		{"install", "a @b:1 @c/d @e:2/f", []string{`options/packages/1: "@b:1" is a module`, `options/packages/2: "@c/d" is`, `options/packages/3: "@e:2/f" is`}},
+		{"remove", "@b:1", []string{`options/packages/0: "@b:1" is a module`}},
+	} {
+		err := DnfJob{Operation: tt.operation, Packages: strings.Fields(tt.packages)}.check5()
+		if (err == nil) != (tt.want == nil) {
+			t.Errorf("%s %s: %v", tt.operation, tt.packages, err)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s %s:\ngot  %v\nwant %s", tt.operation, tt.packages, err, want)
+			}
+		}
+	}
+}
+
+// TestAdvice leaves out dnf's words about its own command line.
+func TestAdvice(t *testing.T) {
+	t.Parallel()
+	for out, want := range map[string]string{
+		"Repositories loaded.\nFailed to resolve the transaction:\nNo match for argument: x\nYou can try to add to command line:\n  --skip-unavailable to skip unavailable packages\n": "Failed to resolve the transaction:\nNo match for argument: x\n",
+		"Failed to resolve the transaction:\nProblem: y\nYou can try to add to command line:\n  --setopt=optional_metadata_types=filelists to load\n  --skip-broken to skip":           "Failed to resolve the transaction:\nProblem: y\n",
+		"x\nError: \n Problem: z\n(try to add '--skip-broken' to skip uninstallable packages or '--nobest' to use not only best candidate packages)\n":                                 "Error: \n Problem: z\n",
+		"\nError: a (try to be kind)\n": "Error: a (try to be kind)\n",
+	} {
+		failed := &command.Error{Output: out, Err: errors.New("exit status 1")}
+		if err := inShort(failed); failed.Output != want || !errors.Is(err, failed.Err) {
+			t.Errorf("got  %q\nwant %q", failed.Output, want)
 		}
 	}
 }

@@ -62,6 +62,11 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 			return err
 		}
 	}
+	rpm := &rpmRun{root: root, work: applyWork, database: d.database}
+	before, err := rpm.ownDatabase(ctx, in, t, in.Tree)
+	if err != nil {
+		return err
+	}
 	undo, err := standInMachineID(t)
 	if err != nil {
 		return err
@@ -74,18 +79,25 @@ func applyDnf(ctx context.Context, in *module.Input) error {
 	if err := errors.Join(inShort(err), undo()); err != nil {
 		return err
 	}
+	if err := errors.Join(rpm.matchDatabase(ctx, in, t, before), closeDatabases(t, d.database)); err != nil {
+		return err
+	}
 	return removeSeed(t)
 }
 
 // install installs the packages of the list, which are verified, with dnf 4, and
 // makes the keys known to the system's rpm.
 func (d *dnfRun) install(ctx context.Context, in *module.Input, list *rpmmd.PackageList, keys *rpmmd.Keys) error {
-	run := dnfJobFile{Keys: dnfKeys(keys), History: filepath.Join(in.Tree, dnfHistory)}
+	run := dnfJobFile{Keys: dnfKeys(keys), History: filepath.Join(in.Tree, dnfHistory), Reasons: map[string]string{}}
 	for _, dir := range rpmDatabases {
 		run.RPMDB = append(run.RPMDB, filepath.Join(in.Tree, dir, "rpmdb.sqlite"))
 	}
 	for _, p := range list.Packages {
-		run.Expect = append(run.Expect, fmt.Sprintf("%s-%d:%s-%s.%s", p.Name, p.Epoch, p.Version, p.Release, p.Arch))
+		name := fmt.Sprintf("%s-%d:%s-%s.%s", p.Name, p.Epoch, p.Version, p.Release, p.Arch)
+		run.Expect = append(run.Expect, name)
+		if p.Reason != "" {
+			run.Reasons[name] = p.Reason
+		}
 	}
 	return d.run(ctx, in, run)
 }
@@ -104,7 +116,7 @@ func (d *dnfRun) layOut(i int, decision, rpms string, list *rpmmd.PackageList) e
 		if p.Repository != i {
 			continue
 		}
-		to := filepath.Join(dir, filepath.FromSlash(p.Location))
+		to := filepath.Join(dir, filepath.FromSlash(p.Place()))
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ The one argument is a JSON file, the job:
   repos    ids of the repositories, in the order of the options
   result   a file; with it dnf only decides, and what it decides goes there
   expect   the packages that have been downloaded; dnf must want just these
+  reasons  why some of them are installed, as was decided
   keys     public keys to be known to the system's rpm: their packets in
            base64, their name, and what to warn of if rpm does not take them
   forget   variables of the environment that scriptlets must not see
@@ -42,10 +43,13 @@ import dnf.exceptions  # noqa: E402
 import dnf.transaction  # noqa: E402
 import libdnf.transaction  # noqa: E402
 
-for name in job.get("forget") or []:
-    os.environ.pop(name, None)
-if job.get("home"):
-    os.environ["HOME"] = job["home"]
+# Where nothing is installed, libsolv reads rpm's configuration once more, and
+# with another home it would not find the database.
+if not job.get("result"):
+    for name in job.get("forget") or []:
+        os.environ.pop(name, None)
+    if job.get("home"):
+        os.environ["HOME"] = job["home"]
 
 # Where distributions have rpm's database.
 DATABASES = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
@@ -65,17 +69,19 @@ def describe(base, item):
     if pkg.repoid not in job["repos"]:
         raise dnf.exceptions.Error("%s is in none of the repositories" % pkg)
     kind, digest = pkg.returnIdSum() or ("", "")
-    if kind != "sha256":
+    if kind not in ("sha256", "sha384", "sha512"):
         raise dnf.exceptions.Error(
-            "%s: repository %s lists the package with a checksum of kind %s, and sha256 is needed" % (pkg, pkg.repoid, kind or "none"))
-    if pkg.baseurl:
-        raise dnf.exceptions.Error(
-            "%s: repository %s says that the package lies elsewhere (xml:base %s), which is not supported" % (pkg, pkg.repoid, pkg.baseurl))
-    return {
+            "%s: repository %s lists the package with a checksum of kind %s, and sha256, sha384 or sha512 is needed" % (pkg, pkg.repoid, kind or "none"))
+    out = {
         "name": pkg.name, "epoch": int(pkg.epoch), "version": pkg.version, "release": pkg.release, "arch": pkg.arch,
         "repository": job["repos"].index(pkg.repoid), "location": pkg.location, "size": pkg.downloadsize,
-        "sha256": digest, "reason": reason(item),
+        "sha256": digest if kind == "sha256" else "", "reason": reason(item),
     }
+    if kind != "sha256":
+        out["checksum"] = kind + ":" + digest
+    if pkg.baseurl:
+        out["base"] = pkg.baseurl
+    return out
 
 
 def database(base, chosen):
@@ -122,8 +128,22 @@ def compare(base, packages, *_args, **_kwargs):
     for pkg in packages:
         if not os.path.exists(pkg.localPkg()):
             raise dnf.exceptions.Error("%s is not where the repository has it" % pkg)
+    settle_reasons(base)
     Job.met = True
     base.args = job["words"]
+
+
+def settle_reasons(base):
+    """Gives packages the reasons that they had when it was decided.
+
+    In the metadata of these packages alone, libsolv may come to one of them by
+    another way: to one that a recommended package needs, and another one
+    recommends as well, by the recommendation.
+    """
+    for item in base.transaction:
+        name = (job.get("reasons") or {}).get(nevra(item.pkg))
+        if name and item.action in dnf.transaction.FORWARD_ACTIONS:
+            item.reason = libdnf.transaction.StringToTransactionItemReason(name)
 
 
 def import_keys(base, _packages):
@@ -226,6 +246,14 @@ class Clock:
 
 
 dnf.db.history.time = Clock()
+# Other words for commands are those of whoever uses the system. dnf would make
+# the directory for them, too. No scriptlet is to see the variable for this.
+try:
+    import dnf.cli.aliases
+
+    dnf.cli.aliases.Aliases._disabled_by_environ = lambda self: True
+except ImportError:
+    pass  # an older dnf has none
 mend_groups()
 cli = dnf.cli.cli.BaseCli
 if job.get("result"):

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/internal/command"
 	"github.com/osbuildkit/osbuildkit/module"
-	"github.com/osbuildkit/osbuildkit/tree"
 )
 
 // dnfProgram is the program around dnf that the build root's Python runs.
@@ -30,18 +30,20 @@ const dnfHistory = "/var/lib/dnf/history.sqlite"
 
 // dnfJobFile is what dnf_job.py reads; see there.
 type dnfJobFile struct {
-	Args    []string `json:"args"`
-	Path    []string `json:"path,omitempty"`
-	Repos   []string `json:"repos"`
-	Result  string   `json:"result,omitempty"`
-	Expect  []string `json:"expect"`
-	Keys    []dnfKey `json:"keys,omitempty"`
-	Forget  []string `json:"forget,omitempty"`
-	Home    string   `json:"home,omitempty"`
-	Words   []string `json:"words"`
-	Epoch   int64    `json:"epoch"`
-	RPMDB   []string `json:"rpmdb,omitempty"`
-	History string   `json:"history,omitempty"`
+	Args   []string `json:"args"`
+	Path   []string `json:"path,omitempty"`
+	Repos  []string `json:"repos"`
+	Result string   `json:"result,omitempty"`
+	Expect []string `json:"expect"`
+	// Reasons says for some of them why they are installed, in dnf's words.
+	Reasons map[string]string `json:"reasons,omitempty"`
+	Keys    []dnfKey          `json:"keys,omitempty"`
+	Forget  []string          `json:"forget,omitempty"`
+	Home    string            `json:"home,omitempty"`
+	Words   []string          `json:"words"`
+	Epoch   int64             `json:"epoch"`
+	RPMDB   []string          `json:"rpmdb,omitempty"`
+	History string            `json:"history,omitempty"`
 }
 
 // dnfRun is one run of the build root's dnf on a tree.
@@ -105,6 +107,10 @@ func (d *dnfRun) run(ctx context.Context, in *module.Input, job dnfJobFile) erro
 	return err
 }
 
+// advice are dnf's words about arguments of its command line, which nobody who
+// writes a manifest can give.
+var advice = regexp.MustCompile(`(?m)^(You can try to add to command line:\n(  --.*\n?)*|\(try to (add|use) '--?[a-z].*\)\n?)`)
+
 // inShort leaves of a failed dnf's words only the last ones, that say why: all
 // of them stand in the log already.
 func inShort(err error) error {
@@ -116,6 +122,7 @@ func inShort(err error) error {
 				break
 			}
 		}
+		failed.Output = strings.TrimRight(advice.ReplaceAllString(failed.Output, ""), "\n") + "\n"
 	}
 	return err
 }
@@ -127,9 +134,12 @@ var forgotten = []string{"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFE
 // that rpm reads from its home, and returns what the environment needs.
 func (r *rpmRoot) rpmConfig(home, database string) ([]string, error) {
 	var macros strings.Builder
-	if database != "" {
-		fmt.Fprintf(&macros, "%%_dbpath %s\n", database)
+	if database == "" {
+		// What the build root says may be a command, which this tree has no shell
+		// for.
+		database = r.database()
 	}
+	fmt.Fprintf(&macros, "%%_dbpath %s\n", database)
 	// No plugin of the build root has a say in another system, and none of the
 	// tree is loaded into this rpm. What is mounted over the tree is not
 	// written to. Signatures and checksums have been verified before.
@@ -229,16 +239,4 @@ func (d *dnfRun) writeRepositories(b *strings.Builder) {
 // repository is the directory of a repository, as dnf is to see it.
 func (d *dnfRun) repository(i int) string {
 	return filepath.Join(d.work, "repos", strconv.Itoa(i))
-}
-
-// rpmDatabase returns where a tree has rpm's database, or "" if it has none.
-func rpmDatabase(t *tree.Root) string {
-	for _, dir := range rpmDatabases {
-		for _, name := range []string{"rpmdb.sqlite", "Packages.db", "Packages"} {
-			if ok, err := t.Exists(dir + "/" + name); err == nil && ok {
-				return dir
-			}
-		}
-	}
-	return ""
 }

@@ -50,6 +50,13 @@ func solveDnf(ctx context.Context, in *module.Input) error {
 	}
 	defer os.RemoveAll(work)
 	d := &dnfRun{root: root, job: job, installroot: in.Tree, work: work, database: rpmDatabase(t)}
+	if err := root.checkDatabase(t, d.database); err != nil {
+		return err
+	}
+	rpm := &rpmRun{root: root, work: work, database: d.database}
+	if _, err := rpm.ownDatabase(ctx, in, t, in.Tree); err != nil {
+		return err
+	}
 	for i, r := range repos {
 		if err := r.link(d.repository(i)); err != nil {
 			return err
@@ -106,7 +113,7 @@ func (d *dnfRun) solve(ctx context.Context, in *module.Input, repos []*rpmReposi
 		p.File = p.DefaultFile()
 		if names[p.File] {
 			// Two repositories have packages that differ in their epoch only.
-			p.File = p.SHA256[:16] + "-" + p.File
+			p.File = p.Checksum().Hex[:16] + "-" + p.File
 		}
 		names[p.File] = true
 	}
@@ -169,8 +176,18 @@ func (r *rpmRepository) read() error {
 		return err
 	}
 	r.checksum = rpmmd.RepomdChecksum(data)
-	r.files, err = r.repomd.SolveFiles()
-	return err
+	if r.files, err = r.repomd.SolveFiles(); err != nil {
+		return err
+	}
+	for i := range r.files {
+		d := r.files[i].Local()
+		// A server may have sent it without its compression.
+		if _, err := os.Lstat(filepath.Join(r.dir, filepath.FromSlash(d.Location))); missing(err) {
+			d, _ = d.Opened()
+		}
+		r.files[i] = d
+	}
+	return nil
 }
 
 // link makes the repository at dir as dnf is to see it: with the files that
@@ -211,10 +228,10 @@ func checkData(file string, d rpmmd.Data) error {
 // reduce writes the repository as it would be if it had the listed packages
 // only. So what is installed depends on nothing else that it has.
 func (r *rpmRepository) reduce(dir string, number int, list *rpmmd.PackageList, groups bool) error {
-	wanted := map[string]bool{}
-	for _, p := range list.Packages {
-		if p.Repository == number {
-			wanted[p.SHA256] = true
+	wanted := map[string]*rpmmd.Package{}
+	for i := range list.Packages {
+		if p := &list.Packages[i]; p.Repository == number {
+			wanted[p.Checksum().Hex] = p
 		}
 	}
 	var files []rpmmd.Data
@@ -251,16 +268,38 @@ func (r *rpmRepository) reduce(dir string, number int, list *rpmmd.PackageList, 
 	return writeRepomd(dir, (&rpmmd.Repomd{}).WithFiles(files))
 }
 
-func (r *rpmRepository) filter(w io.Writer, d rpmmd.Data, wanted map[string]bool) error {
+// filter copies of a metadata file what is about the wanted packages, each once:
+// a repository may list one file at two places. The copy says that they lie
+// where the part apply puts them, which is elsewhere for those that lie outside
+// of the repository.
+func (r *rpmRepository) filter(w *bytes.Buffer, d rpmmd.Data, wanted map[string]*rpmmd.Package) error {
 	content, err := r.open(d)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	if err := rpmmd.FilterPackages(w, content, func(sum string) bool { return wanted[sum] }); err != nil {
+	seen := map[string]bool{}
+	err = rpmmd.FilterPackages(w, content, func(sum string) (place string, ok bool) {
+		p := wanted[sum]
+		if p == nil || seen[sum] {
+			return "", false
+		}
+		seen[sum] = true
+		return p.Place(), true
+	})
+	if err != nil {
 		return fmt.Errorf("%s: %w", d.Location, err)
 	}
-	return nil
+	if d.Type != "primary" {
+		return nil
+	}
+	// dnf installs what lies where this says.
+	return rpmmd.ReadPrimary(bytes.NewReader(w.Bytes()), func(p *rpmmd.PrimaryPackage) error {
+		if want := wanted[p.Checksum().Hex]; want == nil || p.Base != "" || p.Location != want.Place() {
+			return fmt.Errorf("%s: %.200q is not where package %.200q of the decision lies", d.Location, p.Location, p.Name)
+		}
+		return nil
+	})
 }
 
 func copyData(w io.Writer, file string) error {

@@ -247,7 +247,7 @@ func TestReducedRepository(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			list := &rpmmd.PackageList{Packages: []rpmmd.Package{{SHA256: c.sum}}}
+			list := &rpmmd.PackageList{Packages: []rpmmd.Package{{SHA256: c.sum, Location: "Packages/h/hello-2.10-3~rc1.noarch.rpm"}}}
 			if err := repo.reduce(dir, 0, list, c.groups); err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,9 +19,10 @@ import (
 )
 
 // FetchOptions are those of the part org.osbuildkit.fetch, which downloads one
-// file in a step: BuildKit's own downloads have no client certificates.
+// file in a step: BuildKit's own downloads have no client certificates, and send
+// credentials to the letter, with the end of their line.
 type FetchOptions struct {
-	// URL is an https address.
+	// URL is an https address, or one of http if there are credentials.
 	URL string `json:"url"`
 	// File is the name of the file in the output.
 	File string `json:"file"`
@@ -39,6 +41,18 @@ const (
 	SecretCertificate = "cert"
 	// SecretKey has the client's private key.
 	SecretKey = "key"
+	// SecretAuthorization has what is sent as the Authorization header.
+	SecretAuthorization = "authorization"
+)
+
+// AuthorizationFile is what the part org.osbuildkit.fetch.secrets writes about
+// that secret: one of the following words.
+const (
+	AuthorizationFile = "authorization"
+	// AuthorizationPlain says that BuildKit can send it as it is.
+	AuthorizationPlain = "plain"
+	// AuthorizationLine says that there is the end of a line, which must go.
+	AuthorizationLine = "line"
 )
 
 // Exit codes of the part beside 1, after which another attempt may do better.
@@ -62,6 +76,8 @@ type fetchJob struct {
 	Cert     string `json:"cert,omitempty"`
 	Key      string `json:"key,omitempty"`
 	Insecure bool   `json:"insecure,omitempty"`
+	// Authorization is the header of that name.
+	Authorization string `json:"authorization,omitempty"`
 }
 
 // lookAtSecrets is the part org.osbuildkit.fetch.secrets: it says early that a
@@ -82,7 +98,43 @@ func lookAtSecrets(_ context.Context, in *module.Input) error {
 			return fmt.Errorf("the secret that is given as %q is not a %s in PEM form", s[0], strings.ToLower(s[1]))
 		}
 	}
-	return nil
+	return lookAtAuthorization(in)
+}
+
+// lookAtAuthorization writes whether BuildKit can send the credentials as they
+// are. A build whose downloads are all in the cache needs none.
+func lookAtAuthorization(in *module.Input) error {
+	file := in.Secrets[SecretAuthorization]
+	if file == "" {
+		return nil
+	}
+	word := AuthorizationPlain
+	value, err := readAuthorization(in)
+	if err == nil {
+		var st fs.FileInfo
+		if st, err = os.Stat(file); err == nil && st.Size() != int64(len(value)) {
+			word = AuthorizationLine
+		}
+	}
+	if err != nil && !missing(err) {
+		return err
+	}
+	return os.WriteFile(filepath.Join(in.OutputDir, AuthorizationFile), []byte(word), 0o644)
+}
+
+// readAuthorization returns the credentials without the end of a line.
+func readAuthorization(in *module.Input) (string, error) {
+	if _, err := os.Stat(in.Secrets[SecretAuthorization]); err != nil {
+		return "", err
+	}
+	value, err := in.ReadSecret(SecretAuthorization)
+	if err != nil {
+		return "", fmt.Errorf("the secret with the credentials: %w", err)
+	}
+	if bytes.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		return "", errors.New("the secret with the credentials is no header of HTTP: it must be one line of text, such as \"Basic b3Nh…\"")
+	}
+	return string(value), nil
 }
 
 // fetchFile is the part org.osbuildkit.fetch.
@@ -91,7 +143,8 @@ func fetchFile(ctx context.Context, in *module.Input) error {
 	if err := in.DecodeOptions(&o); err != nil {
 		return err
 	}
-	if !strings.HasPrefix(o.URL, "https://") || strings.ContainsAny(o.URL, "\r\n\"\\") {
+	open := in.Secrets[SecretAuthorization] != "" && strings.HasPrefix(o.URL, "http://")
+	if !open && !strings.HasPrefix(o.URL, "https://") || strings.ContainsAny(o.URL, "\r\n\"\\") {
 		return fmt.Errorf("%.200q is no https address", o.URL)
 	}
 	if in.OutputDir == "" || o.File == "" || o.File != filepath.Base(o.File) || o.File == ".." {
@@ -101,6 +154,12 @@ func fetchFile(ctx context.Context, in *module.Input) error {
 	for name, to := range map[string]*string{SecretCA: &job.CA, SecretCertificate: &job.Cert, SecretKey: &job.Key} {
 		if _, err := os.Stat(in.Secrets[name]); err == nil {
 			*to = in.Secrets[name]
+		}
+	}
+	if in.Secrets[SecretAuthorization] != "" {
+		var err error
+		if job.Authorization, err = readAuthorization(in); err != nil {
+			return err
 		}
 	}
 	root, err := openRPMRoot(in.BuildRoot)
@@ -139,7 +198,8 @@ func pythonFetch(ctx context.Context, in *module.Input, root *rpmRoot, job fetch
 	if err != nil {
 		var ok bool
 		if python, ok = root.find("/usr/bin/python3", "/usr/libexec/platform-python"); !ok {
-			return errRefused("a file that needs a client certificate is fetched with curl or Python 3, and the build root has neither: install one of the packages \"curl\" and \"python3\" there")
+			return errRefused("a file that needs a client certificate, or credentials that end in a line end, is fetched with curl or Python 3, and the build root has neither: " +
+				"install one of the packages \"curl\" and \"python3\" there, or take the line end off the credentials")
 		}
 	}
 	data, err := json.Marshal(job)
@@ -155,7 +215,17 @@ const curlFailed = 22
 // curlFetch downloads with curl, whose arguments others could see.
 func curlFetch(ctx context.Context, in *module.Input, root *rpmRoot, job fetchJob) error {
 	var b strings.Builder
-	b.WriteString("fail\nsilent\nshow-error\nlocation\nmax-redirs = 10\nproto = \"=https\"\nconnect-timeout = 60\nspeed-time = 60\n")
+	b.WriteString("fail\nsilent\nshow-error\nlocation\nmax-redirs = 10\nconnect-timeout = 60\nspeed-time = 60\n")
+	// What was asked for in secret is not sent in the open.
+	protocols := "=https"
+	if strings.HasPrefix(job.URL, "http://") {
+		protocols = "=http,https"
+	}
+	fmt.Fprintf(&b, "proto = \"%s\"\n", protocols)
+	if job.Authorization != "" {
+		// curl leaves it out where it is sent to another server.
+		fmt.Fprintf(&b, "header = \"Authorization: %s\"\n", strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\t", `\t`).Replace(job.Authorization))
+	}
 	fmt.Fprintf(&b, "url = \"%s\"\noutput = \"%s\"\n", job.URL, job.Output)
 	for _, o := range [][2]string{{"cacert", job.CA}, {"cert", job.Cert}, {"key", job.Key}} {
 		if o[1] != "" {

@@ -1,4 +1,4 @@
-"""Fetches one file over HTTPS, with a client certificate if there is one.
+"""Fetches one file, with a client certificate or credentials if there are any.
 
 Standard input has a JSON object:
 
@@ -8,6 +8,8 @@ Standard input has a JSON object:
                those that the system trusts
   cert, key    the client's certificate and private key
   insecure     true if the server's certificate is not looked at
+  authorization
+               what is sent as the header Authorization
 
 The exit code is REFUSED where the server answers that it will not send the
 file, and 1 where it may do so at another time.
@@ -18,6 +20,7 @@ import shutil
 import ssl
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 
 REFUSED = 44
@@ -32,13 +35,25 @@ def fail(text, code=1):
     sys.exit(code)
 
 
+def server(url):
+    return urllib.parse.urlsplit(url)[:2]
+
+
+def authorize(req):
+    """Adds the credentials, which no other server is sent."""
+    if job.get("authorization") and server(req.full_url) == server(job["url"]):
+        req.add_unredirected_header("Authorization", job["authorization"])
+    return req
+
+
 class Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows to HTTPS only: what was asked for in secret is not sent in the open."""
+    """Follows from HTTPS to HTTPS only: what was asked for in secret is not sent in the open."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
-        if not newurl.startswith("https://"):
+        if not newurl.startswith("https://") and not (job["url"].startswith("http://") and newurl.startswith("http://")):
             fail("the server redirects to %s, which is not HTTPS" % newurl, REFUSED)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        new = super().redirect_request(req, fp, code, msg, headers, newurl)
+        return new and authorize(new)
 
 
 def no_password():
@@ -63,11 +78,11 @@ def tls():
 
 opener = urllib.request.OpenerDirector()
 for handler in (
-        urllib.request.HTTPSHandler(context=tls()), Redirects(), urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(context=tls()), Redirects(), urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(), urllib.request.UnknownHandler()):
     opener.add_handler(handler)
 try:
-    with opener.open(job["url"], timeout=TIMEOUT) as answer, open(job["output"], "wb") as out:
+    with opener.open(authorize(urllib.request.Request(job["url"])), timeout=TIMEOUT) as answer, open(job["output"], "wb") as out:
         shutil.copyfileobj(answer, out, 1 << 20)
         want = answer.headers.get("Content-Length")
         if want and int(want) != out.tell():

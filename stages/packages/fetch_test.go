@@ -162,6 +162,93 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// TestFetchAuthorized downloads with credentials that end in a line end. No other
+// server is sent them.
+func TestFetchAuthorized(t *testing.T) {
+	t.Parallel()
+	const credentials = `Basic "b3Ni\=`
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("other " + r.Header.Get("Authorization")))
+	}))
+	t.Cleanup(other.Close)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Authorization") != credentials:
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == "/moved":
+			http.Redirect(w, r, "/file", http.StatusFound)
+		case r.URL.Path == "/away":
+			http.Redirect(w, r, other.URL, http.StatusFound)
+		default:
+			_, _ = w.Write([]byte("content"))
+		}
+	}))
+	t.Cleanup(server.Close)
+	for _, with := range []string{"python3", "curl"} {
+		file := "/usr/bin/" + with
+		if _, err := os.Stat(file); err != nil {
+			t.Logf("%s is not there", file)
+			continue
+		}
+		for _, c := range []struct{ secret, path, want, fails string }{
+			{credentials + "\n", "/file", "content", ""},
+			{credentials + "\r\n", "/moved", "content", ""},
+			{credentials, "/away", "other ", ""},
+			{"Basic x\n", "/file", "", "401"},
+			{"Basic x\nX: y\n", "/file", "", "is no header of HTTP"},
+			{"\n", "/file", "", "it is empty"},
+		} {
+			t.Run(with+" "+c.path, func(t *testing.T) {
+				t.Parallel()
+				options, err := json.Marshal(FetchOptions{URL: server.URL + c.path, File: "name"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				root := makeTree(t, nil)
+				if err := os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(root, file), []byte("#!/bin/sh\nexec "+file+" \"$@\"\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				var said bytes.Buffer
+				in := &module.Input{Tree: t.TempDir(), OutputDir: t.TempDir(), BuildRoot: root, Options: options, Log: &said,
+					Secrets: secretFiles(t, map[string][]byte{SecretAuthorization: []byte(c.secret)})}
+				err = fetchFile(t.Context(), in)
+				if c.fails != "" {
+					if err == nil || !strings.Contains(err.Error(), c.fails) || strings.Contains(err.Error()+said.String(), "Basic x") {
+						t.Errorf("got %v, want %q", err, c.fails)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := os.ReadFile(filepath.Join(in.OutputDir, "name")); err != nil || string(got) != c.want {
+					t.Errorf("got %q, %v", got, err)
+				}
+			})
+		}
+	}
+}
+
+// TestLookAtAuthorization says who can send credentials.
+func TestLookAtAuthorization(t *testing.T) {
+	t.Parallel()
+	for secret, want := range map[string]string{"Basic x": AuthorizationPlain, "Basic x\n": AuthorizationLine, "Basic x\r\n": AuthorizationLine, "a\nb\n": "", "": "", "\n": ""} {
+		in := &module.Input{OutputDir: t.TempDir(), Secrets: secretFiles(t, map[string][]byte{SecretAuthorization: []byte(secret)})}
+		err := lookAtSecrets(t.Context(), in)
+		if got, _ := os.ReadFile(filepath.Join(in.OutputDir, AuthorizationFile)); string(got) != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", secret, got, err)
+		}
+	}
+	// None is needed if all is in the cache.
+	in := &module.Input{OutputDir: t.TempDir(), Secrets: map[string]string{SecretAuthorization: filepath.Join(t.TempDir(), "none")}}
+	if err := lookAtSecrets(t.Context(), in); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLookAtSecrets(t *testing.T) {
 	t.Parallel()
 	a, client, _ := newAuthority(t)

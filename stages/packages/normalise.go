@@ -8,7 +8,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -73,6 +72,8 @@ var cleanups = []cleanup{
 	{"usr/lib/sysimage/libdnf5/*.sqlite-shm", removeIndex},
 	{"var/lib/rpm/.rpm.lock", remove},
 	{"usr/lib/sysimage/rpm/.rpm.lock", remove},
+	{"var/lib/rpm/.keyring.lock", remove},
+	{"usr/lib/sysimage/rpm/.keyring.lock", remove},
 }
 
 // normalise is the part org.osbuildkit.normalise. Doing it twice is doing it
@@ -211,44 +212,4 @@ func truncate(t *tree.Root, name string, st fs.FileInfo) error {
 		return nil
 	}
 	return t.WriteFile(name, nil, st.Mode().Perm())
-}
-
-// clampTimes sets times after the epoch to the epoch. Links are among them.
-func clampTimes(t *tree.Root, epoch int64) error {
-	if epoch <= 0 {
-		return nil
-	}
-	limit := time.Unix(epoch, 0)
-	ts := []unix.Timespec{{Sec: epoch}, {Sec: epoch}}
-	fd, err := unix.Open(t.Dir(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	clamp := func(rel string, st fs.FileInfo) error {
-		if !st.ModTime().After(limit) {
-			return nil
-		}
-		// Walk gave the name, so no component of it is a link, and nothing
-		// else works on the tree.
-		if err := unix.UtimesNanoAt(fd, rel, ts, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &fs.PathError{Op: "utimensat", Path: rel, Err: err}
-		}
-		return nil
-	}
-	err = t.Walk(".", func(rel string, d fs.DirEntry) error {
-		st, err := d.Info()
-		if err != nil {
-			return err
-		}
-		return clamp(rel, st)
-	})
-	if err != nil {
-		return err
-	}
-	st, err := t.Lstat(".")
-	if err != nil {
-		return err
-	}
-	return clamp(".", st)
 }

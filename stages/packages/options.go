@@ -62,9 +62,13 @@ type DebootstrapOptions struct {
 type RepositoryOptions struct {
 	// Mirror is the address of the repository, below which "dists" lies.
 	Mirror string `json:"mirror,omitempty" jsonschema:"pattern=^(https?|file)://"`
-	// Suite is the suite or code name, such as "trixie-updates".
-	Suite string `json:"suite" jsonschema:"required,pattern=^[A-Za-z0-9][A-Za-z0-9._/+-]*$"`
-	// Components lists the components of the repository. The default is main.
+	// Suite is the suite or code name, such as "trixie-updates". For a
+	// repository without suites it is, as in a sources.list, the directory below
+	// "mirror" that has the list of its packages, with a slash at the end: "./"
+	// or "binary/".
+	Suite string `json:"suite" jsonschema:"required,minLength=1"`
+	// Components lists the components of the repository. The default is main. A
+	// repository without suites has none.
 	Components []string `json:"components,omitempty"`
 	// Arch is Debian's name of the architecture. The default is that of the
 	// tree.
@@ -73,7 +77,7 @@ type RepositoryOptions struct {
 	// text. The default is the keyring of Debian's archive.
 	Keyring string `json:"keyring,omitempty"`
 	// Checksum pins the state of the repository: the checksum of its file
-	// InRelease.
+	// InRelease, or of Release where it has no InRelease.
 	Checksum string `json:"checksum,omitempty" jsonschema:"pattern=^sha256:[0-9a-f]{64}$"`
 }
 
@@ -111,6 +115,18 @@ type AptOptions struct {
 	// Auth is the name of a build secret whose content is sent to the mirrors
 	// as the Authorization header.
 	Auth string `json:"auth,omitempty"`
+}
+
+// WithDefaults returns the options with defaults filled in; arch is the
+// architecture of the tree.
+func (o RepositoryOptions) WithDefaults(arch string) RepositoryOptions {
+	if len(o.Components) == 0 && !debian.IsFlat(o.Suite) {
+		o.Components = []string{"main"}
+	}
+	if o.Arch == "" {
+		o.Arch = arch
+	}
+	return o
 }
 
 // WithDefaults returns the options with defaults filled in; arch is the
@@ -219,7 +235,9 @@ func checkDebootstrap(options json.RawMessage) []module.Problem {
 		return []module.Problem{{Message: err.Error()}}
 	}
 	var c checker
-	c.suite("/suite", o.Suite)
+	if o.Suite != "" && !cleanPath(o.Suite) {
+		c.add("/suite", "%q is no name of a suite; a repository without suites, whose packages lie in one directory, is not supported here, but in org.osbuildkit.apt", o.Suite)
+	}
 	c.components("/components", o.Components)
 	for i, p := range o.Packages {
 		if !debian.ValidPackageName(p) {
@@ -238,6 +256,17 @@ func checkApt(options json.RawMessage) []module.Problem {
 	if err := json.Unmarshal(options, &o); err != nil {
 		return []module.Problem{{Message: err.Error()}}
 	}
+	c := checker{o.check()}
+	for i, r := range o.Repos {
+		if debian.IsFlat(r.Suite) && validSuite(r.Suite) && r.Mirror == "" {
+			c.add(fmt.Sprintf("/repos/%d", i), "it is not said where the repository without suites is: give \"mirror\"")
+		}
+	}
+	return c.problems
+}
+
+// check reports what is wrong with the options that a part sees.
+func (o AptOptions) check() []module.Problem {
 	var c checker
 	for i, p := range o.Packages {
 		if err := checkAptName(p); err != nil {
@@ -251,8 +280,7 @@ func checkApt(options json.RawMessage) []module.Problem {
 	}
 	for i, r := range o.Repos {
 		at := fmt.Sprintf("/repos/%d", i)
-		c.suite(at+"/suite", r.Suite)
-		c.components(at+"/components", r.Components)
+		c.repository(at, r)
 		c.keyring(at+"/keyring", r.Keyring)
 	}
 	for i, d := range o.Debconf {
@@ -292,10 +320,27 @@ func (c *checker) add(pointer, format string, args ...any) {
 	c.problems = append(c.problems, module.Problem{Pointer: pointer, Message: fmt.Sprintf(format, args...)})
 }
 
-func (c *checker) suite(pointer, s string) {
-	if s != "" && !cleanPath(s) {
-		c.add(pointer, "%q is no name of a suite; a repository without suites, whose packages lie in one directory, is not supported", s)
+// repository checks where a repository is, in the forms of a sources.list.
+func (c *checker) repository(at string, r RepositoryOptions) {
+	switch flat := debian.IsFlat(r.Suite); {
+	case r.Suite == "":
+		// The schema says so.
+	case !validSuite(r.Suite):
+		c.add(at+"/suite", "%q is no name of a suite; of a repository without suites, whose packages lie in one directory, it is that directory with a slash at the end, such as \"./\"", r.Suite)
+	case flat && len(r.Components) > 0:
+		c.add(at+"/components", "a repository without suites, as the slash at the end of %q says, has no components: leave them out, or give a suite", r.Suite)
 	}
+	c.components(at+"/components", r.Components)
+}
+
+// validSuite reports whether s is the name of a suite, or the directory of a
+// repository without suites.
+func validSuite(s string) bool {
+	if !debian.IsFlat(s) {
+		return cleanPath(s)
+	}
+	dir := debian.ReleaseDir(s)
+	return !strings.Contains(s, "..") && (dir == "." || cleanPath(dir))
 }
 
 func (c *checker) components(pointer string, list []string) {

@@ -56,6 +56,12 @@ func TestCheck(t *testing.T) {
 		{AptStage, `{"packages":["a []","a [amd64 !i386]","a [AMD64]","a [any]","a [amd64","a[amd64]","-a [amd64]","a [!]"]}`, []string{
 			`/packages/0 "a []" is no package; want a list of arch`, `/packages/1`, `/packages/2`, `/packages/3`, `/packages/4`, `/packages/5`, `/packages/6`, `/packages/7`}},
 		{AptStage, `{"packages":["a"],"exclude_packages":["b","c=1"]}`, []string{`/exclude_packages/1`}},
+		{AptStage, `{"packages":["a"],"repos":[{"suite":"./","mirror":"http://x"},{"suite":"/","mirror":"http://x"},{"suite":"binary/","mirror":"http://x"},{"suite":"./a/b/","mirror":"http://x"},{"suite":"stable/updates"},{"suite":"a~b"}]}`, nil},
+		{AptStage, `{"packages":["a"],"repos":[{"suite":"./"},{"suite":"./","mirror":"http://x","components":["main"]}]}`, []string{
+			`/repos/1/components a repository without suites`, `/repos/0 it is not said where the repository without suites is: give "mirror"`}},
+		{AptStage, `{"packages":["a"],"repos":[{"suite":"../"},{"suite":"a/../b/"},{"suite":"."},{"suite":"./a"},{"suite":"/a"},{"suite":"a//b"},{"suite":"a b/"}]}`, []string{
+			`/repos/0/suite "../" is no name of a suite; of a repository without suites, whose packages lie in one directory, it is that directory with a slash at the end, such as "./"`,
+			`/repos/1/suite`, `/repos/2/suite`, `/repos/3/suite`, `/repos/4/suite`, `/repos/5/suite`, `/repos/6/suite`}},
 		{AptStage, `{"packages":["a"],"repos":[{"suite":"ok"},{"suite":"a b","components":["x y"],"keyring":"k"}]}`, []string{`/repos/1/suite`, `/repos/1/components/0`, `/repos/1/keyring`}},
 		{AptStage, `{"packages":["a"],"debconf":["a b c d","a b","a b c\nd"]}`, []string{`/debconf/1 want one line`, `/debconf/2`}},
 	}

@@ -19,6 +19,7 @@ const (
 	DnfStage             = "org.osbuild.dnf"
 	DnfSolve             = "org.osbuild.dnf.solve"
 	DnfApply             = "org.osbuild.dnf.apply"
+	CheckPart            = "org.osbuild.dnf.check"
 	YumStage             = "org.osbuild.yum"
 	RPMStage             = "org.osbuild.rpm"
 	RPMApply             = "org.osbuild.rpm.apply"
@@ -112,6 +113,11 @@ func rpmModules() []module.Module {
 			Summary: "Install RPM packages as old manifests ask for it",
 			Options: func() any { return &YumOptions{} },
 			Check:   checkYum,
+		},
+		{
+			Name: CheckPart, Sandbox: module.Edit,
+			Summary: "Compare downloaded files with checksums other than SHA-256",
+			Run:     checkFiles,
 		},
 		{
 			Name: DnfSolve, Sandbox: module.Tools, ScratchTree: true,

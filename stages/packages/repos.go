@@ -17,7 +17,8 @@ import (
 )
 
 // repository is one repository as the builder lays it out for a solve part:
-// DIR/N/dists/SUITE/InRelease and the index files below it.
+// DIR/N/dists/SUITE/InRelease, or Release and Release.gpg in its place, and the
+// index files below it.
 type repository struct {
 	dir     string
 	suite   string
@@ -29,26 +30,18 @@ type repository struct {
 // openRepository reads and checks the files of repository number n.
 func openRepository(dir string, n int, o RepositoryOptions) (*repository, error) {
 	r := &repository{dir: filepath.Join(dir, strconv.Itoa(n)), suite: o.Suite}
-	if !cleanPath(o.Suite) {
+	if !validSuite(o.Suite) {
 		return nil, fmt.Errorf("%q is no name of a suite", o.Suite)
 	}
-	f, err := os.Open(r.path("InRelease"))
+	data, err := r.readRelease([]byte(o.Keyring))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("suite %s: repository %d has no file dists/%s/InRelease", o.Suite, n, o.Suite)
+		return nil, fmt.Errorf("suite %s: repository %d has no file %s/InRelease", o.Suite, n, debian.ReleaseDir(o.Suite))
 	}
 	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, debian.MaxInRelease+1))
-	if err != nil {
-		return nil, err
-	}
-	if r.release, err = debian.ParseInRelease(data, []byte(o.Keyring)); err != nil {
 		return nil, fmt.Errorf("suite %s: %w", o.Suite, err)
 	}
-	if r.indexes, err = r.release.PackagesIndexes(o.Components, o.Arch); err != nil {
-		return nil, err
+	if r.indexes, err = r.release.Indexes(o.Suite, o.Components, o.Arch); err != nil {
+		return nil, fmt.Errorf("suite %s: %w", o.Suite, err)
 	}
 	sum := sha256.Sum256(data)
 	r.info = debian.Repository{
@@ -58,8 +51,40 @@ func openRepository(dir string, n int, o RepositoryOptions) (*repository, error)
 	return r, nil
 }
 
+// readRelease reads the release file, and returns the content of the one that
+// "checksum" pins.
+func (r *repository) readRelease(keyring []byte) ([]byte, error) {
+	data, err := readBounded(r.path("InRelease"), debian.MaxInRelease)
+	if err == nil {
+		r.release, err = debian.ParseInRelease(data, keyring)
+		return data, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if data, err = readBounded(r.path("Release"), debian.MaxInRelease); err != nil {
+		return nil, err
+	}
+	signature, err := readBounded(r.path("Release.gpg"), debian.MaxSignature)
+	if err != nil {
+		return nil, err
+	}
+	r.release, err = debian.ParseSignedRelease(data, signature, keyring)
+	return data, err
+}
+
+// readBounded reads a file, up to one byte more than the limit.
+func readBounded(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit+1))
+}
+
 func (r *repository) path(name string) string {
-	return filepath.Join(r.dir, "dists", filepath.FromSlash(r.suite), filepath.FromSlash(name))
+	return filepath.Join(r.dir, filepath.FromSlash(debian.ReleaseDir(r.suite)), filepath.FromSlash(name))
 }
 
 // checked returns the content of an index file once its checksum is right.

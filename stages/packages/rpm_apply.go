@@ -56,6 +56,13 @@ func applyRPM(ctx context.Context, in *module.Input) error {
 	if r.database == "" {
 		r.database = rpmDatabase(t)
 	}
+	if err := root.checkDatabase(t, r.database); err != nil {
+		return err
+	}
+	before, err := r.ownDatabase(ctx, in, t, in.Tree)
+	if err != nil {
+		return err
+	}
 	if keys != nil {
 		if err := r.importKeys(ctx, in, keys); err != nil {
 			return err
@@ -75,6 +82,9 @@ func applyRPM(ctx context.Context, in *module.Input) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	if err := errors.Join(r.matchDatabase(ctx, in, t, before), closeDatabases(t, r.database)); err != nil {
+		return err
+	}
 	// Whatever id there was: this is what osbuild does.
 	if err := t.MkdirAll("etc", 0o755); err != nil {
 		return err
@@ -89,25 +99,33 @@ type rpmRun struct {
 }
 
 func (r *rpmRun) run(ctx context.Context, in *module.Input, name string, args ...string) error {
-	file, err := r.root.program(name)
+	p, err := r.program(name, args...)
 	if err != nil {
 		return err
 	}
-	argv, err := r.root.command(file)
-	if err != nil {
-		return err
-	}
-	env, err := r.root.rpmConfig(r.work, r.database)
-	if err != nil {
-		return err
-	}
-	p := program{argv: append(argv, args...), env: append(env, "HOME="+r.work), rpm: true}
 	_, err = run(ctx, in, p)
 	var failed *command.Error
 	if errors.As(err, &failed) {
 		failed.Argv = append([]string{name}, args...)
 	}
 	return err
+}
+
+// program is one of rpm's, with arguments.
+func (r *rpmRun) program(name string, args ...string) (program, error) {
+	file, err := r.root.program(name)
+	if err != nil {
+		return program{}, err
+	}
+	argv, err := r.root.command(file)
+	if err != nil {
+		return program{}, err
+	}
+	env, err := r.root.rpmConfig(r.work, r.database)
+	if err != nil {
+		return program{}, err
+	}
+	return program{argv: append(argv, args...), env: append(env, "HOME="+r.work), rpm: true}, nil
 }
 
 // install runs the transaction.

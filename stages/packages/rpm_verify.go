@@ -2,7 +2,6 @@ package packages
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -136,13 +135,14 @@ func verifyPackage(file string, p *rpmmd.Package, keys *rpmmd.Keys) (string, err
 		return "", err
 	}
 	defer f.Close()
-	sum := sha256.New()
+	want := p.Checksum()
+	sum := want.Hash()
 	n, err := io.Copy(sum, io.LimitReader(f, p.Size+1))
 	if err != nil {
 		return "", err
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); n != p.Size || got != p.SHA256 {
-		return "", fmt.Errorf("package %s: the file is not the one in the list: its SHA256 is %s, not %s", p.NEVRA(), got, p.SHA256)
+	if got := hex.EncodeToString(sum.Sum(nil)); n != p.Size || got != want.Hex {
+		return "", fmt.Errorf("package %s: the file is not the one in the list: its checksum is %s:%s, not %s", p.NEVRA(), want.Algorithm, got, want)
 	}
 	if keys == nil {
 		head, err := rpmmd.ReadFile(io.NewSectionReader(f, 0, p.Size))

@@ -21,6 +21,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
 	"github.com/osbuildkit/osbuildkit/internal/runners"
+	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -198,7 +199,9 @@ func (c *chains) stages(nonce string) attempt {
 		},
 		build: frontend.BuildFunc(frontend.Config{
 			Runner: func(context.Context, gateway.Client, ocispecs.Platform) (llb.State, error) { return runnerFiles(), nil },
-			Base:   func(context.Context, gateway.Client, string) (llb.State, error) { return c.base, nil },
+			Base: func(context.Context, gateway.Client, string, ocispecs.Platform) (*graph.Stored, error) {
+				return &graph.Stored{Root: c.base}, nil
+			},
 		}),
 	}
 }

@@ -41,6 +41,7 @@ var additionalFiles = map[string]map[string]string{
 		wordsFile("de"):                       "Wörter\n",
 		wordsFile("fr"):                       "mots\n",
 	},
+	"example-ndb":  {"/usr/lib/rpm/macros": "%_db_backend ndb\n"},
 	Next:           {"/usr/share/example/new": "new\n"},
 	"bad-unsigned": {"/usr/share/example/unsigned": "unsigned\n"},
 	"bad-stranger": {"/usr/share/example/stranger": "stranger\n"},

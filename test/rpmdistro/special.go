@@ -167,6 +167,16 @@ for line in io.lines("/etc/machine-id") do f:write("machine ", line, "\n") end
 f:close()
 `}},
 		{Name: "example-optional", Summary: "An optional package of the group Core", NoArch: true, Tags: []string{"Recommends: example-tool"}},
+		// The configuration of an rpm whose database is not of the kind that the
+		// one which installs it writes.
+		{Name: "example-ndb", Summary: "The configuration of another rpm", NoArch: true},
+		// What is installed of these has other reasons if the last one is not in
+		// the metadata: libsolv comes to example-reason3 by another way.
+		{Name: "example-reason0", Summary: "A package that recommends", NoArch: true, Tags: []string{"Recommends: example-reason"}},
+		{Name: "example-reason1", Summary: "A recommended package", NoArch: true, Tags: []string{"Requires: example-reason3"}},
+		{Name: "example-reason3", Summary: "A package that is both needed and recommended", NoArch: true},
+		{Name: "example-reason5", Summary: "A package that recommends more", NoArch: true, Tags: []string{"Provides: example-reason", "Recommends: example-reason3", "Recommends: example-reason1"}},
+		{Name: "example-reason6", Summary: "A package that is not installed", NoArch: true, Tags: []string{"Recommends: example-reason1"}},
 	}
 }
 

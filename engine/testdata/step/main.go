@@ -27,6 +27,12 @@ func run(args []string) error {
 		}
 		n := strings.Count(strings.TrimSpace(string(data)), "\n") - 2
 		return os.WriteFile(args[1], fmt.Appendf(nil, "%d", n), 0o644)
+	case "state": // state FILE: what the step has inherited
+		data, err := state()
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(args[1], data, 0o644)
 	case "sleep": // sleep: until it is killed
 		fmt.Println("sleeping")
 		time.Sleep(time.Hour)

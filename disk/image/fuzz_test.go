@@ -1,0 +1,51 @@
+package image
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Whatever a description says, it is refused or leads nowhere else.
+func FuzzCheckVMDK(f *testing.F) {
+	f.Add([]byte("# Disk DescriptorFile\nRW 1 FLAT \"a\" 0\n"))
+	f.Add([]byte("KDMV"))
+	f.Add(append([]byte("KDMV"), make([]byte, 600)...))
+	f.Add([]byte("parentCID=1\n"))
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		_ = checkVMDK(bytes.NewReader(data))
+	})
+}
+
+// Whatever a file holds, it is told by its content, or unpacked, or refused.
+func FuzzUnpack(f *testing.F) {
+	for _, m := range magics {
+		f.Add(append(make([]byte, m.at), m.text+"rest"...))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<20 {
+			return
+		}
+		dir := t.TempDir()
+		file := filepath.Join(dir, "in")
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		_, compression, err := Detect(in)
+		if err != nil || compression == Plain {
+			return
+		}
+		out, err := os.Create(filepath.Join(dir, "out"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		_, _ = unpack(t.Context(), out, in, compression)
+	})
+}

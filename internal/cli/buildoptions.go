@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/cmd/buildctl/build"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/manifest"
+)
+
+// The kinds of caches that a build imports from and exports to.
+var (
+	importTypes = []string{"registry", "local", "gha", "s3", "azblob"}
+	exportTypes = append(slices.Clone(importTypes), "inline")
+)
+
+// caches reads --cache-from and --cache-to. What BuildKit would find wrong with
+// them after the build is found before it.
+func (f *buildFlags) caches() (imports, exports []client.CacheOptionsEntry, err error) {
+	if err = haveTypes(f.cacheFrom); err == nil {
+		imports, err = build.ParseImportCache(cacheFlags(f.cacheFrom))
+	}
+	if err == nil {
+		err = checkCaches(imports, importTypes, "src")
+	}
+	if err != nil {
+		return nil, nil, usageError("--cache-from: %w", err)
+	}
+	if err = haveTypes(f.cacheTo); err == nil {
+		exports, err = build.ParseExportCache(cacheFlags(f.cacheTo))
+	}
+	if err == nil {
+		err = checkCaches(exports, exportTypes, "dest")
+	}
+	if err != nil {
+		return nil, nil, usageError("--cache-to: %w", err)
+	}
+	for _, e := range exports {
+		if e.Type != "local" {
+			continue
+		}
+		if err := checkDirectory(e.Attrs["dest"]); err != nil {
+			return nil, nil, usageError("--cache-to: %w", err)
+		}
+	}
+	return imports, exports, nil
+}
+
+// haveTypes reports caches without a type, which BuildKit takes for the names of
+// images.
+func haveTypes(values []string) error {
+	for _, v := range values {
+		if strings.Contains(v, "=") && !strings.Contains(v, "type=") {
+			return fmt.Errorf("%s names no type: add type=registry, or one of %s", v, strings.Join(importTypes[1:], ", "))
+		}
+	}
+	return nil
+}
+
+// checkCaches looks at what caches cannot do without.
+func checkCaches(list []client.CacheOptionsEntry, types []string, dir string) error {
+	for _, c := range list {
+		switch {
+		case !slices.Contains(types, c.Type):
+			if near := manifest.Nearest(c.Type, types); near != "" {
+				return fmt.Errorf("unknown type %q; did you mean %q?", c.Type, near)
+			}
+			return fmt.Errorf("unknown type %q: choose %s", c.Type, strings.Join(types, ", "))
+		case c.Type == "local" && c.Attrs[dir] == "":
+			return fmt.Errorf("type=local needs a directory: add %s=DIRECTORY", dir)
+		case c.Type != "registry":
+			continue
+		}
+		if c.Attrs["ref"] == "" {
+			return fmt.Errorf("type=registry needs an image: add ref=NAME")
+		}
+		if _, err := reference.ParseNormalizedNamed(c.Attrs["ref"]); err != nil {
+			return fmt.Errorf("ref=%s: %w", c.Attrs["ref"], err)
+		}
+	}
+	return nil
+}
+
+// platforms reads --platform.
+func (f *buildFlags) platforms() ([]ocispecs.Platform, error) {
+	if f.platform == "" {
+		return nil, nil
+	}
+	var list []ocispecs.Platform
+	for v := range strings.SplitSeq(f.platform, ",") {
+		p, err := platforms.Parse(strings.TrimSpace(v))
+		if err != nil {
+			return nil, usageError("--platform: %w", err)
+		}
+		list = append(list, platforms.Normalize(p))
+	}
+	if err := frontend.CheckPlatforms(list); err != nil {
+		return nil, usageError("--platform: %w", err)
+	}
+	return list, nil
+}
+
+// checkEpoch looks at the value of SOURCE_DATE_EPOCH.
+func checkEpoch(value string) error {
+	if value == "" || value == "context" {
+		return nil
+	}
+	if _, err := frontend.ParseEpoch(value); err != nil {
+		return &exitError{code: exitInvalid, err: err}
+	}
+	return nil
+}

@@ -1,0 +1,232 @@
+package llb
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/buildkit/client/llb"
+
+	"github.com/osbuildkit/osbuildkit/manifest"
+	"github.com/osbuildkit/osbuildkit/stages/packages"
+)
+
+// archive is a Resolver that knows files by their addresses, and what steps say
+// by the names of their files.
+type archive struct {
+	files, said map[string]string
+	// ran describes the steps that were to run.
+	ran []string
+}
+
+func (a *archive) Evaluate(context.Context, llb.State) error { return nil }
+
+func (a *archive) ReadFile(ctx context.Context, st llb.State, name string) ([]byte, error) {
+	urls, steps, err := sources(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	if steps || len(urls) == 0 {
+		def, err := st.Marshal(ctx, llb.Platform(amd64))
+		if err != nil {
+			return nil, err
+		}
+		for _, op := range def.Metadata {
+			if d := op.Description["llb.customname"]; !strings.HasPrefix(d, "[internal]") {
+				a.ran = append(a.ran, fmt.Sprint(d, " always: ", op.IgnoreCache))
+			}
+		}
+		return []byte(a.said[name]), nil
+	}
+	for u, sum := range urls {
+		data, ok := a.files[u]
+		if !ok {
+			return nil, errors.New("invalid response status 404")
+		}
+		if got := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(data))); sum != "" && got != sum {
+			return nil, fmt.Errorf("digest mismatch %s: %s", got, sum)
+		}
+		return []byte(data), nil
+	}
+	return nil, errors.New("no source")
+}
+
+// signer signs release files.
+type signer struct {
+	t      *testing.T
+	entity *openpgp.Entity
+}
+
+func newSigner(t *testing.T) *signer {
+	t.Helper()
+	e, err := openpgp.NewEntity("Made Up", "", "made-up@example.org", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &signer{t, e}
+}
+
+func (s *signer) keyring() string {
+	s.t.Helper()
+	var out bytes.Buffer
+	w, err := armor.Encode(&out, openpgp.PublicKeyType, nil)
+	if err == nil {
+		err = errors.Join(s.entity.Serialize(w), w.Close())
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out.String()
+}
+
+func (s *signer) detached(text string) string {
+	s.t.Helper()
+	var out bytes.Buffer
+	if err := openpgp.ArmoredDetachSign(&out, s.entity, strings.NewReader(text), nil); err != nil {
+		s.t.Fatal(err)
+	}
+	return out.String()
+}
+
+func (s *signer) clear(text string) string {
+	s.t.Helper()
+	var out bytes.Buffer
+	w, err := clearsign.Encode(&out, s.entity.PrivateKey, nil)
+	if err == nil {
+		_, err = w.Write([]byte(text))
+		err = errors.Join(err, w.Close())
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// TestRepositories reads repositories of all forms that apt reads.
+func TestRepositories(t *testing.T) {
+	t.Parallel()
+	key, stranger := newSigner(t), newSigner(t)
+	const base = "https://a.example/deb"
+	sum := strings.Repeat("1", 64)
+	flat := "Date: Sat, 31 May 2025 08:00:00 UTC\nSHA256:\n " + sum + " 5 Packages.gz\n"
+	suite := "Codename: x\nDate: Sat, 31 May 2025 08:00:00 UTC\nArchitectures: amd64\nComponents: main\nSHA256:\n " + sum + " 5 main/binary-amd64/Packages.xz\n"
+	byHash := strings.Replace(flat, "SHA256", "Acquire-By-Hash: yes\nSHA256", 1)
+	pin := func(data string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(data))) }
+	for _, tt := range []struct {
+		name, suite, pin string
+		files            map[string]string
+		want             []string
+		fails            string
+	}{
+		{name: "InRelease", suite: "x", files: map[string]string{"dists/x/InRelease": key.clear(suite)}, want: []string{"dists/x/InRelease", "dists/x/main/binary-amd64/Packages.xz"}},
+		{name: "Release and Release.gpg", suite: "x", files: map[string]string{"dists/x/Release": suite, "dists/x/Release.gpg": key.detached(suite)}, want: []string{"dists/x/Release", "dists/x/Release.gpg", "dists/x/main/binary-amd64/Packages.xz"}},
+		{name: "a suite with a slash", suite: "stable/updates", files: map[string]string{"dists/stable/updates/InRelease": key.clear(suite)}, want: []string{"dists/stable/updates/InRelease", "dists/stable/updates/main/binary-amd64/Packages.xz"}},
+		{name: "flat", suite: "./", files: map[string]string{"InRelease": key.clear(flat)}, want: []string{"InRelease", "Packages.gz"}},
+		{name: "flat, a slash", suite: "/", files: map[string]string{"InRelease": key.clear(flat)}, want: []string{"InRelease", "Packages.gz"}},
+		{name: "flat, in a directory", suite: "binary/", files: map[string]string{"binary/Release": flat, "binary/Release.gpg": key.detached(flat)}, want: []string{"binary/Release", "binary/Release.gpg", "binary/Packages.gz"}},
+		{name: "flat, by hash", suite: "./b/", files: map[string]string{"b/InRelease": key.clear(byHash)}, want: []string{"b/InRelease", "b/Packages.gz"}},
+		{name: "Release, pinned", suite: "./", pin: pin(flat), files: map[string]string{"Release": flat, "Release.gpg": key.detached(flat)}, want: []string{"Release", "Release.gpg", "Packages.gz"}},
+		{name: "another Release is pinned", suite: "./", pin: pin(suite), files: map[string]string{"Release": flat, "Release.gpg": key.detached(flat)}, fails: "digest mismatch"},
+		{name: "not signed", suite: "./", files: map[string]string{"Release": flat}, fails: base + "/Release: the repository is not signed, as there is no file InRelease and no file Release.gpg: invalid response status 404"},
+		{name: "signed by a stranger", suite: "./", files: map[string]string{"Release": flat, "Release.gpg": stranger.detached(flat)}, fails: base + "/Release: the Release file is signed by"},
+		{name: "nothing", suite: "./", files: nil, fails: "invalid response status 404; and there is no file Release beside it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			opt := options(t)
+			a := &archive{files: map[string]string{}}
+			for name, data := range tt.files {
+				a.files[base+"/"+name] = data
+			}
+			opt.Resolver = a
+			g := New(&manifest.Manifest{}, opt)
+			r := packages.RepositoryOptions{Mirror: base, Suite: tt.suite, Keyring: key.keyring(), Checksum: tt.pin}.WithDefaults("amd64")
+			var got []string
+			for range 2 { // the second time it is known
+				m, err := g.repository(t.Context(), 3, r, credentials{})
+				if tt.fails != "" {
+					if err == nil || !strings.Contains(err.Error(), tt.fails) {
+						t.Errorf("got %v, want %q", err, tt.fails)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = nil
+				for _, f := range m.files {
+					got = append(got, strings.TrimPrefix(f.name, "3/"))
+					if want := base + "/" + strings.TrimPrefix(f.name, "3/"); f.url != want && !strings.Contains(f.url, "/by-hash/SHA256/"+f.sha256) {
+						t.Errorf("%s is at %s", f.name, f.url)
+					}
+				}
+			}
+			if d := cmp.Diff(tt.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestCredentials downloads by steps what BuildKit cannot: with a secret that
+// ends in a line end.
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	const base = "http://a.example/deb"
+	key := newSigner(t)
+	text := "Date: Sat, 31 May 2025 08:00:00 UTC\nSHA256:\n " + strings.Repeat("1", 64) + " 5 Packages.gz\n"
+	for word, steps := range map[string]bool{packages.AuthorizationPlain: false, packages.AuthorizationLine: true} {
+		opt := rpmOptions(t, newNetwork())
+		a := &archive{files: map[string]string{base + "/InRelease": key.clear(text)}, said: map[string]string{"/authorization": word, "/InRelease": key.clear(text)}}
+		opt.Resolver = a
+		at := place{pipeline: testManifest(t, `{"stages": [{"name": "org.osbuildkit.apt", "options": {"packages": ["a"], "auth": "mirror"}}]}`).Pipelines[0], number: 1}
+		at.stage = at.pipeline.Stages[0]
+		g := New(&manifest.Manifest{}, opt)
+		for range 2 {
+			c, err := g.credentials(t.Context(), at, "mirror")
+			if err != nil || c.secret != "mirror" || (c.client != nil) != steps {
+				t.Fatalf("%s: %+v, %v", word, c, err)
+			}
+			m, err := g.repository(t.Context(), 0, packages.RepositoryOptions{Mirror: base, Suite: "./", Keyring: key.keyring()}.WithDefaults("amd64"), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			st, _, err := g.download(t.Context(), m.files[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			def, err := st.Marshal(t.Context(), llb.Platform(amd64))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{}
+			if steps {
+				want[base+"/Packages.gz"] = "/run/osbuild/secrets/authorization=mirror"
+			}
+			if d := cmp.Diff(want, clientSteps(t, def)); d != "" {
+				t.Errorf("%s: %s", word, d)
+			}
+		}
+		// The look is taken once in each build, and in each.
+		looks := 0
+		for _, ran := range a.ran {
+			if strings.HasSuffix(ran, "look at the credentials always: true") {
+				looks++
+			}
+		}
+		if looks != 1 {
+			t.Errorf("%s: %q ran", word, a.ran)
+		}
+	}
+	if c, err := New(&manifest.Manifest{}, options(t)).credentials(t.Context(), place{pipeline: &manifest.Pipeline{}}, ""); err != nil || c.secret != "" || c.client != nil {
+		t.Errorf("without a secret: %+v, %v", c, err)
+	}
+}
