@@ -181,9 +181,27 @@ func configureAll(ctx context.Context, in *module.Input, t *tree.Root) error {
 	return dpkg("--configure", "-a")
 }
 
-// installAll has install put down and configure the package files, kernels last.
+// installAll has install put down and configure the package files, kernels
+// last. Where one of the last ones is there already, in another version, all
+// go together: else apt may remove that for the sake of the first ones.
 func installAll(ctx context.Context, t *tree.Root, files []configurable, install func(names []string) error) error {
 	first, last := kernelsLast(files)
+	there, err := installed(t)
+	if err != nil {
+		return err
+	}
+	late := map[string]bool{}
+	for i := range files {
+		if slices.Contains(last, files[i].name) {
+			late[files[i].control.Get("Package")] = true
+		}
+	}
+	for _, s := range there {
+		if late[s.Get("Package")] {
+			first, last = append(first, last...), nil
+			break
+		}
+	}
 	if err := install(first); err != nil || len(last) == 0 {
 		return err
 	}

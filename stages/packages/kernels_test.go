@@ -1,12 +1,16 @@
 package packages
 
 import (
+	"context"
+	"errors"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/tree"
 )
 
 const kernelScript = "#!/bin/sh -e\nif [ -d /etc/kernel/postinst.d ]; then\n" +
@@ -79,6 +83,63 @@ func TestKernelsLast(t *testing.T) {
 			}
 			first, last := kernelsLast(in)
 			if diff := cmp.Diff([]string{tt.first, tt.last}, []string{strings.Join(first, " "), strings.Join(last, " ")}); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestInstallAll(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("setting owners takes root")
+	}
+	const name = "InitiatorName=iqn.1993-08.org.debian:01:c0ffee\n"
+	status := func(pkg string) string {
+		return "Package: " + pkg + "\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n"
+	}
+	tests := []struct {
+		name, status string
+		files        []string
+		fail         string
+		want         []string
+		initiator    string // of the tree, when the last ones are installed
+	}{
+		{"a kernel", status("base-files"), []string{"udev", "*linux-image-6.1", "linux-image-amd64: linux-image-6.1"}, "", []string{"udev", "linux-image-6.1 linux-image-amd64"}, generateName},
+		{"no kernel", status("base-files"), []string{"udev", "kmod"}, "", []string{"udev kmod"}, name},
+		{"an older one is there", status("linux-image-amd64"), []string{"udev", "*linux-image-6.1", "linux-image-amd64: linux-image-6.1"}, "", []string{"udev linux-image-6.1 linux-image-amd64"}, name},
+		{"the first ones fail", status("base-files"), []string{"udev", "*linux-image-6.1"}, "udev", []string{"udev"}, name},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			root := makeTree(t, map[string]string{
+				statusFile: tt.status, "etc/iscsi/initiatorname.iscsi": name, "usr/lib/open-iscsi/startup-checks.sh": "GenerateName=yes",
+			})
+			r, err := tree.Open(root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			var files []configurable
+			for _, text := range tt.files {
+				files = append(files, pkg(t, text))
+			}
+			var got []string
+			var initiator []byte
+			failure := errors.New("no")
+			err = installAll(context.Background(), r, files, func(names []string) error {
+				got = append(got, strings.Join(names, " "))
+				initiator, _ = r.ReadFile("etc/iscsi/initiatorname.iscsi")
+				if got[len(got)-1] == tt.fail {
+					return failure
+				}
+				return nil
+			})
+			if (tt.fail != "") != errors.Is(err, failure) || tt.fail == "" && err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(append(tt.want, tt.initiator), append(got, string(initiator))); diff != "" {
 				t.Error(diff)
 			}
 		})
