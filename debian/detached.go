@@ -45,6 +45,6 @@ func ParseSignedRelease(text, signature, keyring []byte) (*Release, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Release file: %w", err)
 	}
-	rel.SignedBy, rel.KeyExpires = signer.Fingerprint, signer.KeyExpires
+	rel.signed(signer)
 	return rel, nil
 }

@@ -72,6 +72,30 @@ func TestParseSignedRelease(t *testing.T) {
 	}
 }
 
+// A key that was given up since signs nothing that is not pinned, as with an
+// InRelease.
+func TestSignedByReplacedKey(t *testing.T) {
+	t.Parallel()
+	key := newKey(t, 0)
+	text := testRelease("")
+	signature := armoredSignature(t, text, key)
+	when := signTime.AddDate(0, 3, 0)
+	if err := key.RevokeKey(packet.KeySuperseded, "", &packet.Config{Time: func() time.Time { return when }}); err != nil {
+		t.Fatal(err)
+	}
+	rel, err := ParseSignedRelease([]byte(text), signature, armored(t, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := signTime.AddDate(1, 0, 0)
+	if err := rel.CheckValid(late, false); err == nil || !strings.Contains(err.Error(), "was revoked on") {
+		t.Errorf("got %v", err)
+	}
+	if err := rel.CheckValid(late, true); err != nil {
+		t.Errorf("pinned: %v", err)
+	}
+}
+
 func FuzzParseSignedRelease(f *testing.F) {
 	key := newKey(f, 0)
 	ring := armored(f, key)

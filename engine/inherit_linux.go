@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"github.com/moby/buildkit/solver/pb"
 	fscopy "github.com/tonistiigi/fsutil/copy"
@@ -209,6 +210,28 @@ var limits = []struct {
 	{"stack", unix.RLIMIT_STACK, 8 << 20, unlimited},
 }
 
+// defaultRealtimeSignals stops the ignoring of the real-time signals and of the
+// two before them that are the C library's own: its posix_spawn, by which make
+// starts programs, ignores the latter in all of them. Go cannot catch those.
+func defaultRealtimeSignals() error {
+	const first, last, ignored, setSize = 32, 64, 1, 8
+	for sig := uintptr(first); sig <= last; sig++ {
+		// The handler comes first in the kernel's struct sigaction, and all zeros
+		// are the default.
+		var now, none [4]uintptr
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&now)), setSize, 0, 0); errno != 0 {
+			return fmt.Errorf("signal %d: %w", sig, errno)
+		}
+		if now[0] != ignored {
+			continue
+		}
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&none)), 0, setSize, 0, 0); errno != 0 {
+			return fmt.Errorf("signal %d: %w", sig, errno)
+		}
+	}
+	return nil
+}
+
 // cleanProcess gives the engine's process what cleanThread cannot, and returns
 // the limits for its steps. It runs before the process has done anything else.
 func cleanProcess() ([]*pb.Ulimit, error) {
@@ -221,6 +244,9 @@ func cleanProcess() ([]*pb.Ulimit, error) {
 	// that is caught is not. The first three end the engine, see runProcess.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
 		syscall.SIGCONT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM)
+	if err := defaultRealtimeSignals(); err != nil {
+		return nil, err
+	}
 	var steps []*pb.Ulimit
 	for _, l := range limits {
 		var now syscall.Rlimit

@@ -39,7 +39,7 @@ var odd = []struct {
 	{"umask 0777", "umask 0777", nil},
 	{"soft limits", "ulimit -Sn 64 -Ss 1024 -Sc 0 -Sl 64", nil},
 	{"hard limits", "ulimit -n 300; ulimit -s 2048; ulimit -f 100000; ulimit -u 2000; ulimit -l 64; ulimit -c 0; ulimit -q 1000; ulimit -i 100; ulimit -e 5; ulimit -r 5", nil},
-	{"ignored signals", "trap '' HUP INT QUIT PIPE TERM TSTP TTIN TTOU CHLD USR1 USR2 CONT ALRM WINCH", nil},
+	{"ignored signals", "trap '' HUP INT QUIT PIPE TERM TSTP TTIN TTOU CHLD USR1 USR2 CONT ALRM WINCH RTMIN RTMIN+5 RTMAX", nil},
 	{"descriptors", "exec 5</etc/passwd 6<>/dev/null 7>/dev/null 20</", nil},
 	{"no standard files", "exec <&- ", nil},
 	{"directory", "cd /proc", nil},

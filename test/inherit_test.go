@@ -3,8 +3,11 @@
 package test
 
 import (
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -22,13 +25,28 @@ func TestInherit(t *testing.T) {
 		if p.code() != 0 {
 			t.Fatalf("exit code %d\n%s", p.code(), p.text())
 		}
+		// The files that it writes are the caller's, under the caller's umask.
+		st, err := os.Stat(filepath.Join(out, "inherit.tar"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mode := fs.FileMode(0o644)
+		switch {
+		case strings.Contains(script, "umask 0077"):
+			mode = 0o600
+		case strings.Contains(script, "umask 0;"):
+			mode = 0o666
+		}
+		if st.Mode() != mode {
+			t.Errorf("the archive has the mode %o, want %o", st.Mode(), mode)
+		}
 		return sha256File(t, filepath.Join(out, "inherit.tar"))
 	}
-	want := run(t, `exec "$@"`)
+	want := run(t, `umask 022; exec "$@"`)
 	for name, script := range map[string]string{
 		"umask 0077":  `umask 0077; exec "$@"`,
 		"umask 0":     `umask 0; exec "$@"`,
-		"limits":      `ulimit -Sn 64; ulimit -Ss 1024; exec "$@"`,
+		"limits":      `umask 022; ulimit -Sn 64; ulimit -Ss 1024; exec "$@"`,
 		"signals":     `trap '' HUP QUIT PIPE TSTP CHLD USR1; exec "$@"`,
 		"descriptors": `exec 5</etc/passwd 6<>/dev/null 20</; exec "$@"`,
 		"directory":   `cd /proc; exec "$@"`,

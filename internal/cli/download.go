@@ -124,7 +124,7 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 	for _, e := range entries {
 		target := filepath.Join(dir, filepath.FromSlash(e.name))
 		if e.mode.IsDir() {
-			if err := os.MkdirAll(target, 0o755); err != nil {
+			if err := os.MkdirAll(target, 0o777); err != nil {
 				return nil, err
 			}
 			continue
@@ -188,7 +188,7 @@ func describeMode(st *types.Stat) string { return fs.FileMode(st.Mode).Type().St
 // fetchFile writes one file of a result. It gets its name only when it is
 // whole and its checksum is right; holes stay holes.
 func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, want string) (outputFile, error) {
-	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(target), 0o777); err != nil {
 		return outputFile{}, err
 	}
 	f, err := newPartial(target)
@@ -218,7 +218,7 @@ func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, 
 	if want != "" && got != want {
 		return outputFile{}, fmt.Errorf("the SHA-256 of what arrived is %s, the assembler wrote %s", got, want)
 	}
-	if err := f.commit(a.size, a.mode|0o600); err != nil {
+	if err := f.commit(a.size, a.mode&0o111 != 0); err != nil {
 		return outputFile{}, err
 	}
 	return outputFile{Path: target, Size: a.size, SHA256: got}, nil
@@ -324,6 +324,14 @@ func parseChecksums(data []byte) map[string]string {
 	return out
 }
 
+// callerUmask is the umask of this process. It is read before anything runs beside,
+// as it can only be read by setting it.
+var callerUmask = func() fs.FileMode {
+	mask := unix.Umask(0)
+	unix.Umask(mask)
+	return fs.FileMode(mask)
+}()
+
 // partial is a file that has not got its name yet.
 type partial struct {
 	// Writer leaves out what is zero.
@@ -381,9 +389,15 @@ func escapeGlob(name string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
 }
 
-// commit gives the file its size, mode and name.
-func (p *partial) commit(size int64, mode fs.FileMode) error {
-	err := errors.Join(p.f.Truncate(size), p.f.Chmod(mode), p.f.Close())
+// commit gives the file its size, mode and name. The mode is that of a file that
+// the caller makes, under the caller's umask; executable says whether it is a
+// program.
+func (p *partial) commit(size int64, executable bool) error {
+	mode := fs.FileMode(0o666)
+	if executable {
+		mode = 0o777
+	}
+	err := errors.Join(p.f.Truncate(size), p.f.Chmod(mode&^callerUmask), p.f.Close())
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func TestOutputPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.commit(0, 0o644); err != nil {
+	if err := p.commit(0, false); err != nil {
 		t.Error(err)
 	}
 }

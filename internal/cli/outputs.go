@@ -106,7 +106,7 @@ func (k *known) save() {
 	}
 	defer p.discard()
 	if _, err := p.f.Write(data); err == nil {
-		p.commit(int64(len(data)), 0o644)
+		p.commit(int64(len(data)), false)
 	}
 }
 
@@ -135,7 +135,7 @@ type archiveFile struct {
 // tree as a tar file, as it never leaves as a directory, which would lose
 // owners and devices; a container disk as an OCI image.
 func (r *request) exportArchive(opt *client.SolveOpt, target string) (*archiveFile, error) {
-	if err := os.MkdirAll(r.flags.outputDir, 0o755); err != nil {
+	if err := os.MkdirAll(r.flags.outputDir, 0o777); err != nil {
 		return nil, err
 	}
 	entry := client.ExportEntry{Type: client.ExporterTar}
@@ -162,7 +162,7 @@ func (nopCloser) Close() error { return nil }
 // commit gives the archive its name.
 func (t *archiveFile) commit() (outputFile, error) {
 	size := t.Written()
-	if err := t.partial.commit(size, 0o644); err != nil {
+	if err := t.partial.commit(size, false); err != nil {
 		return outputFile{}, err
 	}
 	return outputFile{Path: t.path, Size: size, SHA256: hex.EncodeToString(t.sum.Sum(nil))}, nil

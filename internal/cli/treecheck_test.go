@@ -120,7 +120,10 @@ func TestDamagedTreeList(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, err := range map[string]error{
-		"base":       func() error { _, err := baseTree(store, id, ocispecs.Platform{OS: "linux", Architecture: "amd64"}); return err }(),
+		"base": func() error {
+			_, err := baseTree(store, id, ocispecs.Platform{OS: "linux", Architecture: "amd64"})
+			return err
+		}(),
 		"checkpoint": func() error { _, err := prepareTrees(store, id); return err }(),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "the list of trees in the store "+store+" is damaged: remove "+treesDir(store)) {

@@ -8,6 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Use mounts a file system of Tree to be written to and works in it as a system
@@ -16,15 +19,33 @@ import (
 func Use(t *testing.T, part, kind string) {
 	t.Helper()
 	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", kind, "-o", "loop", part, dir).CombinedOutput(); err != nil {
-		t.Skipf("a file system of type %s cannot be mounted here: %s", kind, out)
-	}
+	mountWritable(t, part, kind, dir)
 	err := work(dir)
 	if out, umount := exec.Command("umount", dir).CombinedOutput(); umount != nil {
 		t.Errorf("umount: %s", out)
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// mountWritable mounts a file system. The loop device of a read-only mount that
+// has just ended may be there for a moment still; mount takes it then, and the
+// file system is read-only.
+func mountWritable(t *testing.T, part, kind, dir string) {
+	t.Helper()
+	for wait := 50 * time.Millisecond; ; wait *= 2 {
+		if out, err := exec.Command("mount", "-t", kind, "-o", "loop", part, dir).CombinedOutput(); err != nil {
+			t.Skipf("a file system of type %s cannot be mounted here: %s", kind, out)
+		}
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil || st.Flags&unix.ST_RDONLY == 0 || wait > 5*time.Second {
+			return // what is wrong shows when it is written to
+		}
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Fatalf("umount: %s", out)
+		}
+		time.Sleep(wait)
 	}
 }
 
