@@ -167,7 +167,10 @@ func TestDescribe(t *testing.T) {
 Options:
   hostname (string, required)
       The name of the system, such as web1 or web1.example.org: labels of
-      letters, digits and hyphens, joined by dots, 64 bytes at most.
+      letters, digits and hyphens, joined by dots, 64 bytes at most. Where
+      nothing else resolves it, as in Debian, it is entered in /etc/hosts as
+      well. Packages that take the name when they are installed, such as
+      postfix, see it if the stage stands before theirs.
       Limits: from 1 to 64 characters; like
       ^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$
 

@@ -38,6 +38,12 @@ var cases = []struct {
 	name, text string
 	want       []string
 }{
+	// The network.
+	{"networkd alone", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`), stage("org.osbuild.systemd", `{"enabled_services": ["ssh", "systemd-networkd.service"]}`)),
+		[]string{"NoNameServer /stages/1/options/enabled_services"}},
+	{"networkd and a file", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`), stage("org.osbuild.systemd", `{"enabled_services": ["systemd-networkd"]}`),
+		stage("org.osbuild.script", `{"script": "echo nameserver 192.0.2.1 > /etc/resolv.conf"}`)), nil},
+	{"networkd of a system that is there already", of(stage("org.osbuild.systemd", `{"enabled_services": ["systemd-networkd"]}`)), nil},
 	// Repositories.
 	{"pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`)), nil},
 	{"apt without repositories of its own", of(stage("org.osbuildkit.apt", `{"packages": ["a"]}`)), nil},

@@ -141,6 +141,20 @@ Use the address of a version. For a Debian repository that is a snapshot with a 
 		check: mutableURL,
 	},
 	{
+		Name:    "NoNameServer",
+		Summary: "The network is set up, but no name can be resolved",
+		Why: `systemd-networkd learns of name servers from DHCP or from its configuration, and tells them to systemd-resolved. It does not write
+/etc/resolv.conf itself. In Debian systemd-resolved is a package of its own, which makes that file; without it, or another program that writes
+the file, the system has addresses and routes, but finds no host by its name.
+
+Install systemd-resolved, or put /etc/resolv.conf into the tree.`,
+		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["systemd-sysv"] } },
+    { "name": "org.osbuild.systemd", "options": { "enabled_services": ["systemd-networkd"] } }`),
+		Good: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["systemd-resolved", "systemd-sysv"] } },
+    { "name": "org.osbuild.systemd", "options": { "enabled_services": ["systemd-networkd"] } }`),
+		check: noNameServer,
+	},
+	{
 		Name:    "PartitionOutsideDisk",
 		Summary: "The partitions need more room than the disk has",
 		Why: `"size" is the size of the disk in bytes, while those of the partitions are in sectors of 512 bytes. A partition that ends

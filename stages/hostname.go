@@ -11,13 +11,20 @@ import (
 // HostnameOptions are the options of org.osbuild.hostname.
 type HostnameOptions struct {
 	// The name of the system, such as web1 or web1.example.org: labels of
-	// letters, digits and hyphens, joined by dots, 64 bytes at most.
+	// letters, digits and hyphens, joined by dots, 64 bytes at most. Where
+	// nothing else resolves it, as in Debian, it is entered in /etc/hosts as
+	// well. Packages that take the name when they are installed, such as
+	// postfix, see it if the stage stands before theirs.
 	Hostname string `json:"hostname" jsonschema:"required,minLength=1,maxLength=64,pattern=^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$"`
 }
 
 // hostnameStage writes etc/hostname. Osbuild removes the file before it looks
 // at the name, so that a bad name leaves the tree without one; here a bad name
 // changes nothing. A link in the place of the file is replaced, as there.
+//
+// Osbuild leaves etc/hosts alone. Here the name is entered there, as Debian's
+// installer does, where the tree has no nss-myhostname to resolve it: sudo and
+// others look it up.
 var hostnameStage = module.Module{
 	Name:    "org.osbuild.hostname",
 	Kind:    module.Stage,
@@ -64,10 +71,31 @@ func isAlnum(c rune) bool {
 func runHostname(in *module.Input, t *tree.Root, o *HostnameOptions) error {
 	const file = "etc/hostname"
 	st, err := t.Lstat(file)
-	if err == nil && st.Mode()&fs.ModeSymlink != 0 {
+	isLink := err == nil && st.Mode()&fs.ModeSymlink != 0
+	var before string
+	if err == nil && st.Mode().IsRegular() {
+		data, err := t.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		before = strings.TrimSpace(string(data))
+	}
+	if !isLink {
+		if err := writable(t, file); err != nil {
+			return err
+		}
+	}
+	hosts, err := hostsWithName(t, before, o.Hostname)
+	if err != nil {
+		return err
+	}
+	if isLink {
 		if err := t.Remove(file); err != nil {
 			return err
 		}
 	}
-	return writeFile(in, t, file, []byte(o.Hostname+"\n"), 0o644)
+	if err := writeFile(in, t, file, []byte(o.Hostname+"\n"), 0o644); err != nil {
+		return err
+	}
+	return writeHosts(in, t, hosts)
 }

@@ -183,6 +183,12 @@ func TestDemoTree(t *testing.T) {
 	if e := tree["etc/hostname"]; string(e.Data) != "debian-nginx\n" {
 		t.Errorf("/etc/hostname holds %q", e.Data)
 	}
+	if e := tree["etc/hosts"]; !strings.HasPrefix(string(e.Data), "127.0.0.1\tlocalhost\n127.0.1.1\tdebian-nginx\n") {
+		t.Errorf("/etc/hosts holds %q", e.Data)
+	}
+	if got := describe(tree, "etc/resolv.conf", false); !strings.Contains(got, "run/systemd/resolve/stub-resolv.conf") {
+		t.Errorf("/etc/resolv.conf is %s, want the link of systemd-resolved", got)
+	}
 	checkStatus(t, tree, list)
 	checkSources(t, tree)
 }

@@ -57,11 +57,16 @@ func applyApt(ctx context.Context, in *module.Input) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, undoJournal()) }()
+	searchPath, undoName, err := tellName(t)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, undoName()) }()
 	if err := preseed(ctx, in, o.Debconf); err != nil {
 		return err
 	}
 	if len(list.Packages) > 0 {
-		if err := installFiles(ctx, in, debs, list); err != nil {
+		if err := installFiles(ctx, in, t, debs, list, searchPath); err != nil {
 			return err
 		}
 	}
@@ -79,8 +84,9 @@ func applyApt(ctx context.Context, in *module.Input) (err error) {
 
 // installFiles runs apt on the package files. It orders them, so that what a
 // package needs before it is unpacked is configured by then. There is no
-// source from which it could take anything else.
-func installFiles(ctx context.Context, in *module.Input, debs string, list *debian.PackageList) error {
+// source from which it could take anything else. Scripts look for programs on
+// searchPath, if that is not "".
+func installFiles(ctx context.Context, in *module.Input, t *tree.Root, debs string, list *debian.PackageList, searchPath string) error {
 	work, err := os.MkdirTemp(filepath.Join(in.Tree, "tmp"), "apt-apply-")
 	if err != nil {
 		return err
@@ -102,19 +108,28 @@ func installFiles(ctx context.Context, in *module.Input, debs string, list *debi
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(work, "apt.conf"), []byte(applyConfig(seen)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(work, "apt.conf"), []byte(applyConfig(seen, searchPath)), 0o644); err != nil {
 		return err
 	}
-	args := []string{"apt-get", "-q", "-y", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
 	for i := range list.Packages {
 		p := &list.Packages[i]
 		if err := checkFile(filepath.Join(debs, p.File), p); err != nil {
 			return err
 		}
-		args = append(args, filepath.Join(seenDebs, p.File))
 	}
-	_, err = run(ctx, in, program{root: in.Tree, argv: args, env: []string{"APT_CONFIG=" + seen + "/apt.conf"}})
-	return err
+	files, err := packageFiles(debs, seenDebs, list)
+	if err != nil {
+		return err
+	}
+	env := []string{"APT_CONFIG=" + seen + "/apt.conf"}
+	if searchPath != "" {
+		env = append(env, "PATH="+searchPath)
+	}
+	return installAll(ctx, t, files, func(names []string) error {
+		args := []string{"apt-get", "-q", "-y", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
+		_, err := run(ctx, in, program{root: in.Tree, argv: append(args, names...), env: env})
+		return err
+	})
 }
 
 func checkFile(file string, p *debian.Package) error {
@@ -135,8 +150,12 @@ func checkFile(file string, p *debian.Package) error {
 
 // applyConfig is apt's configuration for the installation. The tree's own
 // hooks stay in force: they are part of the system that is built.
-func applyConfig(seen string) string {
-	return fmt.Sprintf(`APT::Sandbox::User "root";
+func applyConfig(seen, searchPath string) string {
+	var paths string
+	if searchPath != "" {
+		paths = fmt.Sprintf("DPkg::Path %q;\n", searchPath)
+	}
+	return paths + fmt.Sprintf(`APT::Sandbox::User "root";
 APT::Color "false";
 APT::Get::AutomaticRemove "false";
 APT::Keep-Downloaded-Packages "true";

@@ -43,7 +43,7 @@ func configureDebootstrap(ctx context.Context, in *module.Input) (err error) {
 	if err := earlyScripts(ctx, in, t); err != nil {
 		return err
 	}
-	if _, err := run(ctx, in, program{root: in.Tree, argv: []string{"dpkg", "--force-unsafe-io", "--configure", "-a"}}); err != nil {
+	if err := configureAll(ctx, in, t); err != nil {
 		return fmt.Errorf("configuring the packages: %w", err)
 	}
 	if err := checkConfigured(t); err != nil {

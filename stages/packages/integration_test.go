@@ -413,7 +413,7 @@ func (b *builder) noSecrets() {
 	if data, err := os.ReadFile(filepath.Join(b.tree, "etc/machine-id")); err != nil || len(data) > 0 {
 		b.t.Errorf("machine-id: %q, %v", data, err)
 	}
-	if _, err := os.Lstat(filepath.Join(b.tree, keyUnitDir, "multi-user.target.wants", keyUnitName)); err != nil {
+	if _, err := os.Lstat(filepath.Join(b.tree, unitDir, "multi-user.target.wants", keyUnitName)); err != nil {
 		b.t.Error(err)
 	}
 }

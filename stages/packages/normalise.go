@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,8 +26,8 @@ type cleanup struct {
 }
 
 // cleanups lists what differs between two builds of the same packages, or
-// must not be the same on two machines. It was found by comparing the trees
-// of two builds; it never touches what a package ships.
+// is of no use on a machine. It was found by comparing the trees of two
+// builds; it never touches what a package ships.
 var cleanups = []cleanup{
 	// Caches that hold times, inode numbers or offsets of this very run.
 	{"var/cache/ldconfig/aux-cache", remove},
@@ -46,20 +47,6 @@ var cleanups = []cleanup{
 	{"var/log/journal/*", removeAll},
 	{"var/log/*", truncate},
 	{"var/log/*/*", truncate},
-	// What makes a machine this machine.
-	{"etc/machine-id", emptyMachineID},
-	{"var/lib/dbus/machine-id", removeRegular},
-	{"etc/ssh/ssh_host_*_key", remove},
-	{"etc/ssh/ssh_host_*_key.pub", remove},
-	{"etc/ssl/private/ssl-cert-snakeoil.key", remove},
-	{"etc/ssl/certs/ssl-cert-snakeoil.pem", remove},
-	{"var/lib/systemd/random-seed", remove},
-	{"var/lib/systemd/credential.secret", remove},
-	{"var/lib/urandom/random-seed", remove},
-	{"boot/efi/loader/random-seed", remove},
-	{"var/lib/NetworkManager/secret_key", remove},
-	{"etc/iscsi/initiatorname.iscsi", remove},
-	{"etc/hostid", remove},
 	// Backups of databases as they were in the middle of the installation.
 	{"var/lib/dpkg/*-old", remove},
 	{"var/cache/debconf/*-old", remove},
@@ -97,7 +84,23 @@ func normalise(ctx context.Context, in *module.Input) error {
 		return err
 	}
 	defer t.Close()
-	for _, c := range cleanups {
+	if err := applyCleanups(ctx, t, slices.Concat(cleanups, machineIDs, identities)); err != nil {
+		return err
+	}
+	for i := range firstBootUnits {
+		u := &firstBootUnits[i]
+		if err := u.install(t); err != nil {
+			return fmt.Errorf("making the unit %s: %w", u.name, err)
+		}
+	}
+	if err := ledger.Update(in.Ledger, in.Time(), func(l *ledger.Ledger) error { return l.Prune(in.Tree) }); err != nil {
+		return fmt.Errorf("dropping what was removed from the ledger: %w", err)
+	}
+	return clampTimes(t, in.Epoch)
+}
+
+func applyCleanups(ctx context.Context, t *tree.Root, list []cleanup) error {
+	for _, c := range list {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -105,13 +108,7 @@ func normalise(ctx context.Context, in *module.Input) error {
 			return fmt.Errorf("/%s: %w", c.pattern, err)
 		}
 	}
-	if err := hostKeyUnit(t); err != nil {
-		return fmt.Errorf("making the unit that makes ssh host keys: %w", err)
-	}
-	if err := ledger.Update(in.Ledger, in.Time(), func(l *ledger.Ledger) error { return l.Prune(in.Tree) }); err != nil {
-		return fmt.Errorf("dropping what was removed from the ledger: %w", err)
-	}
-	return clampTimes(t, in.Epoch)
+	return nil
 }
 
 // apply acts on all that matches the pattern. Directories on the way are real
@@ -215,111 +212,4 @@ func truncate(t *tree.Root, name string, st fs.FileInfo) error {
 		return nil
 	}
 	return t.WriteFile(name, nil, st.Mode().Perm())
-}
-
-// emptyMachineID leaves an empty file, into which systemd writes at boot.
-func emptyMachineID(t *tree.Root, name string, st fs.FileInfo) error {
-	if st.Mode().IsRegular() {
-		if st.Size() == 0 {
-			return nil
-		}
-		if st.Size() < 32 {
-			// "uninitialized" asks systemd for its first-boot actions.
-			data, err := t.ReadFile(name)
-			if err != nil || strings.TrimSpace(string(data)) == "uninitialized" {
-				return err
-			}
-		}
-	}
-	if st.IsDir() {
-		return errors.New("is a directory")
-	}
-	return t.ReplaceFile(name, nil, 0o444, 0, 0)
-}
-
-// The unit that makes host keys at the first boot. Debian makes them when
-// openssh-server is installed; those were removed above.
-const (
-	keyUnitName = "osbuildkit-ssh-host-keys.service"
-	keyUnitDir  = "etc/systemd/system"
-	keyUnit     = `# Host keys are not a part of an image: each machine makes its own.
-[Unit]
-Description=Make the SSH host keys of this machine
-Documentation=man:ssh-keygen(1)
-ConditionPathExists=|!/etc/ssh/ssh_host_rsa_key
-ConditionPathExists=|!/etc/ssh/ssh_host_ecdsa_key
-ConditionPathExists=|!/etc/ssh/ssh_host_ed25519_key
-After=local-fs.target systemd-random-seed.service
-Before=ssh.service ssh.socket sshd.service sshd.socket
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/bin/ssh-keygen -A
-
-[Install]
-WantedBy=multi-user.target ssh.service ssh.socket
-`
-)
-
-// hostKeyUnit makes the unit where sshd and systemd are, and where no unit of
-// the distribution does the same.
-func hostKeyUnit(t *tree.Root) error {
-	for _, need := range []string{"usr/sbin/sshd", "usr/bin/ssh-keygen", "usr/lib/systemd/systemd"} {
-		if ok, err := t.Exists(need); err != nil || !ok {
-			return err
-		}
-	}
-	for _, dir := range []string{keyUnitDir, "usr/lib/systemd/system"} {
-		if found, err := hasKeyUnit(t, dir); err != nil || found {
-			return err
-		}
-	}
-	if err := t.MkdirAll(keyUnitDir, 0o755); err != nil {
-		return err
-	}
-	if err := t.ReplaceFile(path.Join(keyUnitDir, keyUnitName), []byte(keyUnit), 0o644, 0, 0); err != nil {
-		return err
-	}
-	for _, by := range []string{"multi-user.target", "ssh.service", "ssh.socket"} {
-		dir := path.Join(keyUnitDir, by+".wants")
-		if err := t.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-		err := t.Symlink("/"+path.Join(keyUnitDir, keyUnitName), path.Join(dir, keyUnitName))
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// hasKeyUnit reports whether a unit in dir runs ssh-keygen -A, or is the
-// template by which other distributions make each key. Debian 13 has a unit
-// that runs at what systemd calls the first boot only: an empty machine-id is
-// none (machine-id(5)), and one that is would start systemd-firstboot with its
-// questions and enable services by presets. So that unit does not count.
-func hasKeyUnit(t *tree.Root, dir string) (bool, error) {
-	entries, err := t.ReadDir(dir)
-	if missing(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	for _, e := range entries {
-		if !strings.Contains(e.Name(), "ssh") || !strings.HasSuffix(e.Name(), ".service") || !e.Type().IsRegular() {
-			continue
-		}
-		data, err := t.ReadFile(path.Join(dir, e.Name()))
-		if err != nil {
-			return false, err
-		}
-		text := string(data)
-		makes := strings.HasPrefix(e.Name(), "sshd-keygen") || strings.Contains(text, "ssh-keygen -A")
-		if makes && !strings.Contains(text, "ConditionFirstBoot=") && e.Name() != keyUnitName {
-			return true, nil
-		}
-	}
-	return false, nil
 }
