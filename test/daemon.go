@@ -58,7 +58,7 @@ func StartDaemon(program, dir string, args ...string) (*Daemon, error) {
 		"--containerd-worker=false", "--oci-worker=true", "--oci-worker-net=host",
 	}, args...)...)
 	d.cmd.Stdout, d.cmd.Stderr = &d.log, &d.log
-	if err := d.cmd.Start(); err != nil {
+	if err := startBound(d.cmd); err != nil {
 		return nil, err
 	}
 	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {

@@ -155,7 +155,7 @@ func start(t testing.TB, cmd *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	cmd.Stderr = w
-	if err := cmd.Start(); err != nil {
+	if err := startBound(cmd); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -160,13 +161,22 @@ func (a *app) bootOnce(ctx context.Context, f *bootFlags, qemu string, args []st
 	cmd := exec.CommandContext(ctx, qemu, args...)
 	kvm := &watcher{out: a.stderr, missing: []string{kvmFails}, found: make(chan struct{}), crashed: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = console, kvm
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// When this process is killed, the guest must not go on unseen.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	start := time.Now()
-	if err := cmd.Start(); err != nil {
+	started, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		// The kernel sends that signal when the thread ends that started the guest.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	defer func() {
 		cmd.Process.Kill()
 		<-ended
@@ -180,6 +190,11 @@ func (a *app) bootOnce(ctx context.Context, f *bootFlags, qemu string, args []st
 		case <-seen:
 		case err := <-ended:
 			ended <- nil
+			select {
+			case <-seen: // the last thing that it did
+				continue
+			default:
+			}
 			if ctx.Err() == nil {
 				return fmt.Errorf("the guest ended (%v) before %s", err, f.stillWaited(console, addresses, step))
 			}
