@@ -207,6 +207,26 @@ func (r *Release) name() string {
 	return r.Suite
 }
 
+// maxFuture is how far the clocks of an archive and of a builder may differ.
+const maxFuture = 10 * time.Minute
+
+// CheckSuite reports whether the release file is that of the suite that was asked
+// for, by its suite or its codename: a mirror that gives the genuine file of another
+// one could hold back what that suite brings, such as security updates. Of a suite
+// with a slash, as "buster/updates", one part may be the name. A repository without
+// suites, or a file that names none, is not checked; nor is a file that is pinned.
+func (r *Release) CheckSuite(asked string, pinned bool) error {
+	if pinned || IsFlat(asked) || r.Suite == "" && r.Codename == "" {
+		return nil
+	}
+	for _, name := range append(strings.Split(asked, "/"), asked) {
+		if name != "" && (name == r.Suite || name == r.Codename) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the release file is that of the suite %q (codename %q) and not of %q; use another mirror, or name that suite", r.Suite, r.Codename, asked)
+}
+
 // CheckValid reports whether the release file may be used at the time now.
 // Pinned means that the author named the checksum of this very file; then its
 // age does not matter.
@@ -214,6 +234,9 @@ func (r *Release) CheckValid(now time.Time, pinned bool) error {
 	const hint = "pin the file with \"checksum\" to use it all the same, or use a mirror that is up to date"
 	if pinned {
 		return nil
+	}
+	if r.Date.After(now.Add(maxFuture)) {
+		return fmt.Errorf("the release file of %s has the date %s, which is to come; set the clock of the builder, or use another mirror", r.name(), r.Date.Format(time.RFC3339))
 	}
 	if !r.ValidUntil.IsZero() && now.After(r.ValidUntil) {
 		return fmt.Errorf("the release file of %s was valid until %s; %s", r.name(), r.ValidUntil.Format(time.RFC3339), hint)

@@ -165,6 +165,12 @@ func TestCheckValid(t *testing.T) {
 	if err := rel.CheckValid(signTime, false); err != nil {
 		t.Error("in time:", err)
 	}
+	if err := rel.CheckValid(rel.Date.Add(-maxFuture), false); err != nil {
+		t.Error("a clock that is a little slow:", err)
+	}
+	if err := rel.CheckValid(rel.Date.Add(-2*maxFuture), false); err == nil || !strings.Contains(err.Error(), "which is to come") {
+		t.Error("of the future:", err)
+	}
 	late := signTime.AddDate(0, 0, 20)
 	if err := rel.CheckValid(late, false); err == nil || !strings.Contains(err.Error(), "was valid until 2025-06-07") || !strings.Contains(err.Error(), "checksum") {
 		t.Error("late:", err)
@@ -178,6 +184,30 @@ func TestCheckValid(t *testing.T) {
 	}
 	if err := rel.CheckValid(late, true); err != nil {
 		t.Error("expired key but pinned:", err)
+	}
+}
+
+// A genuine release file is that of one suite only.
+func TestCheckSuite(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		suite, codename, asked string
+		pinned, good           bool
+	}{
+		{"stable", "trixie", "trixie", false, true}, {"stable", "trixie", "stable", false, true},
+		{"stable", "trixie", "trixie-security", false, false}, {"stable", "trixie", "trixie-updates", false, false},
+		{"stable", "trixie", "bookworm", false, false}, {"stable", "trixie", "bookworm", true, true},
+		{"stable-security", "trixie-security", "trixie-security", false, true}, {"oldstable-security", "bookworm-security", "trixie-security", false, false},
+		{"stable-backports", "trixie-backports", "trixie-backports", false, true}, {"stable-backports", "trixie-backports", "trixie", false, false},
+		{"noble-updates", "noble", "noble-updates", false, true}, {"noble", "noble", "noble-security", false, false},
+		{"oldoldstable", "buster", "buster/updates", false, true}, {"oldoldstable", "stretch", "buster/updates", false, false},
+		{"unstable", "sid", "sid", false, true}, {"", "", "x", false, true}, {"", "x", "y", false, false},
+		{"stable", "trixie", "./", false, true}, {"stable", "trixie", "sub/", false, true}, {"", "x", "/x", false, true},
+	} {
+		r := &Release{Suite: tt.suite, Codename: tt.codename}
+		if err := r.CheckSuite(tt.asked, tt.pinned); (err == nil) != tt.good {
+			t.Errorf("%q (%q) for %q: %v", tt.suite, tt.codename, tt.asked, err)
+		}
 	}
 }
 

@@ -287,7 +287,7 @@ func (g *Graph) repository(ctx context.Context, number int, r packages.Repositor
 	key := u + " " + sum + " " + r.Keyring
 	found := g.repos[key]
 	if found == nil {
-		if found, err = g.readRelease(ctx, u, sum, []byte(r.Keyring), auth); err != nil {
+		if found, err = g.readRelease(ctx, u, r.Suite, sum, []byte(r.Keyring), auth); err != nil {
 			return metadata{}, err
 		}
 		g.repos[key] = found

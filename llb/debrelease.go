@@ -16,9 +16,9 @@ type debRelease struct {
 	files []download
 }
 
-// readRelease reads and verifies the release file in the directory at base. Sum
-// pins it if it is not empty.
-func (g *Graph) readRelease(ctx context.Context, base, sum string, keyring []byte, auth credentials) (*debRelease, error) {
+// readRelease reads and verifies the release file of a suite, which is in the
+// directory at base. Sum pins it if it is not empty.
+func (g *Graph) readRelease(ctx context.Context, base, suite, sum string, keyring []byte, auth credentials) (*debRelease, error) {
 	file := func(name, sum string) (download, []byte, error) {
 		u, err := joinURL(base, name)
 		if err != nil {
@@ -55,6 +55,9 @@ func (g *Graph) readRelease(ctx context.Context, base, sum string, keyring []byt
 		r.Release, err = debian.ParseSignedRelease(data, sig, keyring)
 	default:
 		return nil, err
+	}
+	if err == nil {
+		err = r.CheckSuite(suite, sum != "")
 	}
 	if err == nil {
 		err = r.CheckValid(g.opt.Now(), sum != "")

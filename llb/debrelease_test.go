@@ -128,7 +128,10 @@ func TestRepositories(t *testing.T) {
 	}{
 		{name: "InRelease", suite: "x", files: map[string]string{"dists/x/InRelease": key.clear(suite)}, want: []string{"dists/x/InRelease", "dists/x/main/binary-amd64/Packages.xz"}},
 		{name: "Release and Release.gpg", suite: "x", files: map[string]string{"dists/x/Release": suite, "dists/x/Release.gpg": key.detached(suite)}, want: []string{"dists/x/Release", "dists/x/Release.gpg", "dists/x/main/binary-amd64/Packages.xz"}},
-		{name: "a suite with a slash", suite: "stable/updates", files: map[string]string{"dists/stable/updates/InRelease": key.clear(suite)}, want: []string{"dists/stable/updates/InRelease", "dists/stable/updates/main/binary-amd64/Packages.xz"}},
+		{name: "a suite with a slash", suite: "x/updates", files: map[string]string{"dists/x/updates/InRelease": key.clear(suite)}, want: []string{"dists/x/updates/InRelease", "dists/x/updates/main/binary-amd64/Packages.xz"}},
+		{name: "another suite's", suite: "x-security", files: map[string]string{"dists/x-security/InRelease": key.clear(suite)}, fails: base + "/dists/x-security/InRelease: the release file is that of the suite \"\" (codename \"x\") and not of \"x-security\""},
+		{name: "another suite's, detached", suite: "y", files: map[string]string{"dists/y/Release": suite, "dists/y/Release.gpg": key.detached(suite)}, fails: "and not of \"y\""},
+		{name: "another suite's, pinned", suite: "y", pin: pin(suite), files: map[string]string{"dists/y/Release": suite, "dists/y/Release.gpg": key.detached(suite)}, want: []string{"dists/y/Release", "dists/y/Release.gpg", "dists/y/main/binary-amd64/Packages.xz"}},
 		{name: "flat", suite: "./", files: map[string]string{"InRelease": key.clear(flat)}, want: []string{"InRelease", "Packages.gz"}},
 		{name: "flat, a slash", suite: "/", files: map[string]string{"InRelease": key.clear(flat)}, want: []string{"InRelease", "Packages.gz"}},
 		{name: "flat, in a directory", suite: "binary/", files: map[string]string{"binary/Release": flat, "binary/Release.gpg": key.detached(flat)}, want: []string{"binary/Release", "binary/Release.gpg", "binary/Packages.gz"}},
