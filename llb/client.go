@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/moby/buildkit/client/llb"
 
@@ -136,6 +137,7 @@ func (g *Graph) fetchAsClient(ctx context.Context, d download, opts ...llb.Const
 	if d.sha256 != "" {
 		o.Checksum = "sha256:" + d.sha256
 	}
+	o.Report = o.Checksum == ""
 	options, err := encodeOptions(o)
 	if err != nil {
 		return llb.State{}, "", err
@@ -236,6 +238,58 @@ func (e *clientError) Error() string { return e.text }
 // Unwrap returns BuildKit's error.
 func (e *clientError) Unwrap() error { return e.err }
 
+// byStep says whether a step downloads the file.
+func (d download) byStep() bool {
+	return d.client != nil && (d.client.open || strings.HasPrefix(d.url, "https://"))
+}
+
+// readDownload downloads a file that has to be read to go on, and reads it.
+func (g *Graph) readDownload(ctx context.Context, d download, opts ...llb.ConstraintsOpt) ([]byte, error) {
+	st, name, err := g.download(ctx, d, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if d.byStep() && d.sha256 == "" && d.client.checksum == "" {
+		report, err := g.opt.Resolver.ReadFile(ctx, st, name+packages.ReportSuffix)
+		if err != nil {
+			return nil, d.client.explain(err)
+		}
+		if len(report) > 0 {
+			return nil, reportedError(report)
+		}
+	}
+	data, err := g.opt.Resolver.ReadFile(ctx, st, name)
+	return data, d.client.explain(err)
+}
+
+// reportedError returns the error that a step has reported instead of failing.
+func reportedError(report []byte) error {
+	var r packages.FetchReport
+	if err := json.Unmarshal(report, &r); err != nil {
+		return fmt.Errorf("the report of a download: %w", err)
+	}
+	const most = 300
+	text := strings.ToValidUTF8(r.Text[:min(len(r.Text), most)], "")
+	text = strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return ' '
+	}, text)
+	return &clientError{downloadFailure(strconv.Itoa(r.Code)) + ": " + text, errors.New(text)}
+}
+
+// downloadFailure says what the exit code of a step that downloads means.
+func downloadFailure(code string) string {
+	switch code {
+	case strconv.Itoa(packages.FetchRefused):
+		return "the server does not send the file"
+	case strconv.Itoa(packages.FetchOther):
+		return "the server has another file there, or a page that says that there is none"
+	}
+	return "the download failed"
+}
+
 // explain says what an error of a download means.
 func (c *stepClient) explain(err error) error {
 	if err == nil || c == nil {
@@ -248,14 +302,7 @@ func (c *stepClient) explain(err error) error {
 	if found == nil {
 		return err
 	}
-	text := "the download failed"
-	switch found[1] {
-	case strconv.Itoa(packages.FetchRefused):
-		text = "the server does not send the file"
-	case strconv.Itoa(packages.FetchOther):
-		text = "the server has another file there, or a page that says that there is none"
-	}
-	return &clientError{text + ": the log of the step says more", err}
+	return &clientError{downloadFailure(found[1]) + ": the log of the step says more", err}
 }
 
 // missing explains the error of a step that was not given a secret.

@@ -25,12 +25,8 @@ func (g *Graph) readRelease(ctx context.Context, base, suite, sum string, keyrin
 			return download{}, nil, err
 		}
 		d := auth.download(u, name, sum)
-		st, found, err := g.download(ctx, d)
-		if err != nil {
-			return d, nil, err
-		}
-		data, err := g.opt.Resolver.ReadFile(ctx, st, found)
-		return d, data, d.client.explain(err)
+		data, err := g.readDownload(ctx, d)
+		return d, data, err
 	}
 	r := &debRelease{}
 	in, data, err := file("InRelease", sum)

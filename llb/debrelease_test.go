@@ -30,6 +30,9 @@ type archive struct {
 func (a *archive) Evaluate(context.Context, llb.State) error { return nil }
 
 func (a *archive) ReadFile(ctx context.Context, st llb.State, name string) ([]byte, error) {
+	if strings.HasSuffix(name, packages.ReportSuffix) {
+		return []byte(a.said[name]), nil
+	}
 	urls, steps, err := sources(ctx, st)
 	if err != nil {
 		return nil, err
@@ -188,7 +191,12 @@ func TestCredentials(t *testing.T) {
 	text := "Date: Sat, 31 May 2025 08:00:00 UTC\nSHA256:\n " + strings.Repeat("1", 64) + " 5 Packages.gz\n"
 	for word, steps := range map[string]bool{packages.AuthorizationPlain: false, packages.AuthorizationLine: true} {
 		opt := rpmOptions(t, newNetwork())
-		a := &archive{files: map[string]string{base + "/InRelease": key.clear(text)}, said: map[string]string{"/authorization": word, "/InRelease": key.clear(text)}}
+		a := &archive{files: map[string]string{base + "/InRelease": key.clear(text)}, said: map[string]string{"/authorization": word}}
+		if steps {
+			// The step that is refused reports it and does not fail.
+			a.files = map[string]string{base + "/Release": text, base + "/Release.gpg": key.detached(text)}
+			a.said["/InRelease"+packages.ReportSuffix] = `{"code": 44, "text": "the server answers 404"}`
+		}
 		opt.Resolver = a
 		at := place{pipeline: testManifest(t, `{"stages": [{"name": "org.osbuildkit.apt", "options": {"packages": ["a"], "auth": "mirror"}}]}`).Pipelines[0], number: 1}
 		at.stage = at.pipeline.Stages[0]
@@ -202,7 +210,7 @@ func TestCredentials(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			st, _, err := g.download(t.Context(), m.files[1])
+			st, _, err := g.download(t.Context(), m.files[len(m.files)-1])
 			if err != nil {
 				t.Fatal(err)
 			}

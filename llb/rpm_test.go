@@ -145,6 +145,9 @@ func (n *network) ReadFile(ctx context.Context, st llb.State, name string) ([]by
 	if err := errors.Join(err, n.missing(ctx, st)); err != nil {
 		return nil, err
 	}
+	if strings.HasSuffix(name, packages.ReportSuffix) {
+		return nil, nil // the download went well
+	}
 	if steps && name == "/built" {
 		return []byte("1700000000"), nil
 	}

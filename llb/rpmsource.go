@@ -202,15 +202,11 @@ func (g *Graph) readSmall(ctx context.Context, d download, o packages.DnfOptions
 		limit = time.Duration(o.Timeout) * time.Second
 	}
 	var data []byte
-	err := within(ctx, limit, func(ctx context.Context) error {
-		st, name, err := g.download(ctx, d, llb.Platform(g.opt.BuildPlatform))
-		if err != nil {
-			return err
-		}
-		data, err = g.opt.Resolver.ReadFile(ctx, st, name)
+	err := within(ctx, limit, func(ctx context.Context) (err error) {
+		data, err = g.readDownload(ctx, d, llb.Platform(g.opt.BuildPlatform))
 		return err
 	})
-	return data, d.client.explain(err)
+	return data, err
 }
 
 // timeoutError says that a mirror has not answered in time.

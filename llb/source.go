@@ -41,7 +41,7 @@ func (g *Graph) download(ctx context.Context, d download, opts ...llb.Constraint
 			return *st, name, nil
 		}
 	}
-	if d.client != nil && (d.client.open || strings.HasPrefix(d.url, "https://")) {
+	if d.byStep() {
 		return g.fetchAsClient(ctx, d, opts...)
 	}
 	name := path.Base(d.name)

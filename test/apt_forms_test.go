@@ -229,7 +229,7 @@ func plainApt(t *testing.T, server, key string) []string {
 
 // TestAptForms installs from made-up repositories in all forms that apt accepts,
 // what plain apt would: without credentials, and with credentials from a file
-// with a line end.
+// with a line end, which the command line takes off and buildx does not.
 func TestAptForms(t *testing.T) {
 	need(t, "apt-get")
 	key, err := openpgp.NewEntity("Made Up", "", "made-up@example.org", nil)
@@ -287,4 +287,20 @@ func TestAptForms(t *testing.T) {
 			}
 		})
 	}
+	t.Run("buildx", func(t *testing.T) {
+		needFrontend(t)
+		file := filepath.Join(t.TempDir(), "tree.tar")
+		dir := buildDir(t, syntax(object{"stages": []any{bootstrap(), stage("org.osbuildkit.apt", object{"packages": names, "repos": repos, "auth": "mirror"})}}))
+		p := buildxBuild(t, frontend.daemon, "--target", "tree", "--secret", "id=mirror,src="+secret,
+			"-o", tarOf(file), "-f", filepath.Join(dir, "image.json"), dir)
+		tree := readTree(t, file, nil)
+		for _, w := range wanted {
+			if _, ok := tree[w]; !ok {
+				t.Errorf("/%s is missing", w)
+			}
+		}
+		if strings.Contains(p.text()+p.stdout.String(), "bWFkZTp1cA") {
+			t.Error("the credentials are shown")
+		}
+	})
 }

@@ -31,6 +31,22 @@ type FetchOptions struct {
 	Checksum string `json:"checksum,omitempty"`
 	// Insecure says that the server may be anybody.
 	Insecure bool `json:"insecure,omitempty"`
+	// Report has the step write what went wrong instead of failing, in a file
+	// with the name of File and the ending ReportSuffix: see FetchReport. It is
+	// empty if all went well. It is for files that may well be missing: BuildKit
+	// (0.34) loses the reason of the second step that fails in a build.
+	Report bool `json:"report,omitempty"`
+}
+
+// ReportSuffix is what the name of a report ends with.
+const ReportSuffix = ".report"
+
+// FetchReport is what a step reports that has not got its file.
+type FetchReport struct {
+	// Code is the exit code that the step would have had.
+	Code int `json:"code"`
+	// Text says what went wrong.
+	Text string `json:"text"`
 }
 
 // Names of the part's secrets, each of which may be missing.
@@ -143,6 +159,24 @@ func fetchFile(ctx context.Context, in *module.Input) error {
 	if err := in.DecodeOptions(&o); err != nil {
 		return err
 	}
+	err := o.fetch(ctx, in)
+	if !o.Report || ctx.Err() != nil || in.OutputDir == "" || o.File != filepath.Base(o.File) {
+		return err
+	}
+	var report []byte
+	if err != nil {
+		in.Logf("%v", err)
+		code := module.ExitCode(1)
+		errors.As(err, &code)
+		var encodeErr error
+		if report, encodeErr = json.Marshal(FetchReport{Code: int(code), Text: err.Error()}); encodeErr != nil {
+			return encodeErr
+		}
+	}
+	return os.WriteFile(filepath.Join(in.OutputDir, o.File+ReportSuffix), report, 0o644)
+}
+
+func (o *FetchOptions) fetch(ctx context.Context, in *module.Input) error {
 	open := in.Secrets[SecretAuthorization] != "" && strings.HasPrefix(o.URL, "http://")
 	if !open && !strings.HasPrefix(o.URL, "https://") || strings.ContainsAny(o.URL, "\r\n\"\\") {
 		return fmt.Errorf("%.200q is no https address", o.URL)

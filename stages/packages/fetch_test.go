@@ -215,14 +215,18 @@ func TestFetchAuthorized(t *testing.T) {
 				in := &module.Input{Tree: t.TempDir(), OutputDir: t.TempDir(), BuildRoot: root, Options: options, Log: &said,
 					Secrets: secretFiles(t, map[string][]byte{SecretAuthorization: []byte(c.secret)})}
 				err = fetchFile(t.Context(), in)
+				if c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails) || strings.Contains(err.Error()+said.String(), "Basic x")) {
+					t.Errorf("got %v, want %q", err, c.fails)
+				}
+				report := fetchReport(t, in)
 				if c.fails != "" {
-					if err == nil || !strings.Contains(err.Error(), c.fails) || strings.Contains(err.Error()+said.String(), "Basic x") {
-						t.Errorf("got %v, want %q", err, c.fails)
+					if !strings.Contains(report.Text, c.fails) || report.Code != 1 && report.Code != FetchRefused || strings.Contains(report.Text, "Basic x") {
+						t.Errorf("reported is %+v, want %q", report, c.fails)
 					}
 					return
 				}
-				if err != nil {
-					t.Fatal(err)
+				if err != nil || report != (FetchReport{}) {
+					t.Fatal(err, report)
 				}
 				if got, err := os.ReadFile(filepath.Join(in.OutputDir, "name")); err != nil || string(got) != c.want {
 					t.Errorf("got %q, %v", got, err)
@@ -283,4 +287,35 @@ func TestFetchContract(t *testing.T) {
 			t.Errorf("%s: %v", options, err)
 		}
 	}
+}
+
+// fetchReport runs the part once more so that it reports what goes wrong.
+func fetchReport(t *testing.T, in *module.Input) FetchReport {
+	t.Helper()
+	var o FetchOptions
+	if err := in.DecodeOptions(&o); err != nil {
+		t.Fatal(err)
+	}
+	o.Report = true
+	again := *in
+	var err error
+	if again.Options, err = json.Marshal(o); err != nil {
+		t.Fatal(err)
+	}
+	again.OutputDir = t.TempDir()
+	if err := fetchFile(t.Context(), &again); err != nil {
+		t.Fatal("with a report it fails:", err)
+	}
+	data, err := os.ReadFile(filepath.Join(again.OutputDir, o.File+ReportSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report FetchReport
+	if len(data) > 0 {
+		err = json.Unmarshal(data, &report)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
 }
