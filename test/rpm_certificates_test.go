@@ -129,9 +129,9 @@ func TestRPMCertificateErrors(t *testing.T) {
 	}{
 		{name: "no secret", want: atStage + "org.osbuild.dnf: repository repo0: \"sslcacert\" names the secret \"authority\" of the build, which was not given: add --secret id=authority,src=FILE with a file in PEM form\n" + marked},
 		{name: "no key", secrets: [][]string{ca, cert}, want: atStage + "org.osbuild.dnf: repository repo0: \"sslclientkey\" names the secret \"/etc/pki/client.key\" of the build, which was not given: add --secret id=/etc/pki/client.key,src=FILE with a file in PEM form\n" + marked},
-		{name: "a stranger", secrets: [][]string{ca, c.secret("client", "other-cert"), c.secret("/etc/pki/client.key", "other-key")}, want: "…fetch repomd.xml failed: repository repo0: SERVER/m1/base: the download failed: the log of the step says more\n" + marked + "the end of its log:\n  | org.osbuildkit.fetch: …unknown ca…"},
-		{name: "the authority is not known", secrets: [][]string{cert, key}, change: object{"sslcacert": nil}, want: "…fetch repomd.xml failed: repository repo0: SERVER/m1/base: the download failed: the log of the step says more\n" + marked + "the end of its log:\n  | org.osbuildkit.fetch: …no authority that the build root trusts vouches for the server…"},
-		{name: "no such repository", secrets: [][]string{ca, cert, key}, change: object{"baseurl": c.url + "/m1/none"}, want: "…fetch repomd.xml failed: repository repo0: SERVER/m1/none: the server does not send the file: the log of the step says more\n" + marked + "the end of its log:\n  | org.osbuildkit.fetch: the server answers 404 Not Found\n"},
+		{name: "a stranger", secrets: [][]string{ca, c.secret("client", "other-cert"), c.secret("/etc/pki/client.key", "other-key")}, want: "FILE:3:5: org.osbuild.dnf: repository repo0: SERVER/m1/base: the download failed: …unknown ca…\n" + marked},
+		{name: "the authority is not known", secrets: [][]string{cert, key}, change: object{"sslcacert": nil}, want: "FILE:3:5: org.osbuild.dnf: repository repo0: SERVER/m1/base: the download failed: …no authority that the build root trusts vouches for the server…\n" + marked},
+		{name: "no such repository", secrets: [][]string{ca, cert, key}, change: object{"baseurl": c.url + "/m1/none"}, want: "FILE:3:5: org.osbuild.dnf: repository repo0: SERVER/m1/none: the server does not send the file: the server answers 404 Not Found\n" + marked},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
