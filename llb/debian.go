@@ -294,7 +294,7 @@ func (g *Graph) repository(ctx context.Context, number int, r packages.Repositor
 	}
 	m.release = found.Release
 	for _, f := range found.files {
-		f.name = dir + f.name
+		f.name = strconv.Itoa(number) + "/" + f.name
 		m.files = append(m.files, f)
 	}
 	indexes, err := m.release.Indexes(r.Suite, r.Components, r.Arch)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/debian"
@@ -24,7 +25,7 @@ func (g *Graph) readRelease(ctx context.Context, base, suite, sum string, keyrin
 		if err != nil {
 			return download{}, nil, err
 		}
-		d := auth.download(u, name, sum)
+		d := auth.download(u, path.Join(debian.ReleaseDir(suite), name), sum)
 		data, err := g.readDownload(ctx, d)
 		return d, data, err
 	}

@@ -163,8 +163,13 @@ func TestBase(t *testing.T) {
 		}
 	}
 	t.Log("compared:", count)
-	delete(first, "etc/hostname")
-	delete(second, "etc/hostname")
+	if got := string(second["etc/hosts"].Data); !strings.Contains(got, "127.0.1.1\tbased\n") {
+		t.Errorf("/etc/hosts is %q", got)
+	}
+	for _, name := range []string{"etc/hostname", "etc/hosts"} {
+		delete(first, name)
+		delete(second, name)
+	}
 	if diff := differences(first, second, false); len(diff) > 0 {
 		t.Errorf("%d differences:\n%s", len(diff), strings.Join(diff[:min(20, len(diff))], "\n"))
 	}
