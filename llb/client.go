@@ -137,7 +137,7 @@ func (g *Graph) fetchAsClient(ctx context.Context, d download, opts ...llb.Const
 	if d.sha256 != "" {
 		o.Checksum = "sha256:" + d.sha256
 	}
-	o.Report = o.Checksum == ""
+	o.Report = d.reports()
 	options, err := encodeOptions(o)
 	if err != nil {
 		return llb.State{}, "", err
@@ -243,13 +243,19 @@ func (d download) byStep() bool {
 	return d.client != nil && (d.client.open || strings.HasPrefix(d.url, "https://"))
 }
 
+// reports says whether a step downloads the file that does not fail without it.
+// With a checksum it has to: what has not failed is in the cache.
+func (d download) reports() bool {
+	return d.mayMiss && d.byStep() && d.sha256 == "" && d.client.checksum == ""
+}
+
 // readDownload downloads a file that has to be read to go on, and reads it.
 func (g *Graph) readDownload(ctx context.Context, d download, opts ...llb.ConstraintsOpt) ([]byte, error) {
 	st, name, err := g.download(ctx, d, opts...)
 	if err != nil {
 		return nil, err
 	}
-	if d.byStep() && d.sha256 == "" && d.client.checksum == "" {
+	if d.reports() {
 		report, err := g.opt.Resolver.ReadFile(ctx, st, name+packages.ReportSuffix)
 		if err != nil {
 			return nil, d.client.explain(err)

@@ -145,3 +145,26 @@ func TestSourcesWithSecrets(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReports has a step report only where somebody reads what it says: else the
+// file would be missing later, without a reason.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	open, sealed := &stepClient{open: true}, &stepClient{checksum: "sha512:00"}
+	for _, tt := range []struct {
+		d    download
+		want bool
+	}{
+		{download{url: "https://a.example/x", mayMiss: true, client: &stepClient{}}, true},
+		{download{url: "http://a.example/x", mayMiss: true, client: open}, true},
+		{download{url: "http://a.example/x", mayMiss: true, client: &stepClient{}}, false},
+		{download{url: "https://a.example/x", mayMiss: true}, false},
+		{download{url: "https://a.example/x", client: open}, false},
+		{download{url: "https://a.example/x", mayMiss: true, client: open, sha256: "00"}, false},
+		{download{url: "https://a.example/x", mayMiss: true, client: sealed}, false},
+	} {
+		if got := tt.d.reports(); got != tt.want {
+			t.Errorf("%+v: %v", tt.d, got)
+		}
+	}
+}

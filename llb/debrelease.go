@@ -26,6 +26,7 @@ func (g *Graph) readRelease(ctx context.Context, base, suite, sum string, keyrin
 			return download{}, nil, err
 		}
 		d := auth.download(u, path.Join(debian.ReleaseDir(suite), name), sum)
+		d.mayMiss = true
 		data, err := g.readDownload(ctx, d)
 		return d, data, err
 	}

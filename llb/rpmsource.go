@@ -202,6 +202,7 @@ func (g *Graph) readSmall(ctx context.Context, d download, o packages.DnfOptions
 		limit = time.Duration(o.Timeout) * time.Second
 	}
 	var data []byte
+	d.mayMiss = true
 	err := within(ctx, limit, func(ctx context.Context) (err error) {
 		data, err = g.readDownload(ctx, d, llb.Platform(g.opt.BuildPlatform))
 		return err

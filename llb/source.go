@@ -27,6 +27,8 @@ type download struct {
 	auth string
 	// client is set if BuildKit cannot fetch the file by itself.
 	client *stepClient
+	// mayMiss says that the file is read by readDownload, and may well be missing.
+	mayMiss bool
 }
 
 // download returns a state that holds one file, and its name in it: one that
