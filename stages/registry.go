@@ -39,5 +39,6 @@ func Modules() []module.Module {
 		usersStage,
 		ziplStage,
 		attributesStage,
+		growStage,
 	}
 }
