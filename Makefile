@@ -15,7 +15,7 @@ GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_te
 export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: all build demo test test-unit test-e2e test-frontend image-here test-boots test-kills test-rpm bench bench-cache bench-disk bench-rpm lint generate setup tools clean
+.PHONY: all build demo test test-unit test-e2e test-frontend image-here test-boots test-machine test-kills test-rpm bench bench-cache bench-disk bench-rpm lint generate setup tools clean
 
 all: build
 
@@ -82,6 +82,12 @@ test-frontend: setup build tools image-here
 # tests boot some. Takes about half an hour without KVM.
 test-boots: setup build
 	OSBUILDKIT_BOOTS=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -v -count=1 -timeout 120m -tags e2e -run '^TestBoots$$' ./test
+
+# A machine with many services: on a larger disk than its image, brought up to date,
+# booted again; BIOS and UEFI, two machines of one image. The end-to-end tests do
+# the first. Takes about ten minutes without KVM.
+test-machine: setup build
+	OSBUILDKIT_MACHINE=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -v -count=1 -timeout 120m -tags e2e -run '^TestMachine$$' ./test
 
 # Ends a build at 40 random points and builds again each time; the end-to-end tests
 # do some.

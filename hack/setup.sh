@@ -26,6 +26,7 @@ need grub-mkimage grub-common
 need rootlesskit rootlesskit
 need newuidmap uidmap
 need curl curl
+need ssh openssh-client
 need ostree ostree
 need bsdtar libarchive-tools
 need cpio cpio
