@@ -22,7 +22,7 @@ func Use(t *testing.T, part, kind string) {
 		t.Skipf("a file system of type %s cannot be mounted here: %s", kind, out)
 	}
 	err := work(dir)
-	unmount(t, part, dir)
+	Unmount(t, part, dir)
 	if err != nil {
 		t.Error(err)
 	}
@@ -31,10 +31,10 @@ func Use(t *testing.T, part, kind string) {
 // unmountTime is how long another mount namespace may hold a file system.
 const unmountTime = time.Minute
 
-// unmount unmounts a file system and waits until the kernel is done with it: a
+// Unmount unmounts a file system and waits until the kernel is done with it: a
 // process that makes a mount namespace of its own meanwhile keeps it in use for a
 // moment, and what is not written yet is missing in the file until then.
-func unmount(t *testing.T, part, dir string) {
+func Unmount(t *testing.T, part, dir string) {
 	t.Helper()
 	if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
 		t.Errorf("umount: %s", out)
