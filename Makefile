@@ -85,7 +85,7 @@ test-boots: setup build
 
 # A machine with many services: on a larger disk than its image, brought up to date,
 # booted again; BIOS and UEFI, two machines of one image. The end-to-end tests do
-# the first. Takes about ten minutes without KVM.
+# the first boot with BIOS. Takes about ten minutes without KVM.
 test-machine: setup build
 	OSBUILDKIT_MACHINE=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -v -count=1 -timeout 120m -tags e2e -run '^TestMachine$$' ./test
 

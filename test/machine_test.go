@@ -48,7 +48,8 @@ part active systemctl is-active nginx apache2 postgresql postfix chrony rsyslog 
 `
 
 // growProbe has file systems grow that are on partitions of files: each kind in each
-// table. It runs the program twice: the second time there is nothing to do.
+// table. It runs the program twice: the second time there is nothing to do, but in an
+// encrypted volume, which is as large as its partition when it is unlocked again.
 const growProbe = `
 grow() (
 	set -e
@@ -70,13 +71,19 @@ grow() (
 	truncate -s 900M disk
 	losetup -c "$loop"
 	/usr/libexec/osbuildkit-grow /srv/made
+	if [ "$2" = luks ]; then
+		umount /srv/made
+		cryptsetup close made
+		cryptsetup open --key-file secret "${loop}p2" made
+		mount "$device" /srv/made
+	fi
 	/usr/libexec/osbuildkit-grow /srv/made
 	findmnt -bnro SIZE /srv/made
 	umount /srv/made
 	case $kind in
 	ext4) e2fsck -fn "$device" ;;
 	xfs) xfs_repair -n "$device" ;;
-	btrfs) btrfs check -q "$device" ;;
+	btrfs) btrfs check "$device" ;;
 	esac
 	[ "$2" != luks ] || cryptsetup close made
 	losetup -d "$loop"
@@ -97,7 +104,7 @@ func checkGrown(t *testing.T, got map[string]string) {
 		for _, kind := range []string{"ext4", "xfs", "btrfs", "luks"} {
 			said := got["grow-"+table+"-"+kind]
 			grown := regexp.MustCompile(`has grown by (39[89]|40[01]) MiB`).FindAllString(said, -1)
-			size := regexp.MustCompile(`(?m)^[78]\d{8}$`).FindString(said)
+			size := regexp.MustCompile(`(?m)^[789]\d{8}$`).FindString(said)
 			if len(grown) != 1 || size == "" || strings.Contains(said, "exit code") {
 				t.Errorf("%s in a %s table: it said\n%s", kind, table, said)
 			}
@@ -234,9 +241,9 @@ func (g *guest) checkServices() {
 }
 
 // TestMachine builds a machine with many services, boots it on a disk that is
-// larger than its image, asks everything that runs, brings it up to date from a
-// live archive, boots it again, and asks once more. With OSBUILDKIT_MACHINE=all
-// it also does so with UEFI, and compares two machines of one image.
+// larger than its image, asks everything that runs, and brings it up to date from
+// a live archive. With OSBUILDKIT_MACHINE=all it boots it again and asks once more,
+// does all that with UEFI too, and compares two machines of one image.
 func TestMachine(t *testing.T) {
 	need(t, "qemu-system-x86_64", "qemu-img", "ssh", "ssh-keygen", "unshare", "dpkg-deb")
 	key := machineKey(t)
@@ -262,7 +269,8 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// machineLife boots a machine twice and returns what it said at first.
+// machineLife boots a machine, twice if all is asked for, and returns what it said
+// at first.
 func machineLife(t *testing.T, image, firmware, key, script string) map[string]string {
 	t.Helper()
 	nameserver := startNames(t)
@@ -280,6 +288,9 @@ func machineLife(t *testing.T, image, firmware, key, script string) map[string]s
 		t.Logf("it said:\n%s", said)
 	}
 	g.upgrade(t, filepath.Dir(image))
+	if os.Getenv("OSBUILDKIT_MACHINE") != "all" {
+		return first
+	}
 	begin = time.Now()
 	_, _ = g.run("systemd-run --quiet --on-active=1 systemctl reboot", "")
 	said, _ = g.run(probe+"part whatis whatis sudo\npart end systemd-run --quiet --on-active=1 systemctl poweroff\n", boot)
