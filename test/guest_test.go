@@ -92,11 +92,14 @@ func startGuest(t *testing.T, disk, firmware, key, nameserver string, ports ...i
 		}
 		g.ended <- err
 	}()
-	t.Cleanup(func() {
-		_ = g.cmd.Process.Kill() // it may have ended
-		<-g.ended
-	})
+	t.Cleanup(g.kill)
 	return g
+}
+
+// kill ends the guest without a word to it.
+func (g *guest) kill() {
+	_ = g.cmd.Process.Kill() // it may have ended
+	g.ended <- <-g.ended
 }
 
 // text returns what is on the console.
