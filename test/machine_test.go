@@ -140,7 +140,8 @@ var tolerated = []struct{ who, text, reason string }{
 	// Debian's kernel has the driver for one, but qemu was given none.
 	{"systemd-ssh-generator", `^Failed to query local AF_VSOCK CID: `, "the machine has no such channel"},
 	{"(sd-exec-", `/systemd-ssh-generator failed with exit status 1`, "the same, told by the manager"},
-	// The kernel waits some milliseconds for a tick.
+	// The kernel waits some milliseconds for a tick, and some seconds for a thread.
+	{"kernel", `^watchdog: BUG: soft lockup - CPU#\d+ stuck for `, "the emulator did not get the processor for so long"},
 	{"kernel", `^\.\.MP-BIOS bug: 8254 timer not connected to IO-APIC$`, "the emulator did not get the processor for so long"},
 }
 
