@@ -40,7 +40,7 @@ func (g *Graph) debootstrap(ctx context.Context, at place, t Tree) (Tree, error)
 		t.repos = append(t.repos, m.RepositoryOptions)
 	}
 	if g.opt.Epoch == nil {
-		t.setEpoch(newestDate(index))
+		t.setEpoch(g.systemDate(index))
 	}
 	list, solved, err := g.solve(ctx, at, t, "org.osbuildkit.debootstrap.solve", o.ForSolve(t.repos), index)
 	if err != nil {
@@ -255,6 +255,16 @@ func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList
 		"list": llb.Scratch().File(llb.Copy(solved, "/"+debian.InstallFile, "/"+debian.ListFile, &llb.CopyInfo{CreatedTime: epochTime()}),
 			llb.WithCustomName("[internal] list of "+at.name(""))),
 	}, nil
+}
+
+// systemDate is the time of a system. That of the toolbox is the one of its release,
+// which changes every few months: updates are signed anew several times a day, and
+// the toolbox is to be made anew only when they bring it a package.
+func (g *Graph) systemDate(index []metadata) int64 {
+	if g.steady {
+		return index[0].release.Date.Unix()
+	}
+	return newestDate(index)
 }
 
 // newestDate is the time of the repository that has changed last.

@@ -234,6 +234,46 @@ func TestSystemSuites(t *testing.T) {
 	}
 }
 
+// The toolbox has the updates, and is the same until they bring it a package: its
+// time is that of the release.
+func TestToolboxIsSteady(t *testing.T) {
+	t.Parallel()
+	key := newSigner(t)
+	steps := func(date string) []string {
+		opt := options(t)
+		opt.Now = func() time.Time { return time.Date(2025, 9, 8, 0, 0, 0, 0, time.UTC) }
+		opt.Resolver = &suites{files: map[string]string{
+			"https://mirror.example/debian/dists/trixie/InRelease":                   key.clear(releaseText("Debian", "Debian", "stable", "trixie", sixth, "")),
+			"https://mirror.example/debian/dists/trixie-updates/InRelease":           key.clear(releaseText("Debian", "Debian", "stable-updates", "trixie-updates", date, "")),
+			"https://mirror.example/debian-security/dists/trixie-security/InRelease": key.clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", date, "")),
+		}}
+		opt.ToolboxManifest = testManifest(t, `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "keyring": `+quoted(t, key.keyring())+`}}]}`)
+		st, err := New(&manifest.Manifest{}, opt).Toolbox(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		def, err := st.Marshal(t.Context(), llb.Platform(amd64))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, op := range parse(t, def) {
+			if f := op.op.GetFile(); f != nil {
+				for _, action := range f.Actions {
+					if m := action.GetMkfile(); m != nil && m.Path == "/step.json" {
+						out = append(out, string(m.Data))
+					}
+				}
+			}
+		}
+		return out
+	}
+	a, b := steps(sixth), steps(seventh)
+	if d := cmp.Diff(a, b); d != "" || !strings.Contains(strings.Join(a, ""), "trixie-security") {
+		t.Errorf("%d steps\n%s", len(a), d)
+	}
+}
+
 func quoted(t *testing.T, text string) string {
 	t.Helper()
 	data, err := json.Marshal(text)

@@ -145,6 +145,8 @@ type Graph struct {
 	toolbox *llb.State
 	native  *Graph
 	suites  map[string]*suite // see findSuites
+	// steady says that the graph is that of the toolbox, see systemDate.
+	steady  bool
 	rpms    map[string]*rpmSource
 	ready   map[string]bool // see readyClient
 	auths   map[string]credentials
