@@ -24,9 +24,10 @@ variable "GO_IMAGE" { default = "docker-image://golang:${GO_VERSION}-bookworm" }
 # set, so that whoever builds again gets the same bytes.
 variable "SOURCE_DATE_EPOCH" { default = "1577836800" }
 
-# The mirror for the toolbox's packages; without it they come from
-# snapshot.debian.org.
+# The mirror for the toolbox's packages, and their time; without both they are
+# Debian's newest.
 variable "OSBUILDKIT_MIRROR" { default = "" }
+variable "OSBUILDKIT_SNAPSHOT" { default = "" }
 
 function "tags" {
   params = [name]
@@ -64,8 +65,9 @@ target "toolbox" {
   target     = "tree"
   contexts   = { "osbuildkit/frontend" = "target:frontend" }
   args = {
-    BUILDKIT_SYNTAX   = "osbuildkit/frontend"
-    OSBUILDKIT_MIRROR = OSBUILDKIT_MIRROR == "" ? null : OSBUILDKIT_MIRROR
+    BUILDKIT_SYNTAX     = "osbuildkit/frontend"
+    OSBUILDKIT_MIRROR   = OSBUILDKIT_MIRROR == "" ? null : OSBUILDKIT_MIRROR
+    OSBUILDKIT_SNAPSHOT = OSBUILDKIT_SNAPSHOT == "" ? null : OSBUILDKIT_SNAPSHOT
   }
   tags = tags("toolbox")
 }

@@ -1,9 +1,6 @@
 package debian
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // Architecture returns Debian's name for an architecture in the terms of Go
 // and OCI images, such as "amd64" or "arm" with variant "v7".
@@ -24,25 +21,10 @@ func Architecture(goarch, variant string) string {
 	return goarch
 }
 
-// snapshotDate is the state of the snapshot archive that is used where nothing
-// else is known: no mirror in the manifest, none given to the build, and no
-// apt configuration on the client.
-var snapshotDate = time.Date(2025, 11, 22, 0, 0, 0, 0, time.UTC)
-
-// SnapshotMirror returns the address of the distribution's snapshot archive,
-// at a fixed date, for a suite. Security suites are an archive of their own.
-func SnapshotMirror(suite string) string {
-	archive := "debian"
-	if strings.HasSuffix(suite, "-security") {
-		archive = "debian-security"
-	}
-	return SnapshotArchive(archive, snapshotDate)
-}
-
 // SnapshotArchive returns the address at which the distribution keeps the
 // state that one of its archives, such as "debian" or "debian-security", had
 // at a time. For a time without a state of its own the archive answers with
 // the last one before it.
 func SnapshotArchive(archive string, at time.Time) string {
-	return "https://snapshot.debian.org/archive/" + archive + "/" + at.UTC().Format("20060102T150405Z")
+	return "https://snapshot.debian.org/archive/" + archive + "/" + FormatSnapshot(at)
 }

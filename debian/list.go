@@ -12,6 +12,10 @@ import (
 // ListFile is the name under which a package list is stored.
 const ListFile = "packages.json"
 
+// InstallFile is the name of a package list that does not say of which day its
+// repositories are.
+const InstallFile = "install.json"
+
 // maxListPackages bounds a list: no image holds more packages.
 const maxListPackages = 100_000
 
@@ -112,6 +116,17 @@ func (l *PackageList) Sort() {
 		}
 		return strings.Compare(a.Version, b.Version)
 	})
+}
+
+// ForInstall returns the list without what says of which day its repositories are.
+// What is installed does not depend on it: a repository that was signed anew, as
+// Debian's are several times a day, need not install the same packages again.
+func (l *PackageList) ForInstall() *PackageList {
+	out := &PackageList{Repositories: slices.Clone(l.Repositories), Packages: l.Packages}
+	for i := range out.Repositories {
+		out.Repositories[i].Date, out.Repositories[i].InRelease = time.Time{}, ""
+	}
+	return out
 }
 
 // Encode returns the list as indented JSON, sorted and with a final newline.

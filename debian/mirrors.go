@@ -22,8 +22,7 @@ func ClientMirrors(dir string) ([]ClientSource, error) {
 	}
 	sort.Strings(more)
 	for _, name := range append(files, more...) {
-		oneLine := strings.HasSuffix(name, ".list")
-		if !oneLine && !strings.HasSuffix(name, ".sources") {
+		if !strings.HasSuffix(name, ".list") && !strings.HasSuffix(name, ".sources") {
 			continue
 		}
 		data, err := os.ReadFile(name)
@@ -33,15 +32,20 @@ func ClientMirrors(dir string) ([]ClientSource, error) {
 		if err != nil {
 			return nil, err
 		}
-		if oneLine {
-			out = append(out, oneLineSources(string(data))...)
-			continue
-		}
-		found, err := deb822Sources(data)
+		entries, err := ParseSources(name, data)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		out = append(out, found...)
+		for _, e := range entries {
+			if e.Type != "deb" {
+				continue
+			}
+			for _, uri := range e.URIs {
+				for _, suite := range e.Suites {
+					out = append(out, ClientSource{strings.TrimSuffix(uri, "/"), suite, e.Components})
+				}
+			}
+		}
 	}
 	return out, nil
 }
@@ -50,6 +54,23 @@ func ClientMirrors(dir string) ([]ClientSource, error) {
 type ClientSource struct {
 	URI, Suite string
 	Components []string
+}
+
+// MirrorsOfClient returns where the apt configuration in dir has a suite, the best
+// address first: at the mirror that it uses for it (see ClientMirror), or beside
+// that of Debian's other suites. It is empty where nothing is known.
+func MirrorsOfClient(dir, suite string) []string {
+	if m, err := ClientMirror(dir, suite); err == nil {
+		return []string{m}
+	}
+	if !IsSecurity(suite) {
+		return nil
+	}
+	m, err := ClientMirror(dir, strings.TrimSuffix(strings.TrimSuffix(suite, "-security"), "/updates"))
+	if err != nil {
+		return nil
+	}
+	return MirrorsOf(m, suite)
 }
 
 // ClientMirror returns the address of the mirror that the apt configuration
@@ -70,9 +91,10 @@ func ClientMirror(dir, suite string) (string, error) {
 			return s.URI, nil
 		}
 	}
-	if strings.HasSuffix(suite, "-security") {
+	if IsSecurity(suite) {
 		for _, s := range all {
-			if usable(s) && strings.HasSuffix(s.Suite, "-security") {
+			base := strings.TrimSuffix(strings.TrimSuffix(s.Suite, "-security"), "/updates")
+			if usable(s) && IsSecurity(s.Suite) && (debianSuites[base] || strings.Contains(s.URI, securityArchive)) {
 				return s.URI, nil
 			}
 		}
@@ -81,7 +103,7 @@ func ClientMirror(dir, suite string) (string, error) {
 	for _, s := range all {
 		// The archives of security updates, ports and backports have
 		// addresses of their own, which do not end in /debian.
-		if usable(s) && (debianSuites[s.Suite] && !strings.Contains(s.URI, "debian-security") || strings.HasSuffix(s.URI, "/debian")) {
+		if usable(s) && (debianSuites[s.Suite] && !strings.Contains(s.URI, securityArchive) || strings.HasSuffix(s.URI, "/debian")) {
 			return s.URI, nil
 		}
 	}
@@ -91,52 +113,4 @@ func ClientMirror(dir, suite string) (string, error) {
 var debianSuites = map[string]bool{
 	"stable": true, "oldstable": true, "oldoldstable": true, "testing": true, "unstable": true, "sid": true,
 	"buster": true, "bullseye": true, "bookworm": true, "trixie": true, "forky": true, "duke": true,
-}
-
-func oneLineSources(text string) []ClientSource {
-	var out []ClientSource
-	for _, line := range strings.Split(text, "\n") {
-		line, _, _ = strings.Cut(line, "#")
-		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "deb")
-		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '\t' {
-			continue
-		}
-		rest = strings.TrimSpace(rest)
-		if strings.HasPrefix(rest, "[") {
-			_, after, closed := strings.Cut(rest, "]")
-			if !closed {
-				continue
-			}
-			rest = after
-		}
-		f := strings.Fields(rest)
-		if len(f) < 2 {
-			continue
-		}
-		out = append(out, ClientSource{strings.TrimSuffix(f[0], "/"), f[1], f[2:]})
-	}
-	return out
-}
-
-func deb822Sources(data []byte) ([]ClientSource, error) {
-	stanzas, err := ParseControl(data)
-	if err != nil {
-		return nil, err
-	}
-	var out []ClientSource
-	for _, s := range stanzas {
-		isDeb := false
-		for _, typ := range strings.Fields(s.Get("Types")) {
-			isDeb = isDeb || typ == "deb"
-		}
-		if v := s.Get("Enabled"); !isDeb || strings.EqualFold(v, "no") || strings.EqualFold(v, "false") {
-			continue
-		}
-		for _, uri := range strings.Fields(s.Get("URIs")) {
-			for _, suite := range strings.Fields(s.Get("Suites")) {
-				out = append(out, ClientSource{strings.TrimSuffix(uri, "/"), suite, strings.Fields(s.Get("Components"))})
-			}
-		}
-	}
-	return out, nil
 }

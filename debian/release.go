@@ -227,23 +227,62 @@ func (r *Release) CheckSuite(asked string, pinned bool) error {
 	return fmt.Errorf("the release file is that of the suite %q (codename %q) and not of %q; use another mirror, or name that suite", r.Suite, r.Codename, asked)
 }
 
+// StaleError says that a release file is no longer valid.
+type StaleError struct {
+	name  string
+	until time.Time
+}
+
+// Error says until when it was, and what to do.
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("the release file of %s was valid until %s; %s", e.name, e.until.Format(time.RFC3339), validHint)
+}
+
+const validHint = "pin the file with \"checksum\" to use it all the same, or use a mirror that is up to date"
+
 // CheckValid reports whether the release file may be used at the time now.
 // Pinned means that the author named the checksum of this very file; then its
 // age does not matter.
 func (r *Release) CheckValid(now time.Time, pinned bool) error {
-	const hint = "pin the file with \"checksum\" to use it all the same, or use a mirror that is up to date"
 	if pinned {
 		return nil
 	}
 	if r.Date.After(now.Add(maxFuture)) {
 		return fmt.Errorf("the release file of %s has the date %s, which is to come; set the clock of the builder, or use another mirror", r.name(), r.Date.Format(time.RFC3339))
 	}
-	if !r.ValidUntil.IsZero() && now.After(r.ValidUntil) {
-		return fmt.Errorf("the release file of %s was valid until %s; %s", r.name(), r.ValidUntil.Format(time.RFC3339), hint)
+	return r.checkFresh(now, now)
+}
+
+// CheckSnapshot reports whether the release file may be used as the state that
+// its archive had at a time: it was valid then, and a key that signed it is so now.
+func (r *Release) CheckSnapshot(at, now time.Time, pinned bool) error {
+	if pinned {
+		return nil
 	}
+	if r.Date.After(at.Add(maxFuture)) {
+		return fmt.Errorf("the release file of %s has the date %s, which is after the snapshot of %s; use another snapshot archive", r.name(), r.Date.Format(time.RFC3339), at.Format(time.RFC3339))
+	}
+	return r.checkFresh(at, now)
+}
+
+// checkFresh reports whether the file was valid at a time, and its key is so now. A
+// StaleError says that the former alone is wrong.
+func (r *Release) checkFresh(at, now time.Time) error {
+	key := r.checkKey(now)
+	if r.ValidUntil.IsZero() || !at.After(r.ValidUntil) {
+		return key
+	}
+	stale := &StaleError{r.name(), r.ValidUntil}
+	if key != nil {
+		return errors.New(stale.Error())
+	}
+	return stale
+}
+
+func (r *Release) checkKey(now time.Time) error {
 	signer := pgp.Signer{Fingerprint: r.SignedBy, KeyExpires: r.KeyExpires, Revoked: r.keyRevoked}
 	if err := signer.CheckNow(now); err != nil {
-		return fmt.Errorf("the release file of %s: %w; give a newer key in \"keyring\", or %s", r.name(), err, hint)
+		return fmt.Errorf("the release file of %s: %w; give a newer key in \"keyring\", or %s", r.name(), err, validHint)
 	}
 	return nil
 }

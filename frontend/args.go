@@ -17,7 +17,7 @@ import (
 // UndeclaredArgs returns the build arguments that a manifest was loaded with
 // and that neither it nor the frontend knows.
 func UndeclaredArgs(m *manifest.Manifest) []manifest.UndeclaredArg {
-	return m.UndeclaredArgs(MirrorArg, EpochArg)
+	return m.UndeclaredArgs(MirrorArg, SnapshotArg, EpochArg)
 }
 
 // ParseEpoch reads the value of SOURCE_DATE_EPOCH, unless it is "context".
@@ -57,7 +57,7 @@ func (b *build) arguments(ctx context.Context) error {
 	}
 	for _, u := range UndeclaredArgs(b.m) {
 		if strings.HasPrefix(u.Name, "OSBUILDKIT_") {
-			return fmt.Errorf("there is no build argument %q; %s", u.Name, suggest(u.Name, []string{MirrorArg}))
+			return fmt.Errorf("there is no build argument %q; %s", u.Name, suggest(u.Name, []string{MirrorArg, SnapshotArg}))
 		}
 		b.source.Warn(ctx, u.Warning(), gwclient.WarnOpts{Range: []*pb.Range{graph.Range(u.Span)}})
 	}

@@ -16,7 +16,6 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
-	"github.com/osbuildkit/osbuildkit/debian"
 	"github.com/osbuildkit/osbuildkit/examples"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
@@ -28,6 +27,9 @@ const (
 	// MirrorArg is the build argument that names the mirror for repositories
 	// whose mirror is not in the manifest.
 	MirrorArg = "OSBUILDKIT_MIRROR"
+	// SnapshotArg is the build argument with the time of the state of
+	// repositories for which the manifest names neither a mirror nor a time.
+	SnapshotArg = "OSBUILDKIT_SNAPSHOT"
 	// EpochArg is the build argument that sets the time of the build.
 	EpochArg = manifest.EpochArg
 )
@@ -39,9 +41,9 @@ type Config struct {
 	// Base returns a stored tree for a platform, for manifests with "base". Nil
 	// if there is no store.
 	Base func(ctx context.Context, c gwclient.Client, id string, p ocispecs.Platform) (*graph.Stored, error)
-	// Mirror returns the client's own mirror for a suite, or "" if it knows
-	// none. It may be nil.
-	Mirror func(suite string) string
+	// Mirrors returns where the client's own mirrors have a suite, the best address
+	// first, or nothing if it knows none. It may be nil.
+	Mirrors func(suite string) []string
 	// SBOM asks for a bill of materials. BuildKit's own option does so too, but
 	// makes a daemon scan a result that has none.
 	SBOM bool
@@ -136,6 +138,8 @@ type build struct {
 	buildEnvIsRoot bool
 	// mu guards what the builds of several platforms write together.
 	mu sync.Mutex
+	// warned are the warnings about values of pipelines that were shown.
+	warned map[string]bool
 	// sources are the named contexts that have taken the place of downloads.
 	sources map[string]bool
 }
@@ -284,9 +288,10 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 		NoCache:       b.ui.IsNoCache,
 		BuildPlatform: b.ui.BuildPlatforms[0],
 		Runs:          b.runs,
-		Mirror:        b.mirror,
+		Mirrors:       b.mirrors,
 		Source:        b.givenSource,
 	}
+	opt.Warn = func(p *manifest.Pipeline, pointer, text string) { b.warnAt(ctx, p, pointer, text) }
 	opt.Platform = opt.BuildPlatform
 	if p != nil {
 		opt.Platform = *p
@@ -297,6 +302,9 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 	opt.Runner = func(p ocispecs.Platform) (llb.State, error) { return b.cfg.Runner(ctx, b.client, p) }
 	var err error
 	if opt.Epoch, err = b.epoch(ctx); err != nil {
+		return opt, err
+	}
+	if opt.Snapshot, err = b.snapshot(); err != nil {
 		return opt, err
 	}
 	if err := b.contexts(ctx, &opt); err != nil {
@@ -318,19 +326,6 @@ func (b *build) runs(p ocispecs.Platform) bool {
 	return slices.ContainsFunc(workers[0].Platforms, func(has ocispecs.Platform) bool {
 		return platforms.Only(has).Match(p)
 	})
-}
-
-// mirror returns the mirror for a suite where the manifest names none.
-func (b *build) mirror(suite string) (string, error) {
-	if v := b.ui.BuildArgs[MirrorArg]; v != "" {
-		return v, nil
-	}
-	if b.cfg.Mirror != nil {
-		if v := b.cfg.Mirror(suite); v != "" {
-			return v, nil
-		}
-	}
-	return debian.SnapshotMirror(suite), nil
 }
 
 // epoch returns the time of the build that the client asks for, or nil.

@@ -112,6 +112,7 @@ func (b *build) outlineArgs(declared []*manifest.Arg) []outline.Arg {
 	args := []outline.Arg{
 		{Name: EpochArg, Description: "the time of the build in seconds since 1970", Value: b.ui.BuildArgs[EpochArg]},
 		{Name: MirrorArg, Description: "the mirror of repositories for which the manifest names none", Value: b.ui.BuildArgs[MirrorArg]},
+		{Name: SnapshotArg, Description: "the time of their state, such as 20261121T000000Z", Value: b.ui.BuildArgs[SnapshotArg]},
 	}
 	args = slices.DeleteFunc(args, func(a outline.Arg) bool {
 		return slices.ContainsFunc(declared, func(d *manifest.Arg) bool { return d.Name == a.Name })

@@ -29,7 +29,7 @@ const sample = `{
   },
   "stages": [
     { "name": "org.osbuildkit.apt", "options": { "packages": ["a"],
-      "auth": "token", "repos": [ { "suite": "trixie" } ] } },
+      "auth": "token", "repos": [ { "suite": "sid" } ] } },
     { "name": "org.osbuild.hostname", "options": { "hostname": "a" } }
   ],
   "assembler": {
@@ -113,7 +113,7 @@ func TestOutlineArguments(t *testing.T) {
 		for _, a := range o.Args {
 			got = append(got, fmt.Sprint(a.Name, "=", a.Value, " ", line(a.Location), " ", a.Description))
 		}
-		want := []string{"OSBUILDKIT_MIRROR= 0 the mirror of repositories for which the manifest names none", "host=" + given + " 2 its name", "SOURCE_DATE_EPOCH=1600000000 3 "}
+		want := []string{"OSBUILDKIT_MIRROR= 0 the mirror of repositories for which the manifest names none", "OSBUILDKIT_SNAPSHOT= 0 the time of their state, such as 20261121T000000Z", "host=" + given + " 2 its name", "SOURCE_DATE_EPOCH=1600000000 3 "}
 		if d := cmp.Diff(want, got); d != "" || o.Name != name {
 			t.Errorf("%q: name %q\n%s", given, o.Name, d)
 		}
@@ -146,7 +146,7 @@ func TestOutline(t *testing.T) {
 		if d := cmp.Diff(c.secrets, secrets); d != "" || o.Name != c.name || o.Description != "Web server" {
 			t.Errorf("%q: %q %q\n%s", c.target, o.Name, o.Description, d)
 		}
-		if len(o.Args) != 2 || o.Args[0].Name != EpochArg || o.Args[0].Value != "1700000000" || o.Args[1].Name != MirrorArg {
+		if len(o.Args) != 3 || o.Args[0].Name != EpochArg || o.Args[0].Value != "1700000000" || o.Args[1].Name != MirrorArg || o.Args[2].Name != SnapshotArg {
 			t.Errorf("arguments %+v", o.Args)
 		}
 		if len(o.Sources) != 1 || string(o.Sources[0]) != sample || !strings.Contains(string(res.Metadata["result.txt"]), MirrorArg) {

@@ -35,7 +35,9 @@ func (e *LintError) Error() string {
 
 // findings applies the rules that are not left out.
 func (b *build) findings() []lint.Finding {
-	return lint.Run(b.m, b.catalog, b.rules.Config)
+	c := b.rules.Config
+	c.Dated = DatedArgs(b.ui.BuildArgs)
+	return lint.Run(b.m, b.catalog, c)
 }
 
 // Bounds of what warnings and errors carry: each has the whole manifest with

@@ -3,6 +3,7 @@ package lint_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -27,6 +28,7 @@ func sources(stages, text string) string {
 const (
 	noop     = `{"name": "org.osbuild.noop"}`
 	snapshot = "https://snapshot.debian.org/archive/debian/20260101T000000Z"
+	pin      = `"snapshot": "20260101T000000Z"`
 	sum      = `"checksum": "sha256:00"`
 	sha      = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 	one      = "76a22bf4-f153-4541-b6c7-0332c0dfaeac"
@@ -39,13 +41,28 @@ var cases = []struct {
 	want       []string
 }{
 	// The network.
-	{"networkd alone", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`), stage("org.osbuild.systemd", `{"enabled_services": ["ssh", "systemd-networkd.service"]}`)),
+	{"networkd alone", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`}`), stage("org.osbuild.systemd", `{"enabled_services": ["ssh", "systemd-networkd.service"]}`)),
 		[]string{"NoNameServer /stages/1/options/enabled_services"}},
-	{"networkd and a file", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`), stage("org.osbuild.systemd", `{"enabled_services": ["systemd-networkd"]}`),
+	{"networkd and a file", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`}`), stage("org.osbuild.systemd", `{"enabled_services": ["systemd-networkd"]}`),
 		stage("org.osbuild.script", `{"script": "echo nameserver 192.0.2.1 > /etc/resolv.conf"}`)), nil},
 	{"networkd of a system that is there already", of(stage("org.osbuild.systemd", `{"enabled_services": ["systemd-networkd"]}`)), nil},
 	// Repositories.
-	{"pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`)), nil},
+	{"pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`}`)), nil},
+	{"pinned twice", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`, `+sum+`}`)), nil},
+	{"pinned by a checksum", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`)), []string{"NoSecurityUpdates /stages/0/options/checksum"}},
+	{"pinned but for the updates", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", "updates": true, `+sum+`}`)), []string{"UnpinnedRepository /stages/0"}},
+	{"an address with a time, and a checksum", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", "mirror": "`+snapshot+`", `+sum+`}`)), nil},
+	{"no updates", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", "updates": false, `+sum+`}`)), []string{"NoSecurityUpdates /stages/0/options/updates"}},
+	{"no updates in a build root", `{"build": {"stages": [` + stage("org.osbuildkit.debootstrap", `{"suite": "trixie", "updates": false, `+sum+`}`) + `]}, "stages": [` + stage("org.osbuild.grub2", `{}`) + `]}`, nil},
+	{"a suite that has none", of(stage("org.osbuildkit.debootstrap", `{"suite": "sid", `+sum+`}`), stage("org.osbuildkit.apt", `{"repos": [{"suite": "sid", `+sum+`}], "sources": ["deb http://a sid main"]}`)), nil},
+	{"repositories without security", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "own", `+sum+`}, {"suite": "bookworm", `+sum+`}, {"suite": "bookworm-updates", `+sum+`}]}`)), []string{"NoSecurityUpdates /stages/0/options/repos/1"}},
+	{"repositories with security", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "buster", `+sum+`}, {"suite": "buster/updates", `+sum+`}]}`)), nil},
+	{"sources without security", of(stage("org.osbuildkit.apt", `{"sources": ["# x", "deb [a=b] http://a own main", "deb http://a trixie main", "deb-src http://a trixie-security main"]}`)), []string{"NoSecurityUpdates /stages/0/options/sources/2"}},
+	{"a stanza without security", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`, "sources": ["Types: deb\nURIs: http://a\nSuites: trixie trixie-updates\nComponents: main"]}`)), []string{"NoSecurityUpdates /stages/0/options/sources/0"}},
+	{"sources with security", of(stage("org.osbuildkit.apt", `{"sources": ["deb http://a trixie main", "Types: deb\nURIs: http://b\nSuites: trixie-security"]}`)), nil},
+	{"no sources", of(stage("org.osbuildkit.apt", `{"sources": []}`)), nil},
+	{"later repositories of a time", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`}`), stage("org.osbuildkit.apt", `{"repos": [{"suite": "trixie-backports"}, {"suite": "own", "mirror": "http://a"}]}`)),
+		[]string{"UnpinnedRepository /stages/1/options/repos/1"}},
 	{"apt without repositories of its own", of(stage("org.osbuildkit.apt", `{"packages": ["a"]}`)), nil},
 	{"several repositories", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "a"}, {"suite": "b", `+sum+`}, {"suite": "c"}]}`)),
 		[]string{"UnpinnedRepository /stages/0/options/repos/0", "UnpinnedRepository /stages/0/options/repos/2"}},
@@ -61,11 +78,11 @@ var cases = []struct {
 		[]string{"UnpinnedRepository /stages/0/options/repos/0"}},
 	{"a number is no date", of(stage("org.osbuildkit.debootstrap", `{"suite": "a", "mirror": "https://m.example.org/debian-12345678"}`)),
 		[]string{"UnpinnedRepository /stages/0"}},
-	{"a mirror, pinned", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "trixie", "mirror": "http://mirror.example.com/debian", `+sum+`}]}`)),
+	{"a mirror, pinned", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "sid", "mirror": "http://mirror.example.com/debian", `+sum+`}]}`)),
 		[]string{"MutableURL /stages/0/options/repos/0/mirror"}},
-	{"an archive that is closed, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "buster", "mirror": "http://archive.debian.org/debian", `+sum+`}`)), nil},
-	{"a directory, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", "mirror": "file:///srv/debian", `+sum+`}`)), nil},
-	{"trusted stanza", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`, "sources": ["Types: deb\nURIs: http://a\nTrusted: yes\n", "deb http://a trusted main"]}`)),
+	{"an archive that is closed, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "wheezy", "mirror": "http://archive.debian.org/debian", `+sum+`}`)), nil},
+	{"a directory, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "sid", "mirror": "file:///srv/debian", `+sum+`}`)), nil},
+	{"trusted stanza", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`, "sources": ["Types: deb\nURIs: http://a\nTrusted: yes\n", "deb http://a trusted main"]}`)),
 		[]string{"UnsignedRepository /stages/0/options/sources/0"}},
 	{"trusted line", of(stage("org.osbuildkit.apt", `{"sources": ["deb [arch=amd64 trusted=yes] http://a b c", "deb [trusted=no] http://a b c", "# deb [trusted=yes] http://a b c"]}`)),
 		[]string{"UnsignedRepository /stages/0/options/sources/0"}},
@@ -196,6 +213,34 @@ func TestPasswordsAreNotRepeated(t *testing.T) {
 	for _, f := range findings {
 		if strings.Contains(f.String(), word) {
 			t.Error(f.String())
+		}
+	}
+}
+
+// What the build is given pins what the manifest does not.
+func TestDatedBuild(t *testing.T) {
+	t.Parallel()
+	text := of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`), stage("org.osbuildkit.apt", `{"repos": [{"suite": "a"}, {"suite": "b", "mirror": "http://b.example"}]}`),
+		stage("org.osbuild.dnf", `{"repos": [{"baseurl": "http://c.example"}]}`))
+	want := []string{"UnpinnedRepository /stages/1/options/repos/1", "UnpinnedRepository /stages/2/options/repos/0"}
+	if d := cmp.Diff(want, found(t, text, lint.Config{Dated: true})); d != "" {
+		t.Error(d)
+	}
+}
+
+// The hint is a line that can be put into the manifest as it is.
+func TestHintToPin(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 30, 22, 30, 0, 0, time.FixedZone("", -7200))
+	for options, hint := range map[string]string{
+		`{"suite": "trixie"}`: `add "snapshot": "20261201T000000Z"`,
+		`{"suite": "trixie", "mirror": "http://a.example/debian"}`: `put "snapshot": "20261201T000000Z" in the place of "mirror"`,
+		`{"suite": "noble", "mirror": "http://a.example/u"}`:       `give the "checksum" of its InRelease file`,
+	} {
+		m, modules := load(t, of(stage("org.osbuildkit.debootstrap", options)))
+		got := lint.Run(m, modules, lint.Config{Now: now})
+		if len(got) != 1 || !strings.Contains(got[0].Message, "result changes when it does: "+hint) {
+			t.Errorf("%s: %v", options, got)
 		}
 	}
 }

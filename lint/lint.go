@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
@@ -71,6 +72,11 @@ type Config struct {
 	Skip []string
 	// SkipAll leaves out all rules.
 	SkipAll bool
+	// Dated says that the build takes repositories for which the manifest names no
+	// mirror as they were at a time.
+	Dated bool
+	// Now is the time that hints name; the zero time stands for the present one.
+	Now time.Time
 }
 
 // MaxFindings bounds what is found in one manifest.
@@ -83,7 +89,10 @@ func Run(m *manifest.Manifest, modules Modules, c Config) []Finding {
 	if c.SkipAll {
 		return nil
 	}
-	p := &pass{m: m, modules: modules, text: &manifest.Text{File: m.File, Data: m.Data, Index: m.Index}}
+	if c.Now.IsZero() {
+		c.Now = time.Now()
+	}
+	p := &pass{config: c, m: m, modules: modules, text: &manifest.Text{File: m.File, Data: m.Data, Index: m.Index}}
 	for i := range rules {
 		if p.rule = &rules[i]; !slices.Contains(c.Skip, p.rule.Name) {
 			p.rule.check(p)
@@ -113,6 +122,7 @@ func Run(m *manifest.Manifest, modules Modules, c Config) []Finding {
 
 // pass is one run over one manifest.
 type pass struct {
+	config  Config
 	m       *manifest.Manifest
 	modules Modules
 	text    *manifest.Text

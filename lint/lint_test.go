@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -123,9 +124,9 @@ func TestExamplesOfPages(t *testing.T) {
 func TestString(t *testing.T) {
 	t.Parallel()
 	m, modules := load(t, "{\"stages\": [\n  {\"name\": \"org.osbuildkit.debootstrap\", \"options\": {\"suite\": \"trixie\"}}]}")
-	got := lint.Run(m, modules, lint.Config{})[0].String()
+	got := lint.Run(m, modules, lint.Config{Now: time.Date(2026, 11, 30, 1, 2, 3, 0, time.UTC)})[0].String()
 	want := `image.json:2:12: warning: UnpinnedRepository: the repository is not pinned, so the result changes when it does: ` +
-		`give the "checksum" of its InRelease file, or the address of a dated snapshot`
+		`add "snapshot": "20261130T000000Z"`
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/osbuildkit/osbuildkit/debian"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -20,7 +22,11 @@ const (
 
 // repository is one that a stage installs from.
 type repository struct {
+	Suite    string `json:"suite"`
 	Checksum string `json:"checksum"`
+	// Snapshot and Updates are Debian's.
+	Snapshot string `json:"snapshot"`
+	Updates  *bool  `json:"updates"`
 	// Mirror is Debian's; the others are those of RPM repositories.
 	Mirror     string `json:"mirror"`
 	BaseURL    texts  `json:"baseurl"`
@@ -30,14 +36,6 @@ type repository struct {
 	// path leads from the options to the repository.
 	path   []string
 	debian bool
-}
-
-// pinnedFile is the file of the repository that its checksum is of.
-func (r *repository) pinnedFile() string {
-	if r.debian {
-		return "InRelease"
-	}
-	return "repomd.xml"
 }
 
 // address is one URL of a repository and the option it stands in.
@@ -95,20 +93,53 @@ func dated(address string) bool {
 	return err == nil && day.MatchString(u.Path)
 }
 
+// pinned reports whether the state of a repository is always the same. The time of
+// the system that a pipeline makes is that of later repositories as well.
+func (p *pass) pinned(r *repository, system string) bool {
+	if r.dated() || r.Snapshot != "" {
+		return true
+	}
+	if r.debian && r.Mirror == "" && (p.config.Dated || system != "") {
+		return true
+	}
+	// The checksum of one suite says nothing of those that belong to it.
+	return r.Checksum != "" && (r.Updates == nil || !*r.Updates)
+}
+
 func unpinnedRepository(p *pass) {
-	p.stages(func(at *manifest.Pipeline, s *manifest.Stage) {
-		for _, r := range repositories(s) {
-			if r.Checksum != "" || r.dated() {
-				continue
-			}
-			const text = "the repository is not pinned, so the result changes when it does: give the \"checksum\" of its %s file, or the address of a dated snapshot"
-			if r.path == nil {
-				p.atStage(at, s, text, r.pinnedFile())
-			} else {
-				p.atOption(at, s, r.path, text, r.pinnedFile())
+	for _, at := range p.m.Pipelines {
+		system := ""
+		for _, s := range at.Stages {
+			for _, r := range repositories(s) {
+				if s.Type == debootstrapStage {
+					system = r.Snapshot
+				}
+				if p.pinned(&r, system) {
+					continue
+				}
+				const text = "the repository is not pinned, so the result changes when it does: "
+				hint := "give the \"checksum\" of its repomd.xml file, or the address of a dated snapshot"
+				switch {
+				case r.debian && r.Mirror == "":
+					hint = "add \"snapshot\": \"" + p.today() + "\""
+				case r.debian && debian.KnownCompanions(r.Suite) != nil:
+					hint = "put \"snapshot\": \"" + p.today() + "\" in the place of \"mirror\", or give the \"checksum\" of its InRelease file"
+				case r.debian:
+					hint = "give the \"checksum\" of its InRelease file, or the address of a dated snapshot"
+				}
+				if r.path == nil {
+					p.atStage(at, s, "%s", text+hint)
+				} else {
+					p.atOption(at, s, r.path, "%s", text+hint)
+				}
 			}
 		}
-	})
+	}
+}
+
+// today is the time of the newest state that a snapshot archive is sure to have.
+func (p *pass) today() string {
+	return debian.FormatSnapshot(p.config.Now.UTC().Truncate(24 * time.Hour))
 }
 
 // frozen are archives of releases that are no longer changed.
@@ -136,7 +167,7 @@ func mutableURL(p *pass) {
 	p.stages(func(at *manifest.Pipeline, s *manifest.Stage) {
 		for _, r := range repositories(s) {
 			for _, a := range r.addresses() {
-				if r.Checksum != "" && r.moving(a.url) {
+				if r.Checksum != "" && r.Snapshot == "" && r.moving(a.url) {
 					p.atOption(at, s, append(slices.Clone(r.path), a.key),
 						"this address has the newest state of the repository only, so the build fails once it is not the one that \"checksum\" pins: use a dated snapshot")
 					break

@@ -16,7 +16,7 @@ func Find(name string) *Rule {
 
 const (
 	tree = `{ "name": "org.osbuildkit.debootstrap", "options": {
-      "suite": "trixie", "mirror": "https://snapshot.debian.org/archive/debian/20260101T000000Z" } }`
+      "suite": "trixie", "snapshot": "20260101T000000Z" } }`
 	uuid = "76a22bf4-f153-4541-b6c7-0332c0dfaeac"
 	hash = "$6$Zf1zVqFh$wGoSgrAEtLWzFkWcdqrbYrLYOiVHVoWbRnIoiYCLZFKK4ykmZhHPrdIu9IzV8XZ2n1PbfHPvqZ1u1VJ4MWZ/50"
 )
@@ -123,18 +123,18 @@ The two manifests differ in the module: only the description of org.example.fetc
 		Why: `A checksum makes sure that a build gets what its author had. Together with an address whose content changes, such as
 …/latest/…, a branch, or a mirror that has the newest state of a repository only, it makes the build fail from the day of the next change on.
 
-Use the address of a version. For a Debian repository that is a snapshot with a date.`,
+Use the address of a version. For a Debian repository that is the "snapshot" of a time.`,
 		Bad: `{
   "stages": [
     { "name": "org.osbuildkit.debootstrap", "options": {
-      "suite": "trixie", "mirror": "https://mirror.example.com/debian",
+      "suite": "sid", "mirror": "https://mirror.example.com/debian",
       "checksum": "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef" } }
   ]
 }`,
 		Good: `{
   "stages": [
     { "name": "org.osbuildkit.debootstrap", "options": {
-      "suite": "trixie", "mirror": "https://snapshot.debian.org/archive/debian/20260101T000000Z",
+      "suite": "sid", "snapshot": "20260101T000000Z",
       "checksum": "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef" } }
   ]
 }`,
@@ -153,6 +153,29 @@ Install systemd-resolved, or put /etc/resolv.conf into the tree.`,
 		Good: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["systemd-resolved", "systemd-sysv"] } },
     { "name": "org.osbuild.systemd", "options": { "enabled_services": ["systemd-networkd"] } }`),
 		check: noNameServer,
+	},
+	{
+		Name:    "NoSecurityUpdates",
+		Summary: "A Debian is made, or kept, without security updates",
+		Why: `A release of Debian changes every few months, with its point releases. What is mended in between is in its security suite, which a
+build uses by itself. It is left out with "updates": false, with a "checksum" of the suite alone, and with "repos" or "sources" that name the
+suite and not the security suite: the system then has holes that everybody knows, or never hears of updates.
+
+Leave the option out, or name the security suite as well. A pinned build takes both suites of one time with "snapshot". Build roots, in which
+nothing but the build runs, are not looked at.`,
+		Bad: `{
+  "stages": [
+    { "name": "org.osbuildkit.debootstrap", "options": {
+      "suite": "trixie", "snapshot": "20260101T000000Z", "updates": false } }
+  ]
+}`,
+		Good: `{
+  "stages": [
+    { "name": "org.osbuildkit.debootstrap", "options": {
+      "suite": "trixie", "snapshot": "20260101T000000Z" } }
+  ]
+}`,
+		check: noSecurityUpdates,
 	},
 	{
 		Name:    "PartitionOutsideDisk",
@@ -275,8 +298,9 @@ MiB. The next such size is in the message.`,
 		Why: `Two builds of the same manifest install different packages if the repository has changed in between, and a step that was in the
 cache is run again. For some images that is wanted: security updates arrive by building again. Skip the rule then.
 
-Otherwise pin the repository: "checksum" is that of the InRelease file of a Debian repository, or of the repomd.xml file of an RPM
-repository. An address with a date, as snapshot archives have it, does as well.`,
+Otherwise pin the repository. For Debian that is one line: "snapshot" takes all suites as they were at a time. For others give "checksum", that of
+the InRelease file of a Debian repository, or of the repomd.xml file of an RPM repository, or an address with a date, as archives of snapshots and
+composes have it. The build argument OSBUILDKIT_SNAPSHOT pins a build without a change of its manifest.`,
 		Bad: `{
   "stages": [
     { "name": "org.osbuildkit.debootstrap", "options": { "suite": "trixie" } }
@@ -285,7 +309,7 @@ repository. An address with a date, as snapshot archives have it, does as well.`
 		Good: `{
   "stages": [
     { "name": "org.osbuildkit.debootstrap", "options": {
-      "suite": "trixie", "mirror": "https://snapshot.debian.org/archive/debian/20260101T000000Z" } }
+      "suite": "trixie", "snapshot": "20260101T000000Z" } }
   ]
 }`,
 		check: unpinnedRepository,
@@ -297,9 +321,9 @@ repository. An address with a date, as snapshot archives have it, does as well.`
 repositories that the finished system is given: "trusted=yes" in apt's sources, "gpgcheck": false in org.osbuild.yum.repos, "Never" and
 "Optional" in org.osbuild.pacman.conf, and installers that are told not to verify. What a build itself installs is always verified.`,
 		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["nginx"],
-      "sources": ["deb [trusted=yes] https://packages.example.org/debian trixie main"] } }`),
+      "sources": ["deb [trusted=yes] https://packages.example.org/debian nginx main"] } }`),
 		Good: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["nginx"],
-      "sources": ["deb [signed-by=/etc/apt/keyrings/example.asc] https://packages.example.org/debian trixie main"] } }`),
+      "sources": ["deb [signed-by=/etc/apt/keyrings/example.asc] https://packages.example.org/debian nginx main"] } }`),
 		check: unsignedRepository,
 	},
 	{

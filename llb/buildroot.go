@@ -70,7 +70,8 @@ func (g *Graph) Toolbox(ctx context.Context) (llb.State, error) {
 	noCache := g.opt.NoCache
 	opt.NoCache = func(string) bool { return noCache != nil && noCache(ToolboxPipeline) }
 	box := New(renamed(g.opt.ToolboxManifest), opt)
-	box.repos, box.runners = g.repos, g.runners
+	box.steady = true
+	box.suites, box.runners = g.suites, g.runners
 	t, err := box.Pipeline(ctx, ToolboxPipeline)
 	if err != nil {
 		return llb.State{}, err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path"
 	"strconv"
-	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 
@@ -32,17 +31,18 @@ func (g *Graph) debootstrap(ctx context.Context, at place, t Tree) (Tree, error)
 		return Tree{}, err
 	}
 	o = o.WithDefaults(g.debianArch())
-	t.repos = []packages.RepositoryOptions{{
-		Mirror: o.Mirror, Suite: o.Suite, Components: o.Components, Arch: o.Arch, Keyring: o.Keyring, Checksum: o.Checksum,
-	}}
-	index, err := g.metadata(ctx, t.repos, credentials{})
+	index, err := g.system(ctx, at, o)
 	if err != nil {
 		return Tree{}, err
 	}
-	if g.opt.Epoch == nil {
-		t.setEpoch(index[0].release.Date.Unix())
+	t.repos, t.snapshot = nil, o.Snapshot
+	for _, m := range index {
+		t.repos = append(t.repos, m.RepositoryOptions)
 	}
-	list, solved, err := g.solve(ctx, at, t, "org.osbuildkit.debootstrap.solve", o.ForSolve(), index)
+	if g.opt.Epoch == nil {
+		t.setEpoch(g.systemDate(index))
+	}
+	list, solved, err := g.solve(ctx, at, t, "org.osbuildkit.debootstrap.solve", o.ForSolve(t.repos), index)
 	if err != nil {
 		return Tree{}, err
 	}
@@ -80,6 +80,9 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 	if len(o.Repos) > 0 {
 		t.repos = nil
 		for _, r := range o.Repos {
+			if r.Mirror == "" && r.Snapshot == "" {
+				r.Snapshot = t.snapshot
+			}
 			t.repos = append(t.repos, r.WithDefaults(g.debianArch()))
 		}
 	}
@@ -96,7 +99,7 @@ func (g *Graph) apt(ctx context.Context, at place, t Tree) (Tree, error) {
 		return Tree{}, err
 	}
 	if g.opt.Epoch == nil && t.unknown {
-		t.setEpoch(index[0].release.Date.Unix())
+		t.setEpoch(newestDate(index))
 	}
 	// The tree's own apt decides, unless the author has named a build root.
 	solver := "org.osbuildkit.apt.solve-inside"
@@ -249,57 +252,69 @@ func (g *Graph) packages(ctx context.Context, at place, list *debian.PackageList
 	}
 	return map[string]llb.State{
 		"debs": debs,
-		"list": llb.Scratch().File(llb.Copy(solved, "/"+debian.ListFile, "/"+debian.ListFile, &llb.CopyInfo{CreatedTime: epochTime()}),
+		"list": llb.Scratch().File(llb.Copy(solved, "/"+debian.InstallFile, "/"+debian.ListFile, &llb.CopyInfo{CreatedTime: epochTime()}),
 			llb.WithCustomName("[internal] list of "+at.name(""))),
 	}, nil
+}
+
+// systemDate is the time of a system. That of the toolbox is the one of its release,
+// which changes every few months: updates are signed anew several times a day, and
+// the toolbox is to be made anew only when they bring it a package.
+func (g *Graph) systemDate(index []metadata) int64 {
+	if g.steady {
+		return index[0].release.Date.Unix()
+	}
+	return newestDate(index)
+}
+
+// newestDate is the time of the repository that has changed last.
+func newestDate(index []metadata) int64 {
+	newest := index[0].release.Date
+	for _, m := range index {
+		if m.release.Date.After(newest) {
+			newest = m.release.Date
+		}
+	}
+	return newest.Unix()
 }
 
 // metadata reads and verifies the InRelease file of each repository and says
 // which files of it a solve step needs.
 func (g *Graph) metadata(ctx context.Context, repos []packages.RepositoryOptions, auth credentials) ([]metadata, error) {
-	var out []metadata
+	list := make([]*asked, len(repos))
 	for i, r := range repos {
-		m, err := g.repository(ctx, i, r, auth)
+		list[i] = &asked{RepositoryOptions: r}
+	}
+	g.findSuites(ctx, list, auth)
+	var out []metadata
+	for i, a := range list {
+		m, err := g.suiteMetadata(i, a, auth)
 		if err != nil {
-			return nil, fmt.Errorf("repository %q: %w", r.Suite, err)
+			return nil, fmt.Errorf("repository %q: %w", a.Suite, err)
 		}
-		out = append(out, m)
+		out = append(out, *m)
 	}
 	return out, nil
 }
 
-func (g *Graph) repository(ctx context.Context, number int, r packages.RepositoryOptions, auth credentials) (metadata, error) {
-	if r.Mirror == "" {
-		mirror, err := g.opt.Mirror(r.Suite)
-		if err != nil {
-			return metadata{}, err
-		}
-		r.Mirror = mirror
-	}
+// metadata lists the files that a solve step needs of repository number.
+func (s *suite) metadata(number int, r packages.RepositoryOptions, auth credentials) (*metadata, error) {
+	// The address is that of a state: it has the time in it, if there is one.
+	r.Mirror, r.Snapshot = s.mirror, ""
 	below := debian.ReleaseDir(r.Suite)
 	dir := path.Join(strconv.Itoa(number), below) + "/"
 	u, err := joinURL(r.Mirror, below)
 	if err != nil {
-		return metadata{}, err
+		return nil, err
 	}
-	m := metadata{RepositoryOptions: r}
-	sum := strings.TrimPrefix(r.Checksum, "sha256:")
-	key := u + " " + sum + " " + r.Keyring
-	found := g.repos[key]
-	if found == nil {
-		if found, err = g.readRelease(ctx, u, r.Suite, sum, []byte(r.Keyring), auth); err != nil {
-			return metadata{}, err
-		}
-		g.repos[key] = found
-	}
-	m.release = found.Release
-	for _, f := range found.files {
+	m := &metadata{RepositoryOptions: r, release: s.Release}
+	for _, f := range s.files {
 		f.name = strconv.Itoa(number) + "/" + f.name
 		m.files = append(m.files, f)
 	}
 	indexes, err := m.release.Indexes(r.Suite, r.Components, r.Arch)
 	if err != nil {
-		return metadata{}, fmt.Errorf("%s: %w", m.files[0].url, err)
+		return nil, fmt.Errorf("%s: %w", m.files[0].url, err)
 	}
 	for _, f := range indexes {
 		from := f.Path
@@ -308,7 +323,7 @@ func (g *Graph) repository(ctx context.Context, number int, r packages.Repositor
 		}
 		u, err := joinURL(u, from)
 		if err != nil {
-			return metadata{}, err
+			return nil, err
 		}
 		m.files = append(m.files, auth.download(u, dir+f.Path, f.SHA256))
 	}

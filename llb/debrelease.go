@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/osbuildkit/osbuildkit/debian"
 )
@@ -17,16 +18,33 @@ type debRelease struct {
 	files []download
 }
 
-// readRelease reads and verifies the release file of a suite, which is in the
-// directory at base. Sum pins it if it is not empty.
-func (g *Graph) readRelease(ctx context.Context, base, suite, sum string, keyring []byte, auth credentials) (*debRelease, error) {
+// release says which release file is to be read.
+type release struct {
+	// base is the directory of the suite.
+	base, suite string
+	// sum pins the file if it is not empty.
+	sum     string
+	keyring []byte
+	// at is the time of a snapshot, or nil.
+	at *time.Time
+	// attempt counts the mirrors that were asked before.
+	attempt int
+}
+
+// readRelease reads and verifies the release file of a suite. If nothing but its
+// age is wrong, it is returned together with the error.
+func (g *Graph) readRelease(ctx context.Context, want release, auth credentials) (*debRelease, error) {
+	suite, sum, keyring := want.suite, want.sum, want.keyring
 	file := func(name, sum string) (download, []byte, error) {
-		u, err := joinURL(base, name)
+		u, err := joinURL(want.base, name)
 		if err != nil {
 			return download{}, nil, err
 		}
 		d := auth.download(u, path.Join(debian.ReleaseDir(suite), name), sum)
 		d.mayMiss = true
+		if sum != "" {
+			d.attempt = want.attempt
+		}
 		data, err := g.readDownload(ctx, d)
 		return d, data, err
 	}
@@ -57,11 +75,17 @@ func (g *Graph) readRelease(ctx context.Context, base, suite, sum string, keyrin
 	if err == nil {
 		err = r.CheckSuite(suite, sum != "")
 	}
-	if err == nil {
+	if err == nil && want.at != nil {
+		err = r.CheckSnapshot(*want.at, g.opt.Now(), sum != "")
+	} else if err == nil {
 		err = r.CheckValid(g.opt.Now(), sum != "")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", in.url, err)
+		err = fmt.Errorf("%s: %w", in.url, err)
+		if old := (*debian.StaleError)(nil); errors.As(err, &old) {
+			return r, err
+		}
+		return nil, err
 	}
 	return r, nil
 }

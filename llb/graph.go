@@ -58,8 +58,16 @@ type Options struct {
 	// Epoch is the time of the build in seconds since 1970, or nil if the
 	// repositories' own date is to be taken.
 	Epoch *int64
-	// Mirror returns the mirror for a suite where the manifest names none.
-	Mirror func(suite string) (string, error)
+	// Mirrors returns where a suite may be for which the manifest names no mirror,
+	// the best address first: one that has its newest state, or, if at is given, one
+	// with the state of that time.
+	Mirrors func(suite string, at *time.Time) []string
+	// Snapshot is the time of the state of all repositories for which the manifest
+	// names neither a mirror nor a time, or nil for the newest state.
+	Snapshot *time.Time
+	// Warn shows a warning about a value of a pipeline's file. It may be nil, and
+	// be called with the same words several times.
+	Warn func(p *manifest.Pipeline, pointer, text string)
 	// Source returns the file with a SHA-256 in hex, and its name in the
 	// state, if it is given with the build; a nil state means that it is to be
 	// downloaded. Source itself may be nil.
@@ -99,6 +107,9 @@ type Tree struct {
 	// repos are the repositories that later package stages use unless they
 	// name their own.
 	repos []packages.RepositoryOptions
+	// snapshot is the time of which repositories are for which a later stage names
+	// neither a mirror nor a time, or empty.
+	snapshot string
 	// arch is the architecture of the repositories of a stored tree.
 	arch string
 	// unknown says that the epoch is a guess: nothing is known of the image that
@@ -133,7 +144,9 @@ type Graph struct {
 	trees   map[string]Tree
 	toolbox *llb.State
 	native  *Graph
-	repos   map[string]*debRelease
+	suites  map[string]*suite // see findSuites
+	// steady says that the graph is that of the toolbox, see systemDate.
+	steady  bool
 	rpms    map[string]*rpmSource
 	ready   map[string]bool // see readyClient
 	auths   map[string]credentials
@@ -147,7 +160,7 @@ func New(m *manifest.Manifest, opt Options) *Graph {
 		opt.Now = time.Now
 	}
 	return &Graph{
-		m: m, opt: opt, trees: map[string]Tree{}, repos: map[string]*debRelease{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{},
+		m: m, opt: opt, trees: map[string]Tree{}, suites: map[string]*suite{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{},
 		auths: map[string]credentials{}, runners: map[module.Group]llb.State{}, bases: map[string]*Stored{},
 	}
 }

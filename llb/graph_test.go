@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
+	"github.com/osbuildkit/osbuildkit/debian"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -29,11 +31,23 @@ type answers struct {
 	asked []llb.State
 }
 
-func (a *answers) ReadFile(_ context.Context, st llb.State, name string) ([]byte, error) {
+// mu guards what suites that are asked for at once write together.
+var mu sync.Mutex
+
+func (a *answers) ReadFile(ctx context.Context, st llb.State, name string) ([]byte, error) {
+	// The archive has one suite.
+	urls, _, err := sources(ctx, st)
+	for u := range urls {
+		if strings.Contains(name, "Release") && !strings.Contains(u, "/dists/trixie/") || err != nil {
+			return nil, errors.New("invalid response status 404")
+		}
+	}
 	data, ok := a.files[name]
 	if !ok {
 		return nil, errors.New("no such file " + name)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	a.asked = append(a.asked, st)
 	return data, nil
 }
@@ -61,8 +75,10 @@ func options(t testing.TB) Options {
 			return llb.Local("runners-"+p.Architecture, llb.LocalUniqueID("runners")), nil
 		},
 		Resolver: &answers{files: map[string][]byte{"/InRelease": inRelease, "/packages.json": []byte(packagesJSON)}},
-		Mirror:   func(string) (string, error) { return "https://mirror.example/debian", nil },
-		Now:      func() time.Time { return time.Date(2025, 9, 7, 0, 0, 0, 0, time.UTC) },
+		Mirrors: func(suite string, _ *time.Time) []string {
+			return debian.MirrorsOf("https://mirror.example/debian", suite)
+		},
+		Now: func() time.Time { return time.Date(2025, 9, 7, 0, 0, 0, 0, time.UTC) },
 	}
 }
 
@@ -280,7 +296,7 @@ func TestErrors(t *testing.T) {
 			`org.osbuild.grub2 in pipeline "tree": a build root is needed, and there is no toolbox: give one with --toolbox or the named context "toolbox"`, nil},
 		{"bad mirror", `{"stages": [` + boot + `]}`, "tree",
 			`org.osbuildkit.debootstrap in pipeline "tree": repository "trixie": mirror "ftp://x/": give an http or https URL`,
-			func(o *Options) { o.Mirror = func(string) (string, error) { return "ftp://x/", nil } }},
+			func(o *Options) { o.Mirrors = func(string, *time.Time) []string { return []string{"ftp://x/"} } }},
 		{"no pipeline", `{}`, "nowhere", `no pipeline "nowhere" in image.json`, nil},
 		{"repository number", `{"stages": [` + boot + `]}`, "tree",
 			`org.osbuildkit.debootstrap in pipeline "tree": the package list names repository 7 of 1`,

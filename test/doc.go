@@ -9,8 +9,8 @@
 // OSBUILDKIT_TEST_STORE names, else a new one below the temporary directory,
 // which is removed at the end unless OSBUILDKIT_TEST_KEEP is set. Packages come
 // through a Mirror of the test's own on loopback, in front of the mirror that
-// OSBUILDKIT_TEST_MIRROR names, else that of this machine's apt, else the
-// snapshot archive. The mirror keeps what it has fetched, counts requests, and
+// OSBUILDKIT_TEST_MIRROR names, else those of this machine's apt, else Debian's
+// general mirror. The mirror keeps what it has fetched, counts requests, and
 // can be told to fail.
 //
 // The tests of RPM packages (TestRPM…, make test-rpm) install a distribution that

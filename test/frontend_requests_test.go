@@ -15,7 +15,7 @@ const asked = `{
 "syntax": "` + frontendName + `",
 "stages": [
 {"name": "org.osbuildkit.apt", "options": {"packages": ["nginx"], "auth": "token", "repos": [
-{"suite": "trixie"}]}}],
+{"suite": "sid"}]}}],
 "assembler": {"name": "org.osbuild.noop"}}
 `
 
@@ -49,11 +49,11 @@ func TestFrontendRequests(t *testing.T) {
 		never      string
 	}{
 		{name: "describe", args: []string{"--call", "subrequests.describe"}, want: []string{"outline", "targets", "lint", "convertllb", "subrequests.describe"}},
-		{name: "outline", args: []string{"--call", "outline"}, want: []string{"SOURCE_DATE_EPOCH", "OSBUILDKIT_MIRROR", "token"}},
+		{name: "outline", args: []string{"--call", "outline"}, want: []string{"SOURCE_DATE_EPOCH", "OSBUILDKIT_MIRROR", "OSBUILDKIT_SNAPSHOT", "token"}},
 		{name: "targets", args: []string{"--call", "targets"}, want: []string{"tree", "assembler (default)", "containerdisk"}},
 		{name: "check", args: []string{"--check"}, code: 1,
 			want: []string{"1 warning has been found", "WARNING: UnpinnedRepository - https://github.com/osbuildkit/osbuildkit/blob/main/docs/lint/UnpinnedRepository.md",
-				"image.json:5", "   5 | >>> {\"suite\": \"trixie\"}]}}],"}},
+				"image.json:5", "   5 | >>> {\"suite\": \"sid\"}]}}],"}},
 		{name: "check skipped", args: []string{"--check", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=UnpinnedRepository"}, want: []string{"no warnings found"}},
 		{name: "check clean", text: clean, args: []string{"--check"}, want: []string{"no warnings found"}},
 		{name: "check invalid", text: strings.Replace(clean, "noop", "nop", 1), args: []string{"--check"}, code: 1,

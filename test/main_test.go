@@ -81,7 +81,7 @@ func withShared(run func() int) (code int, err error) {
 	if shared.store, err = filepath.Abs(shared.store); err != nil {
 		return 1, err
 	}
-	if shared.mirror, err = StartMirror(Upstream(suite), filepath.Join(shared.store, "mirror")); err != nil {
+	if shared.mirror, err = StartMirror(Upstream(suite), Upstream(suite+"-security"), filepath.Join(shared.store, "mirror")); err != nil {
 		return 1, err
 	}
 	defer shared.mirror.Close()

@@ -20,23 +20,28 @@ import (
 	"github.com/osbuildkit/osbuildkit/debian"
 )
 
-// mirrorPrefix is the path below which a Mirror serves.
-const mirrorPrefix = "/debian"
+// Paths below which a Mirror serves, and what stands before the names of files of
+// security updates.
+const (
+	mirrorPrefix   = "/debian"
+	securityPrefix = "/debian-security"
+	securityName   = "security/"
+)
 
 // fetchTimeout bounds one attempt to fetch a file from the upstream mirror.
 const fetchTimeout = 5 * time.Minute
 
-// Upstream returns the address of the mirror that packages come from: the one
-// that OSBUILDKIT_TEST_MIRROR names, else that of this machine's apt, else the
-// snapshot archive.
+// Upstream returns the address of the mirror that a suite comes from: the one
+// that OSBUILDKIT_TEST_MIRROR names, else that of this machine's apt, else
+// Debian's general mirror.
 func Upstream(suite string) string {
 	if m := os.Getenv("OSBUILDKIT_TEST_MIRROR"); m != "" {
-		return m
+		return debian.MirrorsOf(m, suite)[0]
 	}
-	if m, err := debian.ClientMirror("/etc/apt", suite); err == nil {
-		return m
+	if m := debian.MirrorsOfClient("/etc/apt", suite); len(m) > 0 {
+		return m[0]
 	}
-	return debian.SnapshotMirror(suite)
+	return debian.DefaultMirrors(suite, time.Now())[0]
 }
 
 // Mirror is a mirror of a package archive on loopback. It fetches each file
@@ -45,6 +50,7 @@ func Upstream(suite string) string {
 // then, so that the archive does not change under a running test.
 type Mirror struct {
 	upstream *url.URL
+	security *url.URL
 	dir      string
 	listener net.Listener
 	server   *http.Server
@@ -57,11 +63,18 @@ type Mirror struct {
 }
 
 // StartMirror serves the archive at the address upstream on a free port of
-// loopback until Close. Files are kept below dir.
-func StartMirror(upstream, dir string) (*Mirror, error) {
+// loopback until Close, and beside it security updates from another upstream, if
+// that is not "". Files are kept below dir.
+func StartMirror(upstream, security, dir string) (*Mirror, error) {
 	u, err := url.Parse(upstream)
 	if err != nil {
 		return nil, fmt.Errorf("upstream mirror: %w", err)
+	}
+	var s *url.URL
+	if security != "" {
+		if s, err = url.Parse(security); err != nil {
+			return nil, fmt.Errorf("upstream mirror of security updates: %w", err)
+		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -70,7 +83,7 @@ func StartMirror(upstream, dir string) (*Mirror, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mirror{upstream: u, dir: dir, listener: l, files: map[string]*sync.Mutex{}, fresh: map[string]bool{}}
+	m := &Mirror{upstream: u, security: s, dir: dir, listener: l, files: map[string]*sync.Mutex{}, fresh: map[string]bool{}}
 	m.server = &http.Server{Handler: m, ReadHeaderTimeout: time.Minute}
 	go func() { _ = m.server.Serve(l) }() // ends with Close
 	return m, nil
@@ -88,6 +101,9 @@ func (m *Mirror) Close() error {
 // ServeHTTP answers one request.
 func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, ok := strings.CutPrefix(path.Clean(r.URL.Path), mirrorPrefix+"/")
+	if rest, security := strings.CutPrefix(path.Clean(r.URL.Path), securityPrefix+"/"); security && m.security != nil {
+		name, ok = securityName+rest, true
+	}
 	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		http.NotFound(w, r)
 		return
@@ -109,6 +125,14 @@ func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serveFile(w, r, file, fault)
 }
 
+// of returns which upstream has a file, and the file's name there.
+func (m *Mirror) of(name string) (*url.URL, string) {
+	if below, ok := strings.CutPrefix(name, securityName); ok && m.security != nil {
+		return m.security, below
+	}
+	return m.upstream, name
+}
+
 // statusError is an answer of the upstream that is not a file.
 type statusError int
 
@@ -119,7 +143,8 @@ func (e statusError) Error() string { return fmt.Sprintf("the upstream mirror an
 func (m *Mirror) file(ctx context.Context, name string) (string, error) {
 	// One flat directory of hashed names: no name can lead out of it, and none
 	// can be a file and a directory.
-	sum := sha256.Sum256([]byte(m.upstream.String() + " " + name))
+	upstream, below := m.of(name)
+	sum := sha256.Sum256([]byte(upstream.String() + " " + below))
 	kept := filepath.Join(m.dir, hex.EncodeToString(sum[:16]))
 	m.mu.Lock()
 	lock := m.files[name]
@@ -134,7 +159,7 @@ func (m *Mirror) file(ctx context.Context, name string) (string, error) {
 	fresh := m.fresh[name]
 	m.mu.Unlock()
 	_, err := os.Stat(kept)
-	volatile := strings.HasPrefix(name, "dists/") && !strings.Contains(name, "/by-hash/")
+	volatile := strings.HasPrefix(below, "dists/") && !strings.Contains(below, "/by-hash/")
 	if err == nil && (!volatile || fresh) {
 		return kept, nil
 	}
@@ -165,7 +190,8 @@ func (m *Mirror) fetch(ctx context.Context, name, kept string) error {
 }
 
 func (m *Mirror) attempt(ctx context.Context, name, kept string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.upstream.JoinPath(name).String(), nil)
+	upstream, below := m.of(name)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, upstream.JoinPath(below).String(), nil)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func TestMirrorKeepsFiles(t *testing.T) {
 	upstream, count := upstreamOf(t, "content")
 	dir := t.TempDir()
 	for round := range 2 {
-		m, err := StartMirror(upstream, dir)
+		m, err := StartMirror(upstream, "", dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestMirrorKeepsFiles(t *testing.T) {
 func TestMirrorConditional(t *testing.T) {
 	t.Parallel()
 	upstream, _ := upstreamOf(t, "content")
-	m, err := StartMirror(upstream, t.TempDir())
+	m, err := StartMirror(upstream, "", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestMirrorConditional(t *testing.T) {
 func TestMirrorFaults(t *testing.T) {
 	t.Parallel()
 	upstream, _ := upstreamOf(t, "0123456789")
-	m, err := StartMirror(upstream, t.TempDir())
+	m, err := StartMirror(upstream, "", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/osbuildkit/osbuildkit/frontend"
 	"github.com/osbuildkit/osbuildkit/lint"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -71,6 +72,7 @@ func (a *app) check(f *checkFlags, name string) error {
 		return err
 	}
 	c.Skip, c.SkipAll = append(c.Skip, given.Skip...), c.SkipAll || given.SkipAll
+	c.Dated = frontend.DatedArgs(args)
 	findings := lint.Run(s.m, modules, c)
 	warnings := a.showFindings(findings, s)
 	stages := 0

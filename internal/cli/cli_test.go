@@ -34,7 +34,7 @@ func TestCommands(t *testing.T) {
 	const good = `{"stages": [{"name": "org.osbuild.hostname", "options": {"hostname": "a"}}]}`
 	const bad = `{"stages": [{"name": "org.osbuild.hostnam"}], "assembler": 3}`
 	const unpinned = `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie"}}]}`
-	const unpinnedWarning = `<stdin>:1:22: warning: UnpinnedRepository: the repository is not pinned, so the result changes when it does: give the "checksum" of its InRelease file, or the address of a dated snapshot
+	unpinnedWarning := `<stdin>:1:22: warning: UnpinnedRepository: the repository is not pinned, so the result changes when it does: add "snapshot": "` + time.Now().UTC().Format("20060102") + `T000000Z"
      1 | {"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie"}}]}
        |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 `
@@ -62,6 +62,10 @@ func TestCommands(t *testing.T) {
 		{name: "warnings are errors", args: []string{"check", "--error", "-"}, stdin: unpinned, code: 1,
 			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid, 1 warning\n", stderr: unpinnedWarning},
 		{name: "no warnings to be errors", args: []string{"check", "--error", "-"}, stdin: good, stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n"},
+		{name: "pinned by the build", args: []string{"check", "--error", "--build-arg", "OSBUILDKIT_SNAPSHOT=20261121T000000Z", "-"}, stdin: unpinned,
+			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n"},
+		{name: "no time", args: []string{"check", "--build-arg", "OSBUILDKIT_SNAPSHOT=yesterday", "-"}, stdin: unpinned, code: 2,
+			stderr: "osbuildkit: --build-arg OSBUILDKIT_SNAPSHOT: \"yesterday\" is no time such as \"20261121T000000Z\"\n"},
 		{name: "skipped", args: []string{"check", "--error", "--skip", "MutableURL, UnpinnedRepository", "-"}, stdin: unpinned,
 			stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n"},
 		{name: "all skipped", args: []string{"check", "--skip", "all", "-"}, stdin: unpinned, stdout: "<stdin>: format 2019, 1 pipelines, 1 stages: valid\n"},

@@ -42,6 +42,9 @@ func (f *manifestFlags) arguments() (map[string]string, error) {
 	if epoch, ok := os.LookupEnv(frontend.EpochArg); ok && args[frontend.EpochArg] == "" {
 		args[frontend.EpochArg] = epoch
 	}
+	if _, err := frontend.ParseSnapshotArg(args[frontend.SnapshotArg]); err != nil {
+		return nil, usageError("--build-arg %w", err)
+	}
 	if err := checkEpoch(args[frontend.EpochArg]); err != nil {
 		return nil, err
 	}

@@ -7,12 +7,6 @@ import (
 // aptDir is where a Debian client keeps its configuration.
 const aptDir = "/etc/apt"
 
-// clientMirror returns the mirror that this machine's own apt uses for a
-// suite, or "" where there is no apt.
-func clientMirror(suite string) string {
-	mirror, err := debian.ClientMirror(aptDir, suite)
-	if err != nil {
-		return ""
-	}
-	return mirror
-}
+// clientMirrors returns where the mirrors that this machine's own apt uses have
+// a suite, or nothing where there is no apt.
+func clientMirrors(suite string) []string { return debian.MirrorsOfClient(aptDir, suite) }

@@ -235,9 +235,9 @@ func (r *request) config() frontend.Config {
 		Base: func(_ context.Context, _ gwclient.Client, id string, p ocispecs.Platform) (*graph.Stored, error) {
 			return baseTree(r.flags.store, id, p)
 		},
-		Mirror: clientMirror,
-		Load:   r.src.load,
-		SBOM:   r.flags.sbom,
+		Mirrors: clientMirrors,
+		Load:    r.src.load,
+		SBOM:    r.flags.sbom,
 		// What is of use for the result need not be for the tree that is kept.
 		Strict: r.outcome == nil,
 	}

@@ -47,7 +47,7 @@ var arrows = map[string][]string{
 	"examples":              {},
 	"sbom":                  append([]string{"internal/editdistance", "internal/osrelease"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
-	"lint":                  {"module", "manifest", "internal/crypt", "internal/editdistance"},
+	"lint":                  {"module", "manifest", "debian", "internal/crypt", "internal/editdistance", "internal/pgp"},
 	"disk/...":              {"disk/...", "internal/osrelease"},
 	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/osrelease", "disk/...", "stages/selabel", "stages/untar", "stages/packages/stub"},
 	"stages/selabel":        {},

@@ -58,11 +58,10 @@ func configureDebootstrap(ctx context.Context, in *module.Input) (err error) {
 	if err := writeMarks(t, auto); err != nil {
 		return err
 	}
-	sources := defaultSources(list)
 	if o.Sources != nil {
-		sources = *o.Sources
+		return writeSources(t, *o.Sources)
 	}
-	return writeSources(t, sources)
+	return nil // those of the distribution are there since the packages were unpacked
 }
 
 // earlyScripts runs what dpkg would have run before it unpacked the first

@@ -10,25 +10,29 @@ import (
 
 // solveDebootstrap is the part org.osbuildkit.debootstrap.solve.
 func solveDebootstrap(_ context.Context, in *module.Input) error {
-	var o DebootstrapOptions
+	var o DebootstrapSolveOptions
 	if err := in.DecodeOptions(&o); err != nil {
 		return err
 	}
-	if o.Arch == "" {
-		return fmt.Errorf("the options name no \"arch\"")
+	if len(o.Repos) == 0 || o.Repos[0].Arch == "" {
+		return fmt.Errorf("the options name no repository with its \"arch\"")
 	}
-	o = o.WithDefaults(o.Arch)
 	dir, err := input(in, "repos")
 	if err != nil {
 		return err
 	}
-	repo, err := openRepository(dir, 0, RepositoryOptions{Suite: o.Suite, Components: o.Components, Arch: o.Arch, Keyring: o.Keyring})
-	if err != nil {
-		return err
-	}
-	index := debian.NewIndex(o.Arch)
-	if err := repo.read(index, 0); err != nil {
-		return err
+	suite := o.Repos[0].Suite
+	index := debian.NewIndex(o.Repos[0].Arch)
+	var infos []debian.Repository
+	for i, r := range o.Repos {
+		repo, err := openRepository(dir, i, r)
+		if err != nil {
+			return err
+		}
+		if err := repo.read(index, i); err != nil {
+			return err
+		}
+		infos = append(infos, repo.info)
 	}
 	req := debian.Request{
 		Priorities: []string{"required"},
@@ -49,13 +53,13 @@ func solveDebootstrap(_ context.Context, in *module.Input) error {
 	req.Packages = append(req.Packages, o.Packages...)
 	list, err := index.Solve(req)
 	if err != nil {
-		return fmt.Errorf("suite %s: %w", o.Suite, err)
+		return fmt.Errorf("suite %s: %w", suite, err)
 	}
-	list.Repositories = []debian.Repository{repo.info}
+	list.Repositories = infos
 	var size int64
 	for i := range list.Packages {
 		size += list.Packages[i].Size
 	}
-	in.Logf("%d packages, %.1f MB, of %d in %s (%s)", len(list.Packages), float64(size)/1e6, index.Len(), o.Suite, repo.info.Date.Format("2006-01-02"))
+	in.Logf("%d packages, %.1f MB, of %d in %s (%s)", len(list.Packages), float64(size)/1e6, index.Len(), suite, infos[0].Date.Format("2006-01-02"))
 	return writeList(in.OutputDir, list)
 }

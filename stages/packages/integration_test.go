@@ -205,7 +205,7 @@ func bootstrap(t *testing.T, suite string) *builder {
 	debs := b.mkdir("debs")
 	opts := DebootstrapOptions{Suite: suite}.WithDefaults("amd64")
 	b.repos(repos, suite)
-	b.part(DebootstrapSolve, module.Input{OutputDir: list, Inputs: map[string]string{"repos": repos}}, opts.ForSolve())
+	b.part(DebootstrapSolve, module.Input{OutputDir: list, Inputs: map[string]string{"repos": repos}}, opts.ForSolve([]RepositoryOptions{opts.Repository()}))
 	b.debs(list, debs)
 	b.part(DebootstrapUnpack, module.Input{Inputs: map[string]string{"debs": debs, "list": list}}, opts.ForUnpack())
 	b.part(PreparePart, module.Input{}, struct{}{})

@@ -17,9 +17,21 @@ type DebootstrapOptions struct {
 	// Debian 12 (bookworm) and later suites are supported.
 	Suite string `json:"suite" jsonschema:"required,pattern=^[A-Za-z0-9][A-Za-z0-9._/+-]*$"`
 	// Mirror is the address of the repository, below which "dists" lies. The
-	// default is the mirror of the build, and without one the distribution's
-	// snapshot archive.
+	// default is the mirror of the build, and without one Debian's general
+	// mirror, or the snapshot archive of the day where that does not answer.
+	// Debian's security updates are looked for in "debian-security" beside it.
 	Mirror string `json:"mirror,omitempty" jsonschema:"pattern=^(https?|file)://"`
+	// Snapshot pins the state of all suites: they are taken from the snapshot
+	// archive as they were at this time, such as "20261121T000000Z". With
+	// "mirror" that is the address of an archive of snapshots, to which the time
+	// is added. Repositories of later stages that have no mirror are of the same
+	// time.
+	Snapshot string `json:"snapshot,omitempty" jsonschema:"pattern=^[0-9]{8}T[0-9]{6}Z$"`
+	// Updates says whether the updates and the security suite that belong to
+	// the suite are used as well, such as trixie-updates and trixie-security. The
+	// default is true, but false where "checksum" pins the suite without
+	// "snapshot".
+	Updates *bool `json:"updates,omitempty"`
 	// Components lists the components of the repository. The default is main.
 	Components []string `json:"components,omitempty"`
 	// Arch is Debian's name of the architecture. The default is that of the
@@ -37,14 +49,16 @@ type DebootstrapOptions struct {
 	// whose maintainer scripts must run before they are unpacked, or that
 	// need others to be configured first, belong in org.osbuildkit.apt.
 	Packages []string `json:"packages,omitempty"`
-	// Checksum pins the state of the repository: the checksum of its file
-	// InRelease.
+	// Checksum pins the state of the suite: the checksum of its file
+	// InRelease. It says nothing of updates and security suite, so without
+	// "snapshot" they are not used.
 	Checksum string `json:"checksum,omitempty" jsonschema:"pattern=^sha256:[0-9a-f]{64}$"`
 	// Sources is what the finished tree has as its package sources: each item
 	// is one line of a sources.list ("deb https://…") or one stanza in the
-	// form of deb822 ("Types: deb\nURIs: …"). The default is the snapshot
-	// archive at the date of the repository's release file; an empty list
-	// leaves the tree without sources.
+	// form of deb822 ("Types: deb\nURIs: …"). The default is the live
+	// addresses of the suites that it was built from, as the distribution's own
+	// package apt has them in its example; an empty list leaves the tree without
+	// sources.
 	Sources *[]string `json:"sources,omitempty"`
 	// PathExcludes lists patterns of paths that are not unpacked, now and by
 	// dpkg ever after, as dpkg's path-exclude takes them, such as
@@ -60,8 +74,15 @@ type DebootstrapOptions struct {
 
 // RepositoryOptions names one repository.
 type RepositoryOptions struct {
-	// Mirror is the address of the repository, below which "dists" lies.
+	// Mirror is the address of the repository, below which "dists" lies. The
+	// default is that of the build, as in org.osbuildkit.debootstrap.
 	Mirror string `json:"mirror,omitempty" jsonschema:"pattern=^(https?|file)://"`
+	// Snapshot pins the state of the repository: that which the snapshot archive
+	// has of this time, such as "20261121T000000Z". With "mirror" that is the
+	// address of an archive of snapshots, to which the time is added. The default
+	// is the time of the org.osbuildkit.debootstrap stage earlier in the pipeline,
+	// where no mirror is named.
+	Snapshot string `json:"snapshot,omitempty" jsonschema:"pattern=^[0-9]{8}T[0-9]{6}Z$"`
 	// Suite is the suite or code name, such as "trixie-updates". For a
 	// repository without suites it is, as in a sources.list, the directory below
 	// "mirror" that has the list of its packages, with a slash at the end: "./"
@@ -90,7 +111,8 @@ type AptOptions struct {
 	// is left out.
 	Packages []string `json:"packages" jsonschema:"required,minItems=1"`
 	// Repos lists the repositories. The default is those of the
-	// org.osbuildkit.debootstrap stage earlier in the pipeline.
+	// org.osbuildkit.debootstrap stage earlier in the pipeline, its updates and
+	// security suites among them.
 	Repos []RepositoryOptions `json:"repos,omitempty"`
 	// ExcludePackages lists packages that are not installed even if others
 	// depend on them; if there is no other way, the stage fails.
@@ -144,9 +166,47 @@ func (o DebootstrapOptions) WithDefaults(arch string) DebootstrapOptions {
 	return o
 }
 
-// ForSolve returns what the part solve depends on.
-func (o DebootstrapOptions) ForSolve() DebootstrapOptions {
-	return DebootstrapOptions{Suite: o.Suite, Components: o.Components, Arch: o.Arch, Keyring: o.Keyring, Variant: o.Variant, Packages: o.Packages}
+// DebootstrapSolveOptions are what the part solve depends on.
+type DebootstrapSolveOptions struct {
+	Repos    []RepositoryOptions `json:"repos"`
+	Variant  string              `json:"variant"`
+	Packages []string            `json:"packages,omitempty"`
+}
+
+// ForSolve returns what the part solve depends on; repos are the suites that
+// there are, the one that was asked for first.
+func (o DebootstrapOptions) ForSolve(repos []RepositoryOptions) DebootstrapSolveOptions {
+	return DebootstrapSolveOptions{Repos: withoutPlaces(repos), Variant: o.Variant, Packages: o.Packages}
+}
+
+// withoutPlaces leaves out where repositories are and what pins them: their files
+// are what counts.
+func withoutPlaces(repos []RepositoryOptions) []RepositoryOptions {
+	var out []RepositoryOptions
+	for _, r := range repos {
+		r.Mirror, r.Snapshot, r.Checksum = "", "", ""
+		out = append(out, r)
+	}
+	return out
+}
+
+// Repository returns the suite that is asked for.
+func (o DebootstrapOptions) Repository() RepositoryOptions {
+	return RepositoryOptions{
+		Mirror: o.Mirror, Snapshot: o.Snapshot, Suite: o.Suite, Components: o.Components, Arch: o.Arch, Keyring: o.Keyring, Checksum: o.Checksum,
+	}
+}
+
+// WithUpdates reports whether the suites that belong to the one that is asked for
+// are used as well. A pinned build must not change with them, so a checksum needs
+// the time that says which state of them is meant: one of the options, or that of
+// the build, if it has any.
+func (o DebootstrapOptions) WithUpdates(ofBuild bool) bool {
+	if o.Updates != nil {
+		return *o.Updates
+	}
+	_, dated := debian.SnapshotTime(o.Mirror)
+	return o.Checksum == "" || dated || o.Snapshot != "" || ofBuild && o.Mirror == ""
 }
 
 // ForUnpack returns what the part unpack depends on.
@@ -210,15 +270,11 @@ func (a architectures) valid() bool {
 	return len(a) > 0
 }
 
-// ForSolve returns what the parts solve and solve-inside depend on. The
-// repositories keep neither mirror nor checksum: the files are what counts.
+// ForSolve returns what the parts solve and solve-inside depend on.
 func (o AptOptions) ForSolve() AptOptions {
-	s := AptOptions{Packages: o.Packages, ExcludePackages: o.ExcludePackages, InstallRecommends: o.InstallRecommends, Update: o.Update}
-	for _, r := range o.Repos {
-		r.Mirror, r.Checksum = "", ""
-		s.Repos = append(s.Repos, r)
+	return AptOptions{
+		Packages: o.Packages, Repos: withoutPlaces(o.Repos), ExcludePackages: o.ExcludePackages, InstallRecommends: o.InstallRecommends, Update: o.Update,
 	}
-	return s
 }
 
 // ForApply returns what the part apply depends on.
@@ -238,6 +294,7 @@ func checkDebootstrap(options json.RawMessage) []module.Problem {
 	if o.Suite != "" && !cleanPath(o.Suite) {
 		c.add("/suite", "%q is no name of a suite; a repository without suites, whose packages lie in one directory, is not supported here, but in org.osbuildkit.apt", o.Suite)
 	}
+	c.snapshot("", o.Mirror, o.Snapshot)
 	c.components("/components", o.Components)
 	for i, p := range o.Packages {
 		if !debian.ValidPackageName(p) {
@@ -281,6 +338,7 @@ func (o AptOptions) check() []module.Problem {
 	for i, r := range o.Repos {
 		at := fmt.Sprintf("/repos/%d", i)
 		c.repository(at, r)
+		c.snapshot(at, r.Mirror, r.Snapshot)
 		c.keyring(at+"/keyring", r.Keyring)
 	}
 	for i, d := range o.Debconf {
@@ -331,6 +389,18 @@ func (c *checker) repository(at string, r RepositoryOptions) {
 		c.add(at+"/components", "a repository without suites, as the slash at the end of %q says, has no components: leave them out, or give a suite", r.Suite)
 	}
 	c.components(at+"/components", r.Components)
+}
+
+// snapshot checks the time that a repository is pinned to.
+func (c *checker) snapshot(at, mirror, snapshot string) {
+	if snapshot == "" {
+		return
+	}
+	if _, err := debian.ParseSnapshot(snapshot); err != nil {
+		c.add(at+"/snapshot", "%v", err)
+	} else if _, dated := debian.SnapshotTime(mirror); dated {
+		c.add(at+"/snapshot", "the address in \"mirror\" names a time already: leave out one of the two, or the time in the address")
+	}
 }
 
 // validSuite reports whether s is the name of a suite, or the directory of a

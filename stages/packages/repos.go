@@ -141,14 +141,20 @@ func readList(dir string) (*debian.PackageList, error) {
 	return debian.ParseList(data)
 }
 
-// writeList writes the package list into the output directory of a part.
+// writeList writes the package list into the output directory of a part: all of
+// it, and what the parts that install are given.
 func writeList(dir string, list *debian.PackageList) error {
 	if dir == "" {
 		return errors.New("the contract names no \"output_dir\"")
 	}
-	data, err := list.Encode()
-	if err != nil {
-		return err
+	for name, l := range map[string]*debian.PackageList{debian.ListFile: list, debian.InstallFile: list.ForInstall()} {
+		data, err := l.Encode()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(filepath.Join(dir, debian.ListFile), data, 0o644)
+	return nil
 }

@@ -18,34 +18,6 @@ const (
 	debSources  = "etc/apt/sources.list.d/debian.sources"
 )
 
-// snapshotMirror returns the address of the snapshot archive of a repository
-// at its date, or "" where the repository is not one of Debian's own.
-func snapshotMirror(r debian.Repository) string {
-	if r.Origin != "Debian" || r.Date.IsZero() {
-		return ""
-	}
-	archive := map[string]string{"Debian": "debian", "Debian-Security": "debian-security", "Debian Backports": "debian"}[r.Label]
-	if archive == "" {
-		return ""
-	}
-	return debian.SnapshotArchive(archive, r.Date)
-}
-
-// defaultSources returns deb822 stanzas for the repositories of a list.
-func defaultSources(list *debian.PackageList) []string {
-	var out []string
-	for _, r := range list.Repositories {
-		mirror := snapshotMirror(r)
-		if mirror == "" {
-			continue
-		}
-		// A state of the past is past its date at some time.
-		out = append(out, fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nCheck-Valid-Until: no\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n",
-			mirror, r.Suite, strings.Join(r.Components, " ")))
-	}
-	return out
-}
-
 // checkSource reports what is wrong with one item of the option sources.
 func checkSource(s string) error {
 	trimmed := strings.TrimSpace(s)

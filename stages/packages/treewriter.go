@@ -30,8 +30,10 @@ type treeWriter struct {
 	// when all files are in place.
 	times map[string]time.Time
 	owner *record
-	buf   []byte
-	count int
+	// examples are the examples of apt's sources, by their names.
+	examples map[string]string
+	buf      []byte
+	count    int
 }
 
 // openDir is an open directory of the tree.

@@ -109,6 +109,9 @@ func unpack(ctx context.Context, in *module.Input, debs string, list *debian.Pac
 	if err := w.writeFilter(); err != nil {
 		return err
 	}
+	if err := w.liveSources(in, list); err != nil {
+		return err
+	}
 	if err := w.finish(); err != nil {
 		return err
 	}
@@ -287,6 +290,9 @@ func (w *treeWriter) entry(h *tar.Header, r io.Reader, rec *record) error {
 		return w.rootDir(h)
 	}
 	rec.files = append(rec.files, "/"+name)
+	if r, err = w.keepExample(name, h, r, rec); err != nil {
+		return err
+	}
 	if w.opts.filter.skips("/"+name, h.Typeflag) {
 		return nil
 	}

@@ -61,7 +61,7 @@ func run() (err error) {
 	if b.store, err = filepath.Abs(b.store); err != nil {
 		return err
 	}
-	if b.mirror, err = test.StartMirror(test.Upstream(suite), filepath.Join(b.store, "mirror")); err != nil {
+	if b.mirror, err = test.StartMirror(test.Upstream(suite), test.Upstream(suite+"-security"), filepath.Join(b.store, "mirror")); err != nil {
 		return err
 	}
 	defer b.mirror.Close()
