@@ -71,6 +71,9 @@ func runGrub2(in *module.Input, t *tree.Root, o *Grub2Options) error {
 	if err != nil {
 		return err
 	}
+	if err := o.checkTools(t); err != nil {
+		return err
+	}
 	files, err := o.files(t, entries, bls)
 	for _, note := range o.notes {
 		in.Logf("%s", note)
@@ -105,6 +108,25 @@ func runGrub2(in *module.Input, t *tree.Root, o *Grub2Options) error {
 		if err := copyFile(t, build, m.from, m.to); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkTools notes if nothing in the tree makes the menu anew for a kernel that
+// the system installs later.
+func (o *Grub2Options) checkTools(t *tree.Root) error {
+	if o.dir != grubdir.Plain {
+		return nil // kernel-install may do it without
+	}
+	tools, err := grubdir.HasTools(t)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !tools:
+		o.note("warning: a kernel that the system installs later gets no entry: the tree has no grub-mkconfig; install the package grub2-common (Debian, Ubuntu) or grub in an earlier stage")
+	case o.Ignition || o.Greenboot:
+		o.note("warning: update-grub makes a menu without \"ignition\" and \"greenboot\"")
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ var systems = map[string]string{
 // entry. The tools say it by their name, else the system by its own, else the
 // package database. A tree that does not say gets Renamed, as osbuild has it.
 func Of(t *tree.Root) (string, error) {
-	plain, err := exists(t, "usr/sbin/grub-mkconfig", "usr/bin/grub-mkconfig", "sbin/grub-mkconfig")
+	plain, err := HasTools(t)
 	if err != nil {
 		return "", err
 	}
@@ -62,6 +62,11 @@ func Of(t *tree.Root) (string, error) {
 		return "", fmt.Errorf("looking for the place of GRUB: %w", err)
 	}
 	return Renamed, nil
+}
+
+// HasTools reports whether the tree has the tools that write to Plain.
+func HasTools(t *tree.Root) (bool, error) {
+	return exists(t, "usr/sbin/grub-mkconfig", "usr/bin/grub-mkconfig", "sbin/grub-mkconfig")
 }
 
 // bySystem goes by the names of the system, the most special one first; it
