@@ -81,7 +81,7 @@ test-frontend: setup build tools image-here
 # Boots every combination of format, boot loader and file system; the end-to-end
 # tests boot some. Boots machines again with a kernel that came later. Takes about half an hour without KVM.
 test-boots: setup build
-	OSBUILDKIT_BOOTS=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -v -count=1 -timeout 120m -tags e2e -run '^(TestBoots|TestLaterKernelBoots)$$' ./test
+	OSBUILDKIT_BOOTS=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -v -count=1 -timeout 120m -tags e2e -run '^(TestBoots|TestLaterKernel|TestLaterKernelBoots)$$' ./test
 
 # Ends a build at 40 random points and builds again each time; the end-to-end tests
 # do some.
