@@ -2,6 +2,7 @@ package assemblers
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -204,6 +205,9 @@ func TestSignedLoader(t *testing.T) {
 		{"signed", []string{boot, "boot/vmlinuz", shim, second, "etc/os-release"}, map[string]string{
 			"EFI/BOOT/BOOTX64.EFI": shim, "EFI/BOOT/grubx64.efi": second, "EFI/debian/grub.cfg": "search.fs_uuid 76a22bf4-f153-4541-b6c7-0332c0dfaeac root\nset prefix=($root)/boot/grub2\nconfigfile",
 		}, ""},
+		{"signed, of a child", []string{boot, "boot/vmlinuz", shim, second, "etc/os-release"}, map[string]string{
+			"EFI/BOOT/grubx64.efi": "x/EFI/ubuntu\x00", "EFI/ubuntu/grub.cfg": "search.fs_uuid 76a22bf4-f153-4541-b6c7-0332c0dfaeac root\nset prefix=($root)/boot/grub\n",
+		}, ""},
 		{"only a shim", []string{boot, "boot/vmlinuz", shim}, map[string]string{"EFI/BOOT/BOOTX64.EFI": "MZ"}, ""},
 		{"there already", []string{boot, "boot/vmlinuz", shim, second, "boot/efi/efi/boot/bootx64.efi"}, map[string]string{"EFI/BOOT/BOOTX64.EFI": "boot/efi/efi"}, ""},
 		{"no name", []string{boot, "boot/vmlinuz", shim, second}, nil, "etc/os-release has no ID"},
@@ -212,6 +216,13 @@ func TestSignedLoader(t *testing.T) {
 		if tc.name == "signed" {
 			if err := os.WriteFile(filepath.Join(tree, "etc/os-release"), []byte("NAME=x\nID=\"debian\"\n"), 0o644); err != nil {
 				t.Fatal(err)
+			}
+		}
+		if tc.name == "signed, of a child" {
+			for name, text := range map[string]string{"etc/os-release": "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", second: "x/EFI/ubuntu\x00", "boot/grub/grub.cfg": "x"} {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(tree, name)), 0o755), os.WriteFile(filepath.Join(tree, name), []byte(text), 0o644)); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		out, log, err := assemble(t.Context(), t, tree, options, "/")

@@ -7,13 +7,10 @@ import (
 	"path"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/grubdir"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
-
-// grubDirs is where grub.cfg may be: where org.osbuild.grub2 writes it, and
-// where Debian's own tools do.
-var grubDirs = []string{"boot/grub2", "boot/grub"}
 
 // findGrub looks at the tree before any long work and returns the directory of
 // grub.cfg in it, without a leading slash. A tree without grub.cfg gives "":
@@ -28,7 +25,7 @@ func findGrub(in *module.Input, required bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := grubDir(t)
+	dir, own, err := grubDir(t)
 	if err != nil {
 		return "", err
 	}
@@ -46,21 +43,28 @@ func findGrub(in *module.Input, required bool) (string, error) {
 	if len(kernels) == 0 {
 		return "", fmt.Errorf("the tree has %s/grub.cfg but no kernel: looked for %s; install a kernel package in a stage before", dir, strings.Join(kernelPaths(), ", "))
 	}
+	if dir != own {
+		in.Logf("warning: GRUB reads %s/grub.cfg, and the tools of the tree write to %s: a kernel that the system installs later gets no entry; run the stage org.osbuild.grub2 again", dir, own)
+	}
 	return dir, nil
 }
 
-// grubDir returns the directory of grub.cfg, "" if there is none.
-func grubDir(t *tree.Root) (string, error) {
-	for _, d := range grubDirs {
+// grubDir returns the directory of grub.cfg, "" if there is none. It is the
+// tree's own, where its tools write, if both have one.
+func grubDir(t *tree.Root) (dir, own string, err error) {
+	if own, err = grubdir.Of(t); err != nil {
+		return "", "", err
+	}
+	for _, d := range []string{own, grubdir.Renamed, grubdir.Plain} {
 		st, err := t.Stat(d + "/grub.cfg")
 		switch {
 		case err == nil && st.Mode().IsRegular():
-			return d, nil
+			return d, own, nil
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return "", fmt.Errorf("looking for the boot loader's configuration: %w", err)
+			return "", "", fmt.Errorf("looking for the boot loader's configuration: %w", err)
 		}
 	}
-	return "", nil
+	return "", own, nil
 }
 
 // kernelPattern says where a kernel may be: the name of the file, the number

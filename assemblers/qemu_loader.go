@@ -156,13 +156,9 @@ func (l *loader) signed(in *module.Input, esp *content.Tree, name string) (bool,
 	if err != nil {
 		return false, err
 	}
-	text, err := osRelease(t)
+	vendor, err := signedVendor(t, second)
 	if err != nil {
 		return false, err
-	}
-	vendor, ok := osReleaseValue(text, "ID")
-	if !ok {
-		return false, errors.New("the signed GRUB of the tree: etc/os-release has no ID, by which it looks for its configuration")
 	}
 	config := append(grub.EarlyConfig(l.core.UUID, l.core.Prefix), "configfile $prefix/grub.cfg\n"...)
 	for _, f := range []struct {
@@ -180,6 +176,27 @@ func (l *loader) signed(in *module.Input, esp *content.Tree, name string) (bool,
 	}
 	in.Logf("boot loader: the signed shim and GRUB of the tree for UEFI as %s, reads %s/grub.cfg through /EFI/%s/grub.cfg", name, l.core.Prefix, vendor)
 	return true, nil
+}
+
+// vendorPrefix is the directory that a signed GRUB has built in.
+var vendorPrefix = regexp.MustCompile(`/EFI/([A-Za-z0-9][A-Za-z0-9._-]*)\x00`)
+
+// signedVendor returns the directory below EFI in which a signed GRUB looks for
+// its configuration: the one that is built in, which children of a distribution
+// have from it, else the name of the system.
+func signedVendor(t *tree.Root, program []byte) (string, error) {
+	if m := vendorPrefix.FindSubmatch(program); m != nil {
+		return string(m[1]), nil
+	}
+	text, err := osRelease(t)
+	if err != nil {
+		return "", err
+	}
+	vendor, ok := osReleaseValue(text, "ID")
+	if !ok {
+		return "", errors.New("the signed GRUB of the tree: etc/os-release has no ID, by which it looks for its configuration")
+	}
+	return vendor, nil
 }
 
 // osRelease returns the tree's os-release, "" if it has none.

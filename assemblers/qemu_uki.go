@@ -69,6 +69,8 @@ type unifiedLoader struct {
 	// osRelease is the tree's, and id the ID in it.
 	osRelease, id string
 	cmdline       string
+	// later is for kernels that the system installs; only a menu has them.
+	later *laterKernels
 	// stub is systemd's stub, and menu its boot loader, nil without.
 	stub, menu []byte
 }
@@ -104,6 +106,9 @@ func (p *qemuPlan) findUnified(in *module.Input) (l *unifiedLoader, err error) {
 	if kind == "systemd-boot" {
 		if l.menu, err = efiProgram(in, t, "systemd-boot"+l.suffix+".efi"); err != nil {
 			return nil, err
+		}
+		if l.later, err = findLaterKernels(t, l.id, l.cmdline); err != nil {
+			return nil, fmt.Errorf("boot loader systemd-boot: %w", err)
 		}
 	}
 	return l, l.checkSpace(t, p.esp().fs)
@@ -234,14 +239,15 @@ func (l *unifiedLoader) build(_ context.Context, in *module.Input, p *qemuPlan, 
 		in.Logf("boot loader: unified kernel image %s of %d MiB, kernel %s, %q", first, len(image)>>20, l.kernel.version, l.cmdline)
 		return esp.Put(first, image, true)
 	}
-	name := "/EFI/Linux/" + l.id + "-" + fileName(l.kernel.version) + ".efi"
+	// kernel-install knows the image by this name, and removes it with the kernel.
+	name := "/EFI/Linux/" + l.later.token + "-" + fileName(l.kernel.version) + ".efi"
 	for _, f := range []struct {
 		name string
 		data []byte
 		kept bool // the tree's own is left as it is
 	}{
 		{first, l.menu, false}, {"/EFI/systemd/systemd-boot" + l.suffix + ".efi", l.menu, true}, {name, image, false},
-		{"/loader/loader.conf", []byte("timeout 0\n"), true},
+		{"/loader/loader.conf", []byte(l.later.loaderConf()), true},
 	} {
 		if f.kept && esp.Lookup(f.name, true) != nil {
 			continue
@@ -251,7 +257,7 @@ func (l *unifiedLoader) build(_ context.Context, in *module.Input, p *qemuPlan, 
 		}
 	}
 	in.Logf("boot loader: systemd-boot as %s, unified kernel image %s of %d MiB, kernel %s, %q", first, name, len(image)>>20, l.kernel.version, l.cmdline)
-	return nil
+	return l.later.put(in, p)
 }
 
 // install has nothing to do: all is in the file system.

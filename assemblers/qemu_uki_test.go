@@ -163,7 +163,7 @@ func TestUnified(t *testing.T) {
 			continue
 		}
 		for name, want := range map[string]string{
-			"EFI/BOOT/BOOTX64.EFI": efiFile(uki.AMD64, "menu"), "EFI/systemd/systemd-bootx64.efi": efiFile(uki.AMD64, "menu"), "loader/loader.conf": "timeout 0\n",
+			"EFI/BOOT/BOOTX64.EFI": efiFile(uki.AMD64, "menu"), "EFI/systemd/systemd-bootx64.efi": efiFile(uki.AMD64, "menu"), "loader/loader.conf": "timeout 0\ndefault debian-*.conf\n",
 		} {
 			if got := string(espFile(t, out, name)); got != want {
 				t.Errorf("%s holds %.60q", name, got)

@@ -9,19 +9,26 @@ import (
 	"path"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/grubdir"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// grub2Stage makes the tree bootable with grub as Fedora lays it out in
-// boot/grub2; the assembler writes the boot loader itself. Differences to
-// osbuild:
+// grub2Stage makes the tree bootable with grub; the assembler writes the boot
+// loader itself. Differences to osbuild:
 //
+//   - All lies in the directory of the tree's own tools, so that they take over
+//     when the running system installs a kernel: boot/grub in Debian and others,
+//     boot/grub2 in RPM distributions. In osbuild it is always the latter.
+//   - With boot/grub, etc/default/grub is what the distribution's update-grub
+//     reads: it has the name of the distributor, without which grub-install
+//     writes to another directory, and nothing of BLS entries. For UEFI, the
+//     configuration is never beside the boot loader, where no tool would find it.
 //   - Where the grub at hand cannot read BLS entries (it has no blscfg module,
 //     as Debian's has none) or the tree has no such entries, the menu is
 //     written out: an entry for each BLS entry, else for each kernel in boot.
-//     Nothing adds an entry for a kernel that the running system installs
-//     later; there, the distribution's own tools have to take over.
+//     GRUB_ENABLE_BLSCFG is false then: with true, as in osbuild, grub2-mkconfig
+//     would write a configuration that this grub cannot read.
 //   - Unset terminal options are left out under both values of compat_version;
 //     osbuild leaves ${serial} and the like in the file under the first.
 //   - The environment block has 1024 bytes in the form of 2019 too.
@@ -53,12 +60,18 @@ func runGrub2(in *module.Input, t *tree.Root, o *Grub2Options) error {
 	}
 	defer build.Close()
 
-	modules, err := findModules(in, build, o.platform())
+	if o.dir, err = grubdir.Of(t); err != nil {
+		return err
+	}
+	modules, err := o.findModules(in, build)
 	if err != nil {
 		return err
 	}
 	entries, bls, err := o.menu(in, t, build)
 	if err != nil {
+		return err
+	}
+	if err := o.checkTools(t); err != nil {
 		return err
 	}
 	files, err := o.files(t, entries, bls)
@@ -99,13 +112,33 @@ func runGrub2(in *module.Input, t *tree.Root, o *Grub2Options) error {
 	return nil
 }
 
+// checkTools notes if nothing in the tree makes the menu anew for a kernel that
+// the system installs later.
+func (o *Grub2Options) checkTools(t *tree.Root) error {
+	if o.dir != grubdir.Plain {
+		return nil // kernel-install may do it without
+	}
+	tools, err := grubdir.HasTools(t)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !tools:
+		o.note("warning: a kernel that the system installs later gets no entry: the tree has no grub-mkconfig; install the package grub2-common (Debian, Ubuntu) or grub in an earlier stage")
+	case o.Ignition || o.Greenboot:
+		o.note("warning: update-grub makes a menu without \"ignition\" and \"greenboot\"")
+	}
+	return nil
+}
+
 // copied is a file to be copied from the build root to the tree.
 type copied struct {
 	from, to string
 }
 
 // findModules lists the modules of a platform and the font.
-func findModules(in *module.Input, build *tree.Root, platform GrubPlatform) ([]copied, error) {
+func (o *Grub2Options) findModules(in *module.Input, build *tree.Root) ([]copied, error) {
+	platform := o.platform()
 	if platform == "" {
 		return nil, nil
 	}
@@ -120,7 +153,7 @@ func findModules(in *module.Input, build *tree.Root, platform GrubPlatform) ([]c
 		if ext != ".mod" && ext != ".lst" || f.Name() == "fdt.lst" {
 			continue
 		}
-		out = append(out, copied{path.Join(dir, f.Name()), path.Join("boot/grub2", string(platform), f.Name())})
+		out = append(out, copied{path.Join(dir, f.Name()), path.Join(o.dir, string(platform), f.Name())})
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("the build root has no modules of grub in /%s: %s", dir, grubPackage(platform))
@@ -130,7 +163,7 @@ func findModules(in *module.Input, build *tree.Root, platform GrubPlatform) ([]c
 	case err != nil:
 		return nil, fmt.Errorf("in the build root: %w", err)
 	case ok:
-		out = append(out, copied{font, "boot/grub2/fonts/unicode.pf2"})
+		out = append(out, copied{font, o.dir + "/fonts/unicode.pf2"})
 	default:
 		in.Logf("the build root has no /%s: grub will have text mode only", font)
 	}
@@ -177,8 +210,11 @@ func (o *Grub2Options) menu(in *module.Input, t, build *tree.Root) (entries []bo
 }
 
 // hasBLSModule reports whether every grub that will read the configuration
-// can read BLS entries.
+// can read BLS entries. The tools that keep the menu in boot/grub know none.
 func (o *Grub2Options) hasBLSModule(build *tree.Root) (bool, error) {
+	if o.dir == grubdir.Plain {
+		return false, nil
+	}
 	var platforms []string
 	if p := o.platform(); p != "" {
 		platforms = append(platforms, string(p))
@@ -200,7 +236,7 @@ func (o *Grub2Options) hasBLSModule(build *tree.Root) (bool, error) {
 
 // efiOnly reports whether the configuration lies beside the UEFI boot loader.
 func (o *Grub2Options) efiOnly() bool {
-	return o.UEFI != nil && !o.UEFI.Unified && o.platform() == ""
+	return o.UEFI != nil && !o.UEFI.Unified && o.platform() == "" && o.dir != grubdir.Plain
 }
 
 // files returns the text files that the stage writes.
@@ -212,13 +248,19 @@ func (o *Grub2Options) files(t *tree.Root, entries []bootEntry, bls bool) ([]tex
 	cfg := o.grubCfg(entries, bls)
 	var files []textFile
 	if o.WriteDefaults == nil || *o.WriteDefaults {
-		files = append(files, textFile{"etc/default/grub", o.defaults()})
+		distributor, err := o.distributor(t)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, textFile{"etc/default/grub", o.defaults(distributor, bls)})
 	}
+	main := []textFile{{o.dir + "/grubenv", env}, {o.dir + "/grub.cfg", cfg}}
 	if o.UEFI == nil {
-		return append(files, textFile{"boot/grub2/grubenv", env}, textFile{"boot/grub2/grub.cfg", cfg}), nil
+		return append(files, main...), nil
 	}
 	vendor := "boot/efi/EFI/" + o.UEFI.Vendor
-	if !o.UEFI.Install {
+	// Where the assembler writes the boot loader, no package makes it.
+	if !o.UEFI.Install && o.dir != grubdir.Plain {
 		st, err := t.Stat(vendor)
 		if missing(err) || err == nil && !st.IsDir() {
 			return nil, fmt.Errorf("/%s is not a directory of the tree: install the UEFI boot loader in an earlier stage, or set \"uefi\" \"install\" to copy it from the build root", vendor)
@@ -230,17 +272,14 @@ func (o *Grub2Options) files(t *tree.Root, entries []bootEntry, bls bool) ([]tex
 	if o.efiOnly() {
 		return append(files, textFile{vendor + "/grubenv", env}, textFile{vendor + "/grub.cfg", cfg}), nil
 	}
-	return append(files,
-		textFile{"boot/grub2/grubenv", env},
-		textFile{"boot/grub2/grub.cfg", cfg},
-		textFile{vendor + "/grub.cfg", o.redirect()}), nil
+	return append(append(files, main...), textFile{vendor + "/grub.cfg", o.redirect()}), nil
 }
 
-// prepareEnv sees to it that boot/grub2/grubenv is what it should be before
+// prepareEnv sees to it that grubenv is what it should be before
 // files are written. Packages for UEFI leave a link to the vendor's directory
 // there: right when that is where grub looks, wrong when BIOS looks as well.
 func (o *Grub2Options) prepareEnv(t *tree.Root) error {
-	const env = "boot/grub2/grubenv"
+	env := o.dir + "/grubenv"
 	st, err := t.Lstat(env)
 	if err != nil && !missing(err) {
 		return err

@@ -2,7 +2,11 @@ package stages
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+
+	"github.com/osbuildkit/osbuildkit/internal/grubdir"
+	"github.com/osbuildkit/osbuildkit/tree"
 )
 
 // rootSpec returns how the kernel is told the root file system.
@@ -68,11 +72,16 @@ func searchCommand(fs GrubFS) string {
 	return "search --no-floppy --set=root --fs-uuid " + fs.UUID
 }
 
-// defaults makes etc/default/grub.
-func (o *Grub2Options) defaults() string {
+// defaults makes etc/default/grub, from which the tree's own tools make the same
+// menu as grubCfg does. The assignment of the distributor stands for one that
+// the options do not have; it may be empty.
+func (o *Grub2Options) defaults(distributor string, bls bool) string {
 	var b strings.Builder
 	c := o.config()
-	fmt.Fprintf(&b, "GRUB_CMDLINE_LINUX=%s\nGRUB_TIMEOUT=%d\nGRUB_ENABLE_BLSCFG=true\n", shellQuote(o.KernelOpts), c.Timeout)
+	fmt.Fprintf(&b, "GRUB_CMDLINE_LINUX=%s\nGRUB_TIMEOUT=%d\n", shellQuote(o.KernelOpts), c.Timeout)
+	if o.dir != grubdir.Plain {
+		fmt.Fprintf(&b, "GRUB_ENABLE_BLSCFG=%t\n", bls)
+	}
 	flag := func(key string, v *bool) {
 		if v != nil {
 			fmt.Fprintf(&b, "%s=%t\n", key, *v)
@@ -87,6 +96,8 @@ func (o *Grub2Options) defaults() string {
 	flag("GRUB_DISABLE_SUBMENU", c.DisableSubmenu)
 	if c.Distributor != "" {
 		b.WriteString("GRUB_DISTRIBUTOR=" + shellQuoteCommands(c.Distributor) + "\n")
+	} else if distributor != "" {
+		b.WriteString(distributor + "\n")
 	}
 	text("GRUB_SERIAL_COMMAND", c.Serial)
 	text("GRUB_TERMINAL", strings.Join(c.Terminal, " "))
@@ -103,6 +114,28 @@ func (o *Grub2Options) defaults() string {
 		}
 	}
 	return b.String()
+}
+
+var distributorLine = regexp.MustCompile(`(?m)^[ \t]*(GRUB_DISTRIBUTOR=[^\x00-\x1f\x7f\\]+)$`)
+
+// distributor returns the assignment of the distributor as the distribution
+// ships it: that in etc/default/grub, else that in the template from which its
+// packages make the file, else a command for the name of the system. Those who
+// keep the menu in boot/grub2 have none: it would only name the entries.
+func (o *Grub2Options) distributor(t *tree.Root) (string, error) {
+	if o.dir != grubdir.Plain {
+		return "", nil
+	}
+	for _, name := range []string{"etc/default/grub", "usr/share/grub/default/grub"} {
+		data, ok, err := readOptional(t, name)
+		if err != nil {
+			return "", err
+		}
+		if m := distributorLine.FindSubmatch(data); ok && m != nil {
+			return string(m[1]), nil
+		}
+	}
+	return "GRUB_DISTRIBUTOR=`( . /etc/os-release && echo ${NAME} )`", nil
 }
 
 // grubenvSize is the fixed size of grub's environment block.
@@ -134,10 +167,10 @@ func (o *Grub2Options) grubenv() (string, error) {
 }
 
 // redirect makes the file beside a UEFI boot loader that leads to the
-// configuration in boot/grub2.
+// configuration in /boot.
 func (o *Grub2Options) redirect() string {
 	boot, _ := o.bootFS()
-	dir := o.onBootFS("/boot/grub2")
+	dir := o.onBootFS("/" + o.dir)
 	return searchCommand(boot) + "\nset prefix=($root)" + dir + "\nconfigfile ($root)" + dir + "/grub.cfg\n"
 }
 

@@ -36,7 +36,8 @@ type Grub2Options struct {
 	// The entry that is booted, by its id: the name of its file in
 	// boot/loader/entries without .conf, or the name of the kernel's version.
 	SavedEntry string `json:"saved_entry,omitempty"`
-	// Whether etc/default/grub is written.
+	// Whether etc/default/grub is written, from which update-grub or
+	// grub2-mkconfig makes the menu when a kernel is installed later.
 	WriteDefaults *bool `json:"write_defaults,omitempty" jsonschema:"default=true"`
 	// Whether the kernel's command line is written to grubenv.
 	WriteCmdline *bool `json:"write_cmdline,omitempty" jsonschema:"default=true"`
@@ -47,6 +48,8 @@ type Grub2Options struct {
 	// How the boot loader behaves.
 	Config *GrubConfig `json:"config,omitempty"`
 
+	// dir is the directory of the tree's own tools.
+	dir string
 	// notes are for the log.
 	notes []string
 }
@@ -69,7 +72,8 @@ type GrubUEFI struct {
 	// vendor, are copied from the build root.
 	Install bool `json:"install,omitempty" jsonschema:"default=false"`
 	// Whether the configuration lies in boot/grub2 and the vendor's directory
-	// only points to it, as it does when legacy is given as well.
+	// only points to it, as it does when legacy is given as well, and always
+	// where the tree's own tools write to boot/grub.
 	Unified bool `json:"unified,omitempty" jsonschema:"default=false"`
 }
 

@@ -25,9 +25,19 @@ func debianTree() treetest.Tree {
 		"boot/vmlinuz-6.12.5-amd64":    treetest.File("k"),
 		"boot/initrd.img-6.12.5-amd64": treetest.File("i"),
 		"boot/System.map-6.12.5-amd64": treetest.File(""),
-		"usr/lib/os-release":           treetest.File("NAME=Debian\nPRETTY_NAME=\"Debian 13's\"\n"),
+		"usr/lib/os-release":           treetest.File("NAME=Debian\nID=debian\nPRETTY_NAME=\"Debian 13's\"\n"),
 		"etc/os-release":               treetest.Link("../usr/lib/os-release"),
 	}
+}
+
+// otherTree has the same kernels, and a system of which nothing is known.
+func otherTree() treetest.Tree {
+	return debianTree().With(treetest.Tree{"usr/lib/os-release": treetest.File("PRETTY_NAME=Other\n")})
+}
+
+// menuOf returns grub.cfg, in the directory where a tree has it.
+func menuOf(got treetest.Tree) string {
+	return got["boot/grub/grub.cfg"].Data + got["boot/grub2/grub.cfg"].Data
 }
 
 func fedoraTree() treetest.Tree {
@@ -74,20 +84,20 @@ menuentry 'Debian 13'\''s (6.9.1-amd64)' --id 6.9.1-amd64 {
 }
 `
 	want := debianTree().With(treetest.Tree{
-		"etc/default/grub":               treetest.File("GRUB_CMDLINE_LINUX=\"console=ttyS0 dyndbg=\\\"file x +p\\\"\"\nGRUB_TIMEOUT=0\nGRUB_ENABLE_BLSCFG=true\n"),
-		"boot/grub2/grubenv":             treetest.File(env + strings.Repeat("#", 1024-len(env))),
-		"boot/grub2/grub.cfg":            treetest.File(cfg),
-		"boot/grub2/i386-pc/linux.mod":   treetest.File("linux"),
-		"boot/grub2/i386-pc/command.lst": treetest.File("list"),
-		"boot/grub2/fonts/unicode.pf2":   treetest.File("font"),
+		"etc/default/grub":              treetest.File("GRUB_CMDLINE_LINUX=\"console=ttyS0 dyndbg=\\\"file x +p\\\"\"\nGRUB_TIMEOUT=0\nGRUB_DISTRIBUTOR=`( . /etc/os-release && echo ${NAME} )`\n"),
+		"boot/grub/grubenv":             treetest.File(env + strings.Repeat("#", 1024-len(env))),
+		"boot/grub/grub.cfg":            treetest.File(cfg),
+		"boot/grub/i386-pc/linux.mod":   treetest.File("linux"),
+		"boot/grub/i386-pc/command.lst": treetest.File("list"),
+		"boot/grub/fonts/unicode.pf2":   treetest.File("font"),
 	})
 	if diff := treetest.Diff(want, got); diff != "" {
 		t.Errorf("tree (-want +got):\n%s", diff)
 	}
-	if when := got["boot/grub2/i386-pc/linux.mod"].ModTime; !when.Equal(treetest.OldTime) {
+	if when := got["boot/grub/i386-pc/linux.mod"].ModTime; !when.Equal(treetest.OldTime) {
 		t.Errorf("the time of a module is not kept: %s", when)
 	}
-	if when := got["boot/grub2/grub.cfg"].ModTime; when.Unix() != testEpoch {
+	if when := got["boot/grub/grub.cfg"].ModTime; when.Unix() != testEpoch {
 		t.Errorf("the time of grub.cfg is not that of the build: %s", when)
 	}
 }
@@ -136,7 +146,7 @@ func TestGrub2Menus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cfg := got["boot/grub2/grub.cfg"].Data
+			cfg := menuOf(got)
 			if diff := cmp.Diff(c.want, menuLines(cfg)); diff != "" {
 				t.Errorf("menu (-want +got):\n%s", diff)
 			}
@@ -164,7 +174,7 @@ func checkScript(t *testing.T, cfg string) {
 
 func TestGrub2Config(t *testing.T) {
 	t.Parallel()
-	got, _, err := runGrub(t, debianTree(), buildRoot(), `{"compat_version": 2, "rootfs": {"uuid": "`+rootUUID+`"}, "legacy": "i386-pc",
+	got, _, err := runGrub(t, otherTree(), buildRoot(), `{"compat_version": 2, "rootfs": {"uuid": "`+rootUUID+`"}, "legacy": "i386-pc",
 		"saved_entry": "6.9.1-amd64", "write_cmdline": false, "greenboot": true, "ignition": true, "config": {
 		"default": "saved", "disable_recovery": true, "disable_submenu": false, "distributor": "My $OS", "terminal": ["serial", "console"],
 		"terminal_input": ["console"], "timeout": 5, "timeout_style": "countdown", "serial": "serial --unit=0 --speed=115200"}}`)
@@ -173,7 +183,7 @@ func TestGrub2Config(t *testing.T) {
 	}
 	const defaults = `GRUB_CMDLINE_LINUX=""
 GRUB_TIMEOUT=5
-GRUB_ENABLE_BLSCFG=true
+GRUB_ENABLE_BLSCFG=false
 GRUB_DISABLE_RECOVERY=true
 GRUB_DISABLE_SUBMENU=false
 GRUB_DISTRIBUTOR="My \$OS"
@@ -234,7 +244,7 @@ func TestGrub2UEFI(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got, _, err := runGrub(t, debianTree().With(c.before), buildRoot(), `{`+base+`, `+c.options+`}`)
+			got, _, err := runGrub(t, otherTree().With(c.before), buildRoot(), `{`+base+`, `+c.options+`}`)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -275,11 +285,11 @@ func TestGrub2Errors(t *testing.T) {
 		{"no modules", debianTree(), nil, `{` + fs + `}`, "grub-pc-bin"},
 		{"other platform", debianTree(), buildRoot(), `{` + fs + `, "legacy": "powerpc-ieee1275"}`, "/usr/lib/grub/powerpc-ieee1275"},
 		{"no kernel", nil, buildRoot(), `{` + fs + `}`, "/boot/vmlinuz-VERSION"},
-		{"no vendor", debianTree(), buildRoot(), `{` + fs + `, "uefi": {"vendor": "v"}}`, "/boot/efi/EFI/v is not a directory"},
+		{"no vendor", otherTree(), buildRoot(), `{` + fs + `, "uefi": {"vendor": "v"}}`, "/boot/efi/EFI/v is not a directory"},
 		{"vendor there", debianTree().With(treetest.Tree{"boot/efi/EFI/v": treetest.Dir(0o755)}), buildRoot(), `{` + fs + `, "uefi": {"vendor": "v", "install": true}}`, "exists already"},
 		{"vendor not in the build root", debianTree(), buildRoot(), `{` + fs + `, "uefi": {"vendor": "w", "install": true}}`, "no directory /boot/efi/EFI/w"},
 		{"long command line", debianTree(), buildRoot(), `{` + fs + `, "kernel_opts": "` + strings.Repeat("x", 1000) + `"}`, "may have 1024"},
-		{"in the way", debianTree().With(treetest.Tree{"boot/grub2/grub.cfg": treetest.Dir(0o755)}), buildRoot(), `{` + fs + `}`, "not a regular file"},
+		{"in the way", otherTree().With(treetest.Tree{"boot/grub2/grub.cfg": treetest.Dir(0o755)}), buildRoot(), `{` + fs + `}`, "not a regular file"},
 		{"two roots", debianTree(), buildRoot(), `{` + fs + `, "rootfs": {"label": "x"}}`, "exactly one"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

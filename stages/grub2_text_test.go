@@ -32,7 +32,7 @@ func TestGrub2Distributor(t *testing.T) {
 		if problems := o.Config.check(); len(problems) > 0 {
 			t.Errorf("%s: %v", c.text, problems)
 		}
-		_, line, _ := strings.Cut(o.defaults(), "GRUB_DISTRIBUTOR=")
+		_, line, _ := strings.Cut(o.defaults("", true), "GRUB_DISTRIBUTOR=")
 		line = strings.TrimSuffix(line, "\n")
 		if line != c.line {
 			t.Errorf("%s: written as %s, want %s", c.text, line, c.line)
@@ -83,7 +83,7 @@ func TestGrub2WordsWithDollar(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cfg := got["boot/grub2/grub.cfg"].Data
+			cfg := menuOf(got)
 			if d := cmp.Diff([]string{"menuentry T --id ff-5.3.1 {", "linux /boot/vmlinuz-5.3.1-1.fc30 " + c.want}, menuLines(cfg)); d != "" {
 				t.Error(d)
 			}
@@ -109,9 +109,9 @@ func TestGrub2PrettyName(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lines := menuLines(got["boot/grub2/grub.cfg"].Data); len(lines) == 0 || lines[0] != "menuentry "+c.want+" --id 6.12.5-amd64 {" {
+		if lines := menuLines(menuOf(got)); len(lines) == 0 || lines[0] != "menuentry "+c.want+" --id 6.12.5-amd64 {" {
 			t.Errorf("%s: %q", c.line, lines)
 		}
-		checkScript(t, got["boot/grub2/grub.cfg"].Data)
+		checkScript(t, menuOf(got))
 	}
 }

@@ -31,7 +31,8 @@ func (f *File) index(name string, fold bool) int {
 }
 
 // Put adds a regular file of root's that the tree does not have, and the
-// directories on the way to it.
+// directories on the way to it. Each has the label of the directory that it is
+// in, as a file has that a program of the system makes.
 func (t *Tree) Put(name string, data []byte, fold bool) error {
 	dir := t.Root
 	for _, part := range strings.Split(strings.Trim(path.Dir(name), "/"), "/") {
@@ -44,7 +45,7 @@ func (t *Tree) Put(name string, data []byte, fold bool) error {
 			}
 			continue
 		}
-		sub := &File{Path: path.Join(dir.Path, part), Mode: unix.S_IFDIR | 0o755, Time: t.options.Epoch, Links: 2}
+		sub := &File{Path: path.Join(dir.Path, part), Mode: unix.S_IFDIR | 0o755, Time: t.options.Epoch, Links: 2, Attributes: inherited(dir)}
 		t.insert(dir, part, sub)
 		dir.Links++
 		dir = sub
@@ -55,7 +56,16 @@ func (t *Tree) Put(name string, data []byte, fold bool) error {
 	}
 	t.insert(dir, base, &File{
 		Path: path.Join(dir.Path, base), Mode: unix.S_IFREG | 0o644, Time: t.options.Epoch, Links: 1, Size: int64(len(data)), data: data, added: true,
+		Attributes: inherited(dir),
 	})
+	return nil
+}
+
+// inherited returns the label of a directory.
+func inherited(dir *File) []Attribute {
+	if i := slices.IndexFunc(dir.Attributes, func(a Attribute) bool { return a.Name == label }); i >= 0 {
+		return dir.Attributes[i : i+1 : i+1]
+	}
 	return nil
 }
 

@@ -69,8 +69,9 @@ var (
 		"part_gpt", "search_label", "search_fs_file", "serial", "terminal", "terminfo", "minicmd", "ls", "cat", "loadenv",
 		"blscfg", "increment", "regexp", "true", "sleep", "halt", "reboot", "linux16", "gzio", "all_video",
 	}
-	// optionalEFI are for graphics, other loaders and the firmware's menu.
-	optionalEFI = []string{"part_msdos", "fat", "ext2", "xfs", "btrfs", "efi_gop", "gfxterm", "font", "chain", "fwsetup", "linuxefi", "tpm"}
+	// optionalEFI are for graphics, other loaders and the firmware's menu, and what
+	// the configuration of update-grub loads: there are no modules on the disk.
+	optionalEFI = []string{"part_msdos", "fat", "ext2", "xfs", "btrfs", "efi_gop", "gfxterm", "font", "chain", "fwsetup", "linuxefi", "tpm", "gettext", "gfxterm_background", "png"}
 )
 
 // CoreOptions says what the core image is to do.

@@ -29,7 +29,7 @@ var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "gith
 // under is what the modules stand on, and all is that and the modules.
 var (
 	repositories = []string{"debian", "rpmmd", "internal/pgp"}
-	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/osrelease", "disk/..."}, repositories)
+	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk/..."}, repositories)
 	all          = slices.Concat(under, []string{"stages/...", "assemblers/...", "manifest", "catalog"})
 )
 
@@ -43,18 +43,19 @@ var arrows = map[string][]string{
 	"internal/command":      {},
 	"internal/crypt":        {},
 	"internal/osrelease":    {},
+	"internal/grubdir":      {"tree", "internal/osrelease"},
 	"rpmmd":                 {"internal/editdistance", "internal/pgp"},
 	"examples":              {},
 	"sbom":                  append([]string{"internal/editdistance", "internal/osrelease"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "debian", "internal/crypt", "internal/editdistance", "internal/pgp"},
 	"disk/...":              {"disk/...", "internal/osrelease"},
-	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/osrelease", "disk/...", "stages/selabel", "stages/untar", "stages/packages/stub"},
+	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk/...", "stages/selabel", "stages/untar", "stages/packages/stub"},
 	"stages/selabel":        {},
 	"stages/untar":          {},
 	"stages/packages":       append([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "stages/packages/stub"}, repositories...),
 	"stages/packages/stub":  {"tree"},
-	"assemblers":            {"module", "tree", "ledger", "internal/command", "internal/osrelease", "disk/...", "assemblers/ostree"},
+	"assemblers":            {"module", "tree", "ledger", "internal/command", "internal/grubdir", "internal/osrelease", "disk/...", "assemblers/ostree"},
 	"assemblers/ostree":     {},
 	"catalog":               all,
 	"internal/runner":       {"module", "tree", "internal/command", "stages/packages/stub"},
@@ -66,7 +67,7 @@ var arrows = map[string][]string{
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/osrelease", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/grubdir", "internal/osrelease", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

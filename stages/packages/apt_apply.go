@@ -57,6 +57,11 @@ func applyApt(ctx context.Context, in *module.Input) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, undoJournal()) }()
+	undoMenu, err := keepBootMenu(t)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, undoMenu()) }()
 	searchPath, undoName, err := tellName(t)
 	if err != nil {
 		return err
