@@ -64,6 +64,9 @@ func (c *check) stage() {
 		c.program()
 		return
 	}
+	if s.Kind == module.Assembler && s.Type == diskAssembler {
+		c.boots()
+	}
 	if s.Kind != module.Stage {
 		return
 	}
