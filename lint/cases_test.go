@@ -69,6 +69,12 @@ var cases = []struct {
 	{"checkers and a module of one's own", of(debian, `{"name": "org.example.motd"}`, fstab), nil},
 	{"checkers of an RPM tree", of(dnf, fstab), nil},
 	{"checkers of a tree that is there already", of(fstab), nil},
+	// Kernels.
+	{"a disk of data", qemu(debian, `{}`), nil},
+	{"a disk that a module of one's own completes", qemu(debian+`,{"name": "org.example.motd"},`+stage("org.osbuild.grub2", `{}`), `{}`), nil},
+	{"a unified kernel image without a kernel", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["systemd-boot-efi"]}`), `{"bootloader": {"type": "uki"}}`), []string{"NoKernel /assembler/options/bootloader"}},
+	{"kernels by other names", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["linux-virtual"]}`)+","+stage("org.osbuild.grub2", `{}`), `{}`), nil},
+	{"an RPM disk", qemu(dnf+","+stage("org.osbuild.grub2", `{}`), `{}`), nil},
 	// Repositories.
 	{"pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`)), nil},
 	{"apt without repositories of its own", of(stage("org.osbuildkit.apt", `{"packages": ["a"]}`)), nil},

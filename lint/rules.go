@@ -180,6 +180,36 @@ Use the address of a version. For a Debian repository that is a snapshot with a 
 		check: mutableURL,
 	},
 	{
+		Name:    "NoKernel",
+		Summary: "A disk is to boot, and its tree has no kernel",
+		Why: `The disk has a boot loader, or the tree the configuration of one, and no package in the lists of the tree is a kernel. The assembler
+then fails, after all stages have run, unless something that depends on a kernel brings one.
+
+Install a kernel, such as linux-image-cloud-amd64 for virtual machines and linux-image-amd64 for others. The rule looks at Debian and Ubuntu, at
+trees whose packages the manifest lists.`,
+		Bad: `{
+  "stages": [
+    ` + tree + `,
+    { "name": "org.osbuildkit.apt", "options": { "packages": ["systemd-sysv"] } },
+    { "name": "org.osbuild.grub2", "options": { "root_fs_uuid": "` + uuid + `" } }
+  ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648,
+    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
+}`,
+		Good: `{
+  "stages": [
+    ` + tree + `,
+    { "name": "org.osbuildkit.apt", "options": { "packages": ["linux-image-cloud-amd64", "systemd-sysv"] } },
+    { "name": "org.osbuild.grub2", "options": { "root_fs_uuid": "` + uuid + `" } }
+  ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648,
+    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
+}`,
+		check: noKernel,
+	},
+	{
 		Name:    "NoNameServer",
 		Summary: "The network is set up, but no name can be resolved",
 		Why: `systemd-networkd learns of name servers from DHCP or from its configuration, and tells them to systemd-resolved. It does not write

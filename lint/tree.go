@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -78,6 +79,11 @@ func (p *pass) contentsOf(at *manifest.Pipeline) contents {
 func (p *pass) own(s *manifest.Stage) bool {
 	m := p.modules.Module(s.Kind, s.Type)
 	return m == nil || m.Group == module.GroupPrograms
+}
+
+// has reports whether a package is asked for whose name matches.
+func (c *contents) has(pattern *regexp.Regexp) bool {
+	return slices.ContainsFunc(c.packages, pattern.MatchString)
 }
 
 // stage returns the last stage of the tree with a name, nil if there is none.
