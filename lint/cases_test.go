@@ -36,6 +36,12 @@ const (
 	other    = "0a3b4c5d-1111-4222-8333-444455556666"
 )
 
+var (
+	debian = stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`)
+	dnf    = stage("org.osbuild.dnf", `{"releasever": "9", "packages": ["systemd"], "repos": [{"baseurl": "https://a.example/20260101/"}]}`)
+	fstab  = stage("org.osbuild.fstab", `{"filesystems": [{"label": "a", "path": "/", "vfs_type": "ext4", "passno": 1}]}`)
+)
+
 var cases = []struct {
 	name, text string
 	want       []string
@@ -46,6 +52,31 @@ var cases = []struct {
 	{"networkd and a file", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`}`), stage("org.osbuild.systemd", `{"enabled_services": ["systemd-networkd"]}`),
 		stage("org.osbuild.script", `{"script": "echo nameserver 192.0.2.1 > /etc/resolv.conf"}`)), nil},
 	{"networkd of a system that is there already", of(stage("org.osbuild.systemd", `{"enabled_services": ["systemd-networkd"]}`)), nil},
+	// Locales and checkers of file systems.
+	{"a locale without its package", of(debian, stage("org.osbuild.locale", `{"language": "de_DE.UTF-8"}`)), []string{"MissingLocale /stages/1/options/language"}},
+	{"a locale of its own", of(debian, stage("org.osbuild.locale", `{"language": "C.utf8"}`)), nil},
+	{"a locale before the package", of(debian, stage("org.osbuild.locale", `{"language": "de_DE"}`), stage("org.osbuildkit.apt", `{"packages": ["locales [amd64]"]}`)), nil},
+	{"a locale and a script", of(debian, stage("org.osbuild.locale", `{"language": "de_DE"}`), stage("org.osbuild.script", `{"script": "x"}`)), nil},
+	{"a locale of an RPM tree", of(dnf, stage("org.osbuild.locale", `{"language": "de_DE.UTF-8"}`)), nil},
+	{"no checkers", of(debian, stage("org.osbuild.fstab", `{"filesystems": [{"label": "a", "path": "/", "vfs_type": "ext4", "passno": "1"}, `+
+		`{"label": "b", "path": "/b", "vfs_type": "vfat", "passno": 2}, {"label": "c", "path": "/c", "vfs_type": "xfs"}, {"label": "d", "path": "/d", "vfs_type": "xfs", "passno": 0}, `+
+		`{"label": "e", "path": "/e", "vfs_type": "btrfs", "passno": 2}, {"label": "f", "path": "/f", "vfs_type": "nfs", "passno": 2}]}`)),
+		[]string{"MissingFilesystemChecker /stages/1/options/filesystems/0/passno", "MissingFilesystemChecker /stages/1/options/filesystems/1/passno",
+			"MissingFilesystemChecker /stages/1/options/filesystems/4/passno"}},
+	{"checkers of the smallest system", of(strings.Replace(debian, "trixie", "bookworm", 1), fstab), nil},
+	{"checkers with a version", of(debian, stage("org.osbuildkit.apt", `{"packages": ["e2fsprogs=1.47"]}`), fstab), nil},
+	{"checkers by another package", of(debian, stage("org.osbuildkit.apt", `{"packages": ["udisks2"]}`), fstab), nil},
+	{"checkers that are recommended", of(debian, stage("org.osbuildkit.apt", `{"packages": ["initramfs-tools"], "install_recommends": true}`), fstab), nil},
+	{"checkers of priority important", of(strings.Replace(debian, `"suite"`, `"variant": "important", "suite"`, 1), fstab), nil},
+	{"checkers and a module of one's own", of(debian, `{"name": "org.example.motd"}`, fstab), nil},
+	{"checkers of an RPM tree", of(dnf, fstab), nil},
+	{"checkers of a tree that is there already", of(fstab), nil},
+	// Kernels.
+	{"a disk of data", qemu(debian, `{}`), nil},
+	{"a disk that a module of one's own completes", qemu(debian+`,{"name": "org.example.motd"},`+stage("org.osbuild.grub2", `{}`), `{}`), nil},
+	{"a unified kernel image without a kernel", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["systemd-boot-efi"]}`), `{"bootloader": {"type": "uki"}}`), []string{"NoKernel /assembler/options/bootloader"}},
+	{"kernels by other names", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["linux-virtual"]}`)+","+stage("org.osbuild.grub2", `{}`), `{}`), nil},
+	{"an RPM disk", qemu(dnf+","+stage("org.osbuild.grub2", `{}`), `{}`), nil},
 	// Repositories.
 	{"pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`}`)), nil},
 	{"pinned twice", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`, `+sum+`}`)), nil},
@@ -157,16 +188,6 @@ var cases = []struct {
 	{"identifiers that fit", qemu(noop, `{"ptuuid": "D209C89E-EA5E-4FBD-B161-B461CCE297E0", "pttype": "gpt"}`), nil},
 	{"size", qemu(noop, `{"size": 1048577}`), []string{"UnalignedDiskSize /assembler/options/size"}},
 	{"size in MiB", qemu(noop, `{"size": 1048576}`), nil},
-	{"just fits", qemu(noop, `{"size": 2097152, "pttype": "dos", "partitions": [{"size": 1024}, {"size": 1024}]}`), nil},
-	{"the second is too large", qemu(noop, `{"size": 2097152, "pttype": "dos", "partitions": [{"size": 1024}, {"size": 1025}]}`),
-		[]string{"PartitionOutsideDisk /assembler/options/partitions/1"}},
-	{"no room for the table", qemu(noop, `{"size": 2097152, "pttype": "gpt", "partitions": [{"size": 2048}]}`),
-		[]string{"PartitionOutsideDisk /assembler/options/partitions/0"}},
-	{"the rest of the disk", qemu(noop, `{"size": 2097152, "pttype": "gpt", "partitions": [{"start": 2048}]}`), nil},
-	{"nothing is left", qemu(noop, `{"size": 2097152, "pttype": "gpt", "partitions": [{"start": 2048}, {"size": 1}]}`),
-		[]string{"PartitionOutsideDisk /assembler/options/partitions/1"}},
-	{"numbers that overflow", qemu(noop, `{"size": 9223372036854775807, "partitions": [{"start": 9223372036854775807, "size": 9223372036854775807}]}`),
-		[]string{"UnalignedDiskSize /assembler/options/size", "PartitionOutsideDisk /assembler/options/partitions/0"}},
 	{"boot loader", qemu(stage("org.osbuild.grub2", `{"root_fs_uuid": "`+other+`"}`), `{"root_fs_uuid": "`+one+`"}`), []string{"FilesystemMismatch /stages/0/options/root_fs_uuid"}},
 	{"boot loader, newer form", qemu(stage("org.osbuild.grub2", `{"rootfs": {"uuid": "`+other+`"}}`), `{"root_fs_uuid": "`+one+`"}`), []string{"FilesystemMismatch /stages/0/options/rootfs/uuid"}},
 	{"in capitals", qemu(stage("org.osbuild.grub2", `{"root_fs_uuid": "`+strings.ToUpper(one)+`"}`), `{"root_fs_uuid": "`+one+`"}`), nil},

@@ -104,41 +104,13 @@ func (p *pass) disks(fn func(at *manifest.Pipeline, s *manifest.Stage, o diskOpt
 	})
 }
 
-const (
-	sector = 512
-	mib    = 1 << 20
-)
+const mib = 1 << 20
 
 func unalignedDiskSize(p *pass) {
 	p.disks(func(at *manifest.Pipeline, s *manifest.Stage, o diskOptions) {
 		if o.Size > 0 && o.Size%mib != 0 {
 			next := (o.Size/mib + 1) * mib
 			p.atOption(at, s, []string{"size"}, "%d is not a whole number of MiB, which some hypervisors and clouds refuse: the next is %d", o.Size, next)
-		}
-	})
-}
-
-func partitionOutsideDisk(p *pass) {
-	p.disks(func(at *manifest.Pipeline, s *manifest.Stage, o diskOptions) {
-		end := o.Size / sector
-		if strings.EqualFold(o.PTType, "gpt") {
-			end -= 33 // the second copy of the table
-		}
-		next := int64(2048) // where the tools put the first one
-		for i, q := range o.Partitions {
-			start := next
-			if q.Start > 0 {
-				start = q.Start
-			}
-			// Compared without a sum, which could overflow.
-			if o.Size > 0 && (start >= end || q.Size > end-start) {
-				p.atOption(at, s, []string{"partitions", strconv.Itoa(i)},
-					"the partition ends after the last sector that the disk has for partitions, %d: make the disk larger or the partition smaller", end-1)
-				return
-			}
-			if next = end; q.Size > 0 {
-				next = start + q.Size
-			}
 		}
 	})
 }

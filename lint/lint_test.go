@@ -121,6 +121,19 @@ func TestExamplesOfPages(t *testing.T) {
 	}
 }
 
+// notHere are rules whose good manifest has modules that are not built in.
+var notHere = []string{"ModuleWithNetwork"}
+
+// What the page of a rule recommends is accepted here.
+func TestGoodIsAccepted(t *testing.T) {
+	t.Parallel()
+	for _, r := range lint.Rules() {
+		if _, err := manifest.Load("image.json", []byte(r.Good), catalog.Builtin()); err != nil && !slices.Contains(notHere, r.Name) {
+			t.Errorf("%s: %v", r.Name, err)
+		}
+	}
+}
+
 func TestString(t *testing.T) {
 	t.Parallel()
 	m, modules := load(t, "{\"stages\": [\n  {\"name\": \"org.osbuildkit.debootstrap\", \"options\": {\"suite\": \"trixie\"}}]}")

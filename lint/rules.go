@@ -46,9 +46,19 @@ not look at it.`,
 		Name:    "DeprecatedModule",
 		Summary: "A stage, assembler or source has been given up by osbuild",
 		Why: `The module still works here, so that old manifests build, but osbuild itself has renamed it, replaced it or taken it out. The
-message names what to use today.`,
-		Bad:   stagesOf(`{ "name": "org.osbuild.remove-uniqueness" }`),
-		Good:  stagesOf(`{ "name": "org.osbuild.machine-id", "options": { "first-boot": "yes" } }`),
+message names what to use in its place here. Where osbuild has only replaced the module by others, which are not here yet, there is no finding.`,
+		Bad: `{
+  "stages": [
+    { "name": "org.osbuild.yum", "options": { "releasever": "7", "basearch": "x86_64", "packages": ["httpd"], "repos": [
+      { "baseurl": "https://mirror.example.org/20260101/os", "gpgkey": "0123456789abcdef0123456789abcdef01234567" } ] } }
+  ]
+}`,
+		Good: `{
+  "stages": [
+    { "name": "org.osbuild.dnf", "options": { "releasever": "7", "basearch": "x86_64", "packages": ["httpd"], "repos": [
+      { "baseurl": "https://mirror.example.org/20260101/os", "gpgkey": "0123456789abcdef0123456789abcdef01234567" } ] } }
+  ]
+}`,
 		check: deprecatedModule,
 	},
 	{
@@ -106,6 +116,35 @@ Leave out "password" and give a "key": nobody can then log in with a password at
 		check: loginWithoutPassword,
 	},
 	{
+		Name:    "MissingFilesystemChecker",
+		Summary: "A file system is to be checked at boot, and the program for it is not in the tree",
+		Why: `"passno" in /etc/fstab says that fsck looks at the file system when the system boots. In Debian each kind of file system has a
+package with its tools: e2fsprogs, dosfstools, xfsprogs, btrfs-progs. A minimal Debian 13 has none of them. The file system is then not
+checked, after a power failure either, and cannot be grown with resize2fs and the like.
+
+The rule looks at Debian and Ubuntu, at trees whose packages the manifest lists. It does not know what packages depend on: skip it where one of
+them brings the tools.`,
+		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["systemd-sysv"] } },
+    { "name": "org.osbuild.fstab", "options": { "filesystems": [
+      { "uuid": "` + uuid + `", "path": "/", "vfs_type": "ext4", "passno": 1 } ] } }`),
+		Good: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["e2fsprogs", "systemd-sysv"] } },
+    { "name": "org.osbuild.fstab", "options": { "filesystems": [
+      { "uuid": "` + uuid + `", "path": "/", "vfs_type": "ext4", "passno": 1 } ] } }`),
+		check: missingFilesystemChecker,
+	},
+	{
+		Name:    "MissingLocale",
+		Summary: "The language of the system is one that nothing makes",
+		Why: `Debian makes locales from the sources in the package locales. Without it there is only C.UTF-8: programs speak English, and perl
+and others complain that setting the locale failed.
+
+Install the package locales, before or after org.osbuild.locale: the locale is made then. Or set the language to C.UTF-8.`,
+		Bad: stagesOf(`{ "name": "org.osbuild.locale", "options": { "language": "de_DE.UTF-8" } }`),
+		Good: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["locales"] } },
+    { "name": "org.osbuild.locale", "options": { "language": "de_DE.UTF-8" } }`),
+		check: missingLocale,
+	},
+	{
 		Name:    "ModuleWithNetwork",
 		Summary: "A module of your own has access to the network",
 		Why: `The description of the module says "network": true. What it fetches is not part of its cache key: the step is not run again when
@@ -139,6 +178,36 @@ Use the address of a version. For a Debian repository that is the "snapshot" of 
   ]
 }`,
 		check: mutableURL,
+	},
+	{
+		Name:    "NoKernel",
+		Summary: "A disk is to boot, and its tree has no kernel",
+		Why: `The disk has a boot loader, or the tree the configuration of one, and no package in the lists of the tree is a kernel. The assembler
+then fails, after all stages have run, unless something that depends on a kernel brings one.
+
+Install a kernel, such as linux-image-cloud-amd64 for virtual machines and linux-image-amd64 for others. The rule looks at Debian and Ubuntu, at
+trees whose packages the manifest lists.`,
+		Bad: `{
+  "stages": [
+    ` + tree + `,
+    { "name": "org.osbuildkit.apt", "options": { "packages": ["systemd-sysv"] } },
+    { "name": "org.osbuild.grub2", "options": { "root_fs_uuid": "` + uuid + `" } }
+  ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648,
+    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
+}`,
+		Good: `{
+  "stages": [
+    ` + tree + `,
+    { "name": "org.osbuildkit.apt", "options": { "packages": ["linux-image-cloud-amd64", "systemd-sysv"] } },
+    { "name": "org.osbuild.grub2", "options": { "root_fs_uuid": "` + uuid + `" } }
+  ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648,
+    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
+}`,
+		check: noKernel,
 	},
 	{
 		Name:    "NoNameServer",
@@ -176,25 +245,6 @@ nothing but the build runs, are not looked at.`,
   ]
 }`,
 		check: noSecurityUpdates,
-	},
-	{
-		Name:    "PartitionOutsideDisk",
-		Summary: "The partitions need more room than the disk has",
-		Why: `"size" is the size of the disk in bytes, while those of the partitions are in sectors of 512 bytes. A partition that ends
-behind the last sector cannot be made, or is cut off. With a GPT the last 33 sectors of the disk belong to the table.`,
-		Bad: `{
-  "stages": [ { "name": "org.osbuild.noop" } ],
-  "assembler": { "name": "org.osbuild.qemu", "options": {
-    "format": "raw", "filename": "disk.raw", "size": 1073741824, "pttype": "gpt", "ptuuid": "8dfdf38f-dd92-4a44-9e0c-9f0a2f0a8b11",
-    "partitions": [ { "start": 2048, "size": 4194304, "filesystem": { "type": "ext4", "mountpoint": "/", "uuid": "` + uuid + `" } } ] } }
-}`,
-		Good: `{
-  "stages": [ { "name": "org.osbuild.noop" } ],
-  "assembler": { "name": "org.osbuild.qemu", "options": {
-    "format": "raw", "filename": "disk.raw", "size": 4294967296, "pttype": "gpt", "ptuuid": "8dfdf38f-dd92-4a44-9e0c-9f0a2f0a8b11",
-    "partitions": [ { "start": 2048, "size": 4194304, "filesystem": { "type": "ext4", "mountpoint": "/", "uuid": "` + uuid + `" } } ] } }
-}`,
-		check: partitionOutsideDisk,
 	},
 	{
 		Name:    "PlainTextPassword",
@@ -317,9 +367,14 @@ composes have it. The build argument OSBUILDKIT_SNAPSHOT pins a build without a 
 	{
 		Name:    "UnsignedRepository",
 		Summary: "Packages of a repository are installed without a look at their signature",
-		Why: `Whoever controls the repository, or the network between it and the system, can install anything. The rule looks at the
-repositories that the finished system is given: "trusted=yes" in apt's sources, "gpgcheck": false in org.osbuild.yum.repos, "Never" and
-"Optional" in org.osbuild.pacman.conf, and installers that are told not to verify. What a build itself installs is always verified.`,
+		Why: `Whoever controls the repository, or the network between it and the system, can install anything. The rule looks at two kinds of
+repository:
+
+Those that the finished system is given: "trusted=yes" in apt's sources, "gpgcheck": false in org.osbuild.yum.repos, "Never" and "Optional" in
+org.osbuild.pacman.conf, and installers that are told not to verify.
+
+Those that a build installs from: "gpgcheck": false in org.osbuild.dnf and org.osbuild.yum, where neither "checksum" nor "repo_gpgcheck" vouches for
+the metadata, and so for the checksums of packages in it. The packages of a Debian repository are always verified.`,
 		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["nginx"],
       "sources": ["deb [trusted=yes] https://packages.example.org/debian nginx main"] } }`),
 		Good: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["nginx"],

@@ -6,6 +6,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/stages/keyboard"
 	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
 
@@ -16,7 +17,7 @@ import (
 func Check(m *manifest.Manifest, own func(kind module.Kind, name string) bool) manifest.Errors {
 	c := &check{graph: New(m, Options{}), own: own}
 	for _, p := range m.Pipelines {
-		c.repos = false
+		c.repos, c.debian = false, false
 		for i, s := range p.Stages {
 			c.at = place{pipeline: p, stage: s, number: i + 1}
 			c.stage()
@@ -30,9 +31,10 @@ type check struct {
 	graph *Graph
 	own   func(kind module.Kind, name string) bool
 	at    place
-	// repos says that an earlier stage of the pipeline names a repository.
-	repos bool
-	found manifest.Errors
+	// repos says that an earlier stage of the pipeline names a repository,
+	// debian that one makes a Debian.
+	repos, debian bool
+	found         manifest.Errors
 }
 
 // add reports an error at a value of the file that the stage is in, which the
@@ -62,6 +64,9 @@ func (c *check) stage() {
 		c.program()
 		return
 	}
+	if s.Kind == module.Assembler && s.Type == diskAssembler {
+		c.boots()
+	}
 	if s.Kind != module.Stage {
 		return
 	}
@@ -69,7 +74,7 @@ func (c *check) stage() {
 	case packages.DebootstrapStage:
 		var o packages.DebootstrapOptions
 		if json.Unmarshal(s.Options, &o) == nil {
-			c.repos = true
+			c.repos, c.debian = true, true
 			c.mirror(o.Mirror, "options", "mirror")
 		}
 	case packages.AptStage:
@@ -91,6 +96,16 @@ func (c *check) stage() {
 	case "org.osbuild.copy":
 		if sum, err := copySource(s); err == nil {
 			c.file(sum, "options", "source", "checksum")
+		}
+	case "org.osbuild.keymap":
+		var o struct {
+			Keymap    string          `json:"keymap"`
+			X11Keymap json.RawMessage `json:"x11-keymap"`
+		}
+		if c.debian && json.Unmarshal(s.Options, &o) == nil && o.X11Keymap == nil {
+			if _, _, ok := keyboard.Of(o.Keymap); !ok {
+				c.add(keyboard.Unknown(o.Keymap), "options", "keymap")
+			}
 		}
 	case "org.osbuild.ostree":
 		if _, err := c.graph.ostreeFetch(s); err != nil {

@@ -40,6 +40,11 @@ func TestCheck(t *testing.T) {
 		{name: "repositories", text: `{"build": {"stages": [` + boot + `, ` + apt + `]}, "stages": [` + repo + `, ` + apt + `]}`},
 		{name: "no repositories", text: `{"build": {"stages": [` + boot + `]}, "stages": [` + apt + `,
  ` + repo + `, ` + apt + `]}`, want: []string{`/stages/0 "repos" is needed here, as no org.osbuildkit.debootstrap stage before it in this pipeline names a repository`}},
+		{name: "a keymap that Debian's console does not know", text: `{"stages": [{"name": "org.osbuild.keymap", "options": {"keymap": "mac-us"}}, ` + boot + `,
+ {"name": "org.osbuild.keymap", "options": {"keymap": "de-latin1"}}, {"name": "org.osbuild.keymap", "options": {"keymap": "mac-us", "x11-keymap": {"layouts": ["us(mac)"]}}},
+ {"name": "org.osbuild.keymap", "options": {"keymap": "br-abtn2"}}, {"name": "org.osbuild.keymap", "options": {"keymap": "trqq"}}]}`,
+			want: []string{`/stages/5/options/keymap nothing says which keyboard the keymap "trqq" is for, and Debian's console asks for that: ` +
+				`name its layout in "x11-keymap" as well, such as {"layouts": ["us(intl)"]}; did you mean trq?`}},
 		{name: "base", text: `{"base": "` + strings.Repeat("0", 64) + `", "stages": [` + apt + `]}`,
 			want: []string{`/stages/0 "repos" is needed here, as no org.osbuildkit.debootstrap stage before it in this pipeline names a repository`}},
 		{name: "mirrors", text: `{"stages": [` + strings.Replace(boot, `"trixie"`, `"trixie", "mirror": "file:///a"`, 1) + `, ` +

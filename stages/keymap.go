@@ -11,9 +11,12 @@ import (
 
 // KeymapOptions are the options of org.osbuild.keymap.
 type KeymapOptions struct {
-	// The keyboard layout of the console, such as us or de-latin1.
+	// The keyboard layout of the console, such as us or de-latin1. Debian's
+	// console has no keymaps by name: there the stage says in
+	// /etc/default/keyboard which keyboard it is for.
 	Keymap string `json:"keymap" jsonschema:"required,minLength=1,maxLength=127,pattern=^[A-Za-z0-9][A-Za-z0-9_.+-]*$"`
-	// The keyboard of graphical systems. Without it nothing is said about it.
+	// The keyboard of graphical systems. Without it nothing is said about it,
+	// but that X11 in Debian has the keyboard of the console.
 	X11Keymap *X11Keymap `json:"x11-keymap,omitempty"`
 	// The font of the console, such as eurlatgr.
 	Font string `json:"font,omitempty" jsonschema:"minLength=1,maxLength=127,pattern=^[A-Za-z0-9][A-Za-z0-9_.+-]*$"`
@@ -28,7 +31,8 @@ type X11Keymap struct {
 // keymapStage writes etc/vconsole.conf anew and, if asked to, the file in
 // which localectl keeps the keyboard of X11. Osbuild removes the first before
 // it looks at the name; here a bad name changes nothing. Whether the tree has
-// the keymap is not looked at, as a later stage may install it.
+// the keymap is not looked at, as a later stage may install it. In a tree of
+// Debian etc/default/keyboard is written, see keymap_debian.go.
 var keymapStage = module.Module{
 	Name:    "org.osbuild.keymap",
 	Kind:    module.Stage,
@@ -73,24 +77,28 @@ EndSection
 `
 
 func runKeymap(in *module.Input, t *tree.Root, o *KeymapOptions) error {
-	const console, x11 = "etc/vconsole.conf", "etc/X11/xorg.conf.d/00-keyboard.conf"
-	if err := renewable(t, console); err != nil {
+	const x11 = "etc/X11/xorg.conf.d/00-keyboard.conf"
+	debian, err := debianFilesOf(t)
+	if err != nil {
 		return err
 	}
-	if o.X11Keymap != nil {
-		if err := writable(t, x11); err != nil {
+	files := []editFile{o.vconsole()}
+	if debian.is {
+		if files, err = o.debianFiles(in, t, debian); err != nil {
 			return err
 		}
 	}
+	if o.X11Keymap != nil {
+		files = append(files, editFile{name: x11, text: fmt.Sprintf(x11Keyboard, strings.Join(o.X11Keymap.Layouts, ","))})
+	}
+	return writeAll(in, t, files)
+}
+
+// vconsole is etc/vconsole.conf as a file of its own.
+func (o *KeymapOptions) vconsole() editFile {
 	text := "KEYMAP=" + o.Keymap + "\n"
 	if o.Font != "" {
 		text += "FONT=" + o.Font + "\n"
 	}
-	if err := renewFile(in, t, console, []byte(text)); err != nil {
-		return err
-	}
-	if o.X11Keymap == nil {
-		return nil
-	}
-	return writeFile(in, t, x11, fmt.Appendf(nil, x11Keyboard, strings.Join(o.X11Keymap.Layouts, ",")), 0o644)
+	return editFile{name: vconsoleFile, text: text, renew: true}
 }

@@ -23,6 +23,8 @@ func TestMain(m *testing.M) {
 		os.Exit(standInShell(os.Args[1:]))
 	case firewallCmd:
 		os.Exit(standInFirewall(os.Args[1:]))
+	case localedef:
+		os.Exit(standInLocaledef(os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }

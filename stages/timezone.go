@@ -20,7 +20,8 @@ type TimezoneOptions struct {
 // link first, so that an unknown zone leaves the tree without one; here the
 // zone must be in the tree and an unknown one changes nothing. Where the tree
 // has no zones at all the link is made and the log says so: until a later
-// stage installs them, the time is UTC.
+// stage installs them, the time is UTC. A tree that has etc/timezone, where
+// Debian kept the name, gets it there as well.
 var timezoneStage = module.Module{
 	Name:    "org.osbuild.timezone",
 	Kind:    module.Stage,
@@ -34,7 +35,11 @@ var timezoneStage = module.Module{
 
 const (
 	zoneDir = "usr/share/zoneinfo"
-	maxZone = 255
+	// zoneNameFile is what Java, Python and others read in Debian until 12 and
+	// in Ubuntu. The package tzdata makes it, from etc/localtime, where the
+	// distribution still has it.
+	zoneNameFile = "etc/timezone"
+	maxZone      = 255
 )
 
 func (o *TimezoneOptions) check() []module.Problem {
@@ -61,7 +66,15 @@ func runTimezone(in *module.Input, t *tree.Root, o *TimezoneOptions) error {
 	if err := findZone(in, t, o.Zone); err != nil {
 		return err
 	}
-	return renewLink(t, "../"+zoneDir+"/"+o.Zone, "etc/localtime")
+	files := []editFile{{name: "etc/localtime", text: "../" + zoneDir + "/" + o.Zone, link: true}}
+	named, err := t.Exists(zoneNameFile)
+	if err != nil {
+		return err
+	}
+	if named {
+		files = append(files, editFile{name: zoneNameFile, text: o.Zone + "\n"})
+	}
+	return writeAll(in, t, files)
 }
 
 // findZone checks that the tree has a zone, if it has any.

@@ -50,7 +50,8 @@ var arrows = map[string][]string{
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "debian", "internal/crypt", "internal/editdistance", "internal/pgp"},
 	"disk/...":              {"disk/...", "internal/osrelease"},
-	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk/...", "stages/selabel", "stages/untar", "stages/packages/stub"},
+	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk/...", "stages/keyboard", "stages/selabel", "stages/untar", "stages/packages/stub"},
+	"stages/keyboard":       {"internal/editdistance"},
 	"stages/selabel":        {},
 	"stages/untar":          {},
 	"stages/packages":       append([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "stages/packages/stub"}, repositories...),
@@ -61,7 +62,7 @@ var arrows = map[string][]string{
 	"internal/runner":       {"module", "tree", "internal/command", "stages/packages/stub"},
 	"internal/program":      {"module", "tree", "internal/command", "internal/runner", "stages/packages/stub"},
 	"cmd/osbuildkit-runner": slices.Concat(under, []string{"stages/...", "assemblers/...", "internal/runner"}),
-	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "manifest", "stages/packages/..."}, repositories),
+	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "manifest", "stages/keyboard", "stages/packages/..."}, repositories),
 	"frontend":              slices.Concat(all, []string{"lint", "llb", "examples", "sbom"}),
 	"engine":                {},
 }

@@ -59,7 +59,7 @@ func mixed(i int, nonce string) stage {
 	unique := fmt.Sprintf("%s-%d", nonce, i)
 	kinds := []stage{
 		{"org.osbuild.hostname", o{"hostname": unique}},
-		{"org.osbuild.locale", o{"language": unique}},
+		{"org.osbuild.zipl", o{"timeout": i}},
 		{"org.osbuild.keymap", o{"keymap": unique, "x11-keymap": o{"layouts": []string{"de"}}}},
 		{"org.osbuild.fstab", o{"filesystems": []o{{"label": unique, "path": "/", "vfs_type": "ext4"}}}},
 		{"org.osbuild.groups", o{"groups": o{fmt.Sprintf("g%d", i): o{}}}},
