@@ -28,7 +28,7 @@ var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "gith
 
 // under is what the modules stand on, and all is that and the modules.
 var (
-	repositories = []string{"debian", "rpmmd", "internal/pgp"}
+	repositories = []string{"debian", "rpmmd", "internal/expand", "internal/pgp"}
 	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/osrelease", "disk/..."}, repositories)
 	all          = slices.Concat(under, []string{"stages/...", "assemblers/...", "manifest", "catalog"})
 )
@@ -38,18 +38,18 @@ var arrows = map[string][]string{
 	"module":                {},
 	"tree":                  {},
 	"ledger":                {},
-	"debian":                {"internal/editdistance", "internal/pgp"},
+	"debian":                {"internal/editdistance", "internal/expand", "internal/pgp"},
 	"internal/pgp":          {},
 	"internal/command":      {},
 	"internal/crypt":        {},
 	"internal/osrelease":    {},
-	"rpmmd":                 {"internal/editdistance", "internal/pgp"},
+	"rpmmd":                 {"internal/editdistance", "internal/expand", "internal/pgp"},
 	"examples":              {},
 	"sbom":                  append([]string{"internal/editdistance", "internal/osrelease"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "internal/crypt", "internal/editdistance"},
 	"disk/...":              {"disk/...", "internal/osrelease"},
-	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/osrelease", "disk/...", "stages/selabel", "stages/untar", "stages/packages/stub"},
+	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/expand", "internal/osrelease", "disk/...", "stages/selabel", "stages/untar", "stages/packages/stub"},
 	"stages/selabel":        {},
 	"stages/untar":          {},
 	"stages/packages":       append([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "stages/packages/stub"}, repositories...),
@@ -63,11 +63,12 @@ var arrows = map[string][]string{
 	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "manifest", "stages/packages/..."}, repositories),
 	"frontend":              slices.Concat(all, []string{"lint", "llb", "examples", "sbom"}),
 	"engine":                {"internal/private"},
+	"internal/expand":       {},
 	"internal/private":      {},
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/osrelease", "internal/private", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/expand", "internal/osrelease", "internal/private", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
@@ -31,7 +32,9 @@ type treeWriter struct {
 	times map[string]time.Time
 	owner *record
 	buf   []byte
-	count int
+	// budget counts what the package becomes that is being unpacked.
+	budget expand.Budget
+	count  int
 }
 
 // openDir is an open directory of the tree.
