@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
 
@@ -157,7 +158,7 @@ func writeSparseTar(ctx context.Context, w io.Writer, name string, src sparse.So
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if _, err := io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(src, r.at, r.size), buf); err != nil {
+		if _, err := io.CopyBuffer(struct{ io.Writer }{w}, content.Reader(ctx, io.NewSectionReader(src, r.at, r.size)), buf); err != nil {
 			return err
 		}
 	}

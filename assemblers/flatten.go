@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/disk/sparse"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -28,7 +29,10 @@ func runFlatten(ctx context.Context, in *module.Input) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	f := flattener{in: in, out: out, names: map[content.ID]string{}}
+	if err := content.CheckHoles(ctx, in.Tree, "a layer of a container image"); err != nil {
+		return err
+	}
+	f := flattener{ctx: ctx, in: in, out: out, names: map[content.ID]string{}}
 	if err := content.Walk(ctx, in.Tree, f.add); err != nil {
 		return err
 	}
@@ -45,6 +49,7 @@ func runFlatten(ctx context.Context, in *module.Input) (err error) {
 // flattener copies a tree. All below its directory is its own work, so that no
 // component of a name there is a link.
 type flattener struct {
+	ctx context.Context
 	in  *module.Input
 	out *os.File
 	// names holds the first name of each file with several.
@@ -52,6 +57,7 @@ type flattener struct {
 	// dirs are the directories, each after the one that it is in.
 	dirs         []*content.Entry
 	files, bytes int64
+	buf          []byte
 }
 
 func (f *flattener) fd() int { return int(f.out.Fd()) }
@@ -116,9 +122,22 @@ func (f *flattener) copy(e *content.Entry) (err error) {
 	}
 	to := os.NewFile(uintptr(fd), e.Path)
 	defer func() { err = errors.Join(err, to.Close()) }()
-	n, err := io.Copy(to, from)
-	f.bytes += n
-	return err
+	// Holes stay holes, which also is less to read for what comes after.
+	w := sparse.NewWriter(to)
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, content.Reader(f.ctx, from), f.buffer())
+	f.bytes += w.Written()
+	if err != nil {
+		return err
+	}
+	return to.Truncate(w.Written())
+}
+
+// buffer is memory for copies.
+func (f *flattener) buffer() []byte {
+	if f.buf == nil {
+		f.buf = make([]byte, 1<<20)
+	}
+	return f.buf
 }
 
 // finish gives a copy the owner, the mode, the capabilities and the time of the

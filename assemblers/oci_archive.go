@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 )
@@ -131,7 +132,7 @@ func runOCIArchive(ctx context.Context, in *module.Input) error {
 	if name, ok := otherNames[o.Architecture]; ok {
 		in.Logf("warning: the architecture %s is called %s in images, and container engines look for that name", o.Architecture, name)
 	}
-	return writeOutput(in, o.Filename, func(f *os.File, scratch string) error {
+	return writeOutput(ctx, in, o.Filename, func(f *os.File, scratch string) error {
 		a := &ociArchive{blobs: map[string]blob{}}
 		layer := filepath.Join(scratch, "layer")
 		desc, diffID, err := writeLayer(ctx, in, layer)
@@ -270,14 +271,14 @@ func (a *ociArchive) write(ctx context.Context, w io.Writer, when time.Time) err
 		if err := tw.WriteHeader(h); err != nil {
 			return err
 		}
-		if err := files[name].copyTo(tw); err != nil {
+		if err := files[name].copyTo(ctx, tw); err != nil {
 			return err
 		}
 	}
 	return tw.Close()
 }
 
-func (b blob) copyTo(w io.Writer) error {
+func (b blob) copyTo(ctx context.Context, w io.Writer) error {
 	if b.file == "" {
 		_, err := w.Write(b.data)
 		return err
@@ -287,6 +288,6 @@ func (b blob) copyTo(w io.Writer) error {
 		return err
 	}
 	defer f.Close()
-	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{f}, make([]byte, 1<<20))
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, content.Reader(ctx, f), make([]byte, 1<<20))
 	return err
 }

@@ -1,6 +1,7 @@
 package assemblers
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func problemsError(problems []module.Problem) error {
 // directory. The file has another name until it is complete, and write, which
 // also gets a directory for what it needs meanwhile, leaves nothing if it
 // fails.
-func writeOutput(in *module.Input, filename string, write func(f *os.File, scratch string) error) (err error) {
+func writeOutput(ctx context.Context, in *module.Input, filename string, write func(f *os.File, scratch string) error) (err error) {
 	if in.OutputDir == "" {
 		return errors.New("the contract names no \"output_dir\", which an assembler writes to")
 	}
@@ -56,5 +57,5 @@ func writeOutput(in *module.Input, filename string, write func(f *os.File, scrat
 	if err := os.Rename(name, filepath.Join(in.OutputDir, filename)); err != nil {
 		return err
 	}
-	return writeSums(in.OutputDir, []string{filename})
+	return writeSums(ctx, in.OutputDir, []string{filename})
 }

@@ -141,14 +141,14 @@ func runOSTreeCommit(ctx context.Context, in *module.Input) (err error) {
 		return err
 	}
 	if o.Tar != nil {
-		return writeOutput(in, o.Tar.Filename, func(f *os.File, _ string) error { return o.archive(ctx, in, f, scratch) })
+		return writeOutput(ctx, in, o.Tar.Filename, func(f *os.File, _ string) error { return o.archive(ctx, in, f, scratch) })
 	}
 	for _, name := range []string{repoName, composeName} {
 		if err := os.Rename(filepath.Join(scratch, name), filepath.Join(in.OutputDir, name)); err != nil {
 			return err
 		}
 	}
-	return writeSums(in.OutputDir, o.names(in.OutputDir))
+	return writeSums(ctx, in.OutputDir, o.names(in.OutputDir))
 }
 
 // names lists the files whose checksums stand in the list: those of all
@@ -189,6 +189,9 @@ type compose struct {
 
 // commit writes the repository and compose.json into a directory.
 func (o *OSTreeCommitOptions) commit(ctx context.Context, in *module.Input, dir string) error {
+	if err := checkCommitHoles(ctx, in.Tree); err != nil {
+		return err
+	}
 	attrs, err := attributes(ctx, in)
 	if err != nil {
 		return err
@@ -269,10 +272,27 @@ func (w *ostreeWriter) meta(name string, mode uint32) ostree.Meta {
 	return m
 }
 
+// committed reports whether a file of the tree is part of a commit.
+func committed(e *content.Entry) bool {
+	top, _, _ := strings.Cut(e.Path, "/")
+	return e.Path != "." && (slices.Contains(ostreeNeeds, top) || slices.Contains(ostreeTakes, top))
+}
+
+// checkCommitHoles refuses sparse files whose zeros would take hours: objects have
+// no holes, and are named by a checksum of all their bytes.
+func checkCommitHoles(ctx context.Context, tree string) error {
+	holes := content.Holes{What: "an OSTree commit"}
+	return content.Walk(ctx, tree, func(e *content.Entry) error {
+		if !committed(e) {
+			return nil
+		}
+		return holes.Add(e)
+	})
+}
+
 // add adds one file of the tree.
 func (w *ostreeWriter) add(e *content.Entry) error {
-	top, _, _ := strings.Cut(e.Path, "/")
-	if e.Path == "." || !slices.Contains(ostreeNeeds, top) && !slices.Contains(ostreeTakes, top) {
+	if !committed(e) {
 		return nil
 	}
 	dir, name := w.dirs[path.Dir(e.Path)], path.Base(e.Path)
@@ -335,7 +355,7 @@ func (o *OSTreeCommitOptions) archive(ctx context.Context, in *module.Input, f i
 		if err := tw.WriteHeader(h); err != nil || h.Typeflag == tar.TypeDir {
 			return err
 		}
-		return e.CopyTo(tw, make([]byte, 256<<10))
+		return e.CopyTo(ctx, tw, make([]byte, 256<<10))
 	})
 	if err == nil {
 		err = tw.Close()

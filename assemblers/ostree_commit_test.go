@@ -196,7 +196,7 @@ func TestOSTreeCommitTar(t *testing.T) {
 			t.Fatalf("the output is %v, %v", entries, err)
 		}
 		checkSums(t, out)
-		sum, err := sumFile(filepath.Join(out, "commit.tar.gz"))
+		sum, err := sumFile(t.Context(), filepath.Join(out, "commit.tar.gz"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package assemblers
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -41,11 +43,11 @@ func checkFilename(name string) error {
 // writeSums writes the list of checksums of the named files in dir. It reads
 // them: the header of a container is known last and stands first, so that no
 // checksum of it can be computed while it is written.
-func writeSums(dir string, names []string) error {
+func writeSums(ctx context.Context, dir string, names []string) error {
 	names = slices.Sorted(slices.Values(names))
 	var list strings.Builder
 	for _, n := range names {
-		sum, err := sumFile(filepath.Join(dir, n))
+		sum, err := sumFile(ctx, filepath.Join(dir, n))
 		if err != nil {
 			return fmt.Errorf("computing the checksum of %s: %w", n, err)
 		}
@@ -54,14 +56,14 @@ func writeSums(dir string, names []string) error {
 	return os.WriteFile(filepath.Join(dir, sumsFile), []byte(list.String()), 0o644)
 }
 
-func sumFile(path string) (string, error) {
+func sumFile(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, f, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(h, content.Reader(ctx, f), make([]byte, 1<<20)); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

@@ -208,7 +208,7 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	if err != nil {
 		return err
 	}
-	return writeSums(in.OutputDir, append(names, hashes...))
+	return writeSums(ctx, in.OutputDir, append(names, hashes...))
 }
 
 // writeDisk writes the disk.

@@ -83,7 +83,7 @@ func runRawFS(ctx context.Context, in *module.Input) error {
 	if err := checkFit(list); err != nil {
 		return err
 	}
-	return writeOutput(in, o.Filename, func(out *os.File, _ string) error {
+	return writeOutput(ctx, in, o.Filename, func(out *os.File, _ string) error {
 		if err := out.Truncate(o.Size); err != nil {
 			return fmt.Errorf("making a sparse file of %d bytes: %w", o.Size, err)
 		}

@@ -60,7 +60,7 @@ func runTar(ctx context.Context, in *module.Input) error {
 	if err != nil {
 		return err
 	}
-	return writeOutput(in, o.Filename, func(f *os.File, _ string) (err error) {
+	return writeOutput(ctx, in, o.Filename, func(f *os.File, _ string) (err error) {
 		z, err := compressor(f, o.Compression)
 		if err != nil {
 			return err

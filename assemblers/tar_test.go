@@ -472,7 +472,7 @@ func TestWalkSeesChanges(t *testing.T) {
 			if err := change(filepath.Join(dir, "f")); err != nil {
 				t.Fatal(err)
 			}
-			return e.CopyTo(&out, make([]byte, 10))
+			return e.CopyTo(t.Context(), &out, make([]byte, 10))
 		})
 		if err == nil || strings.Contains(out.String(), "secret") {
 			t.Errorf("%s: %v, %q", name, err, &out)

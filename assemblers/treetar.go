@@ -35,6 +35,8 @@ type attributeForms struct {
 // treeTar writes a tree as an archive in the format of POSIX.
 type treeTar struct {
 	in    *module.Input
+	ctx   context.Context // of write
+	w     io.Writer       // under tw, for what tw cannot write
 	tw    *tar.Writer
 	attrs *fileAttributes
 	forms attributeForms
@@ -48,7 +50,7 @@ type treeTar struct {
 
 func newTreeTar(in *module.Input, w io.Writer, attrs map[string][]content.Attribute, forms attributeForms) *treeTar {
 	return &treeTar{
-		in: in, tw: tar.NewWriter(w), attrs: newFileAttributes(in, attrs), forms: forms,
+		in: in, w: w, tw: tar.NewWriter(w), attrs: newFileAttributes(in, attrs), forms: forms,
 		names: map[content.ID]string{}, buf: make([]byte, 256<<10),
 	}
 }
@@ -61,6 +63,7 @@ func (t *treeTar) write(ctx context.Context) error {
 	if err := t.attrs.collectAll(ctx); err != nil {
 		return err
 	}
+	t.ctx = ctx
 	if err := content.Walk(ctx, t.in.Tree, t.add); err != nil {
 		return err
 	}
@@ -121,15 +124,20 @@ func (t *treeTar) add(e *content.Entry) error {
 			return err
 		}
 	}
+	t.files++
+	if h.Typeflag == tar.TypeReg && h.Size >= minSparse {
+		if done, err := t.addSparse(e, h); done || err != nil {
+			return err
+		}
+	}
 	if err := t.tw.WriteHeader(h); err != nil {
 		return fmt.Errorf("%q: %w", e.Path, err)
 	}
-	t.files++
 	if h.Typeflag != tar.TypeReg {
 		return nil
 	}
 	t.bytes += h.Size
-	return e.CopyTo(t.tw, t.buf)
+	return e.CopyTo(t.ctx, t.tw, t.buf)
 }
 
 func (t *treeTar) name(e *content.Entry) string {

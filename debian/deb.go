@@ -3,7 +3,6 @@ package debian
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -11,10 +10,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"sync"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 )
 
 // Bounds of the control member of a package file.
@@ -103,9 +100,11 @@ func OpenDeb(r io.Reader) (*Deb, error) {
 			if d.Control == nil {
 				return nil, errors.New("the package has its data before its control member")
 			}
-			if d.data, d.done, err = decompressMember(name, body); err != nil {
+			data, err := decompressMember(name, body)
+			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
+			d.data, d.done = data, func() { data.Close() }
 			return d, nil
 		case strings.HasPrefix(name, "_"):
 			// Members that begin with an underscore may be passed over.
@@ -116,13 +115,12 @@ func OpenDeb(r io.Reader) (*Deb, error) {
 }
 
 func (d *Deb) readControl(name string, body io.Reader) error {
-	r, done, err := decompressMember(name, body)
+	r, err := decompressMember(name, body)
 	if err != nil {
 		return err
 	}
-	defer done()
-	lr := &io.LimitedReader{R: r, N: maxControlMember}
-	t := tar.NewReader(lr)
+	defer r.Close()
+	t := tar.NewReader(expand.Limit(r, maxControlMember))
 	for {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
@@ -135,15 +133,18 @@ func (d *Deb) readControl(name string, body io.Reader) error {
 		if h.Typeflag == tar.TypeDir && base == "." {
 			continue
 		}
+		if err := CheckMember(h); err != nil {
+			return fmt.Errorf("%q: %w", h.Name, err)
+		}
 		if h.Typeflag != tar.TypeReg || strings.Contains(base, "/") || strings.HasPrefix(base, ".") || !validPath(base) {
 			return fmt.Errorf("%q is not a plain file at the top", h.Name)
 		}
 		if len(d.Files) >= maxControlFiles {
 			return fmt.Errorf("more than %d files", maxControlFiles)
 		}
-		data, err := io.ReadAll(t)
+		data, err := expand.ReadAll(t, maxControlMember)
 		if err != nil {
-			return err
+			return fmt.Errorf("%q: %w", h.Name, err)
 		}
 		if base == "control" {
 			if err := d.setControl(data); err != nil {
@@ -155,9 +156,6 @@ func (d *Deb) readControl(name string, body io.Reader) error {
 			return fmt.Errorf("%q occurs twice", base)
 		}
 		d.Files = append(d.Files, ControlFile{base, h.FileInfo().Mode().Perm(), data})
-	}
-	if lr.N <= 0 {
-		return fmt.Errorf("larger than %d MiB", maxControlMember>>20)
 	}
 	if d.Control == nil {
 		return errors.New("has no file control")
@@ -186,46 +184,28 @@ func (d *Deb) setControl(data []byte) error {
 	return nil
 }
 
-func decompressMember(name string, r io.Reader) (io.Reader, func(), error) {
-	none := func() {}
+// decompressMember opens a member by the ending of its name.
+func decompressMember(name string, r io.Reader) (io.ReadCloser, error) {
 	switch path.Ext(name) {
-	case ".xz":
-		x, done, err := xzReader(r)
-		return x, done, err
-	case ".zst":
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxDictionary), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, none, err
-		}
-		return z, z.Close, nil
-	case ".gz":
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, none, err
-		}
-		return z, none, nil
+	case ".xz", ".zst", ".gz":
+		return expand.Open(expand.ByName(name), r, 0)
 	case ".tar":
-		return r, none, nil
+		return io.NopCloser(r), nil
 	}
-	return nil, none, fmt.Errorf("unknown compression %q; known are xz, zst and gz", path.Ext(name))
+	return nil, fmt.Errorf("unknown compression %q; known are xz, zst and gz", path.Ext(name))
 }
 
-// xzReaders keeps decompressors: each has a dictionary of 8 MiB and more, and
-// a system is made of hundreds of members.
-var xzReaders sync.Pool
-
-func xzReader(r io.Reader) (io.Reader, func(), error) {
-	x, _ := xzReaders.Get().(*xz.Reader)
-	var err error
-	if x == nil {
-		x, err = xz.NewReader(r, maxDictionary)
-	} else {
-		err = x.Reset(r)
+// CheckMember refuses a member of an archive that has more content than the archive
+// holds of it. Dpkg knows no sparse files either, and no package has any.
+func CheckMember(h *tar.Header) error {
+	sparse := h.Typeflag == tar.TypeGNUSparse
+	for name := range h.PAXRecords {
+		sparse = sparse || strings.HasPrefix(name, "GNU.sparse.")
 	}
-	if err != nil {
-		return nil, func() {}, err
+	if sparse {
+		return errors.New("it is a sparse file, which a package cannot hold")
 	}
-	return x, func() { xzReaders.Put(x) }, nil
+	return nil
 }
 
 // arReader reads the members of an ar archive in turn.

@@ -1,24 +1,19 @@
 package debian
 
 import (
-	"compress/bzip2"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"sort"
 	"strconv"
-	"strings"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 )
 
 // Bounds of a Packages file. Debian's main has 68 000 packages in 57 MB.
 const (
 	maxIndexSize    = 2 << 30
 	maxIndexEntries = 2_000_000
-	maxDictionary   = 128 << 20
 )
 
 // Entry is what an index says of one package.
@@ -68,29 +63,11 @@ func (x *Index) Names() []string {
 // Decompress returns a reader of the content of a file by the ending of its
 // name: .xz, .gz, .zst, .bz2, or anything else for a file that is not compressed.
 func Decompress(name string, r io.Reader) (io.Reader, error) {
-	switch {
-	case strings.HasSuffix(name, ".xz"):
-		x, err := xz.NewReader(r, maxDictionary)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return x, nil
-	case strings.HasSuffix(name, ".gz"):
-		z, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return z, nil
-	case strings.HasSuffix(name, ".zst"):
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxDictionary))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return z, nil
-	case strings.HasSuffix(name, ".bz2"):
-		return bzip2.NewReader(r), nil
+	x, err := expand.Open(expand.ByName(name), r, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return r, nil
+	return x, nil
 }
 
 // Read adds the packages of a Packages file, which must not be compressed, of

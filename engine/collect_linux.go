@@ -13,6 +13,8 @@ import (
 	"github.com/moby/buildkit/cmd/buildkitd/config"
 	"github.com/moby/buildkit/util/disk"
 	"github.com/sirupsen/logrus"
+
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // diskOf returns the disk that holds root; an unknown one has no size.
@@ -97,7 +99,7 @@ func (d *daemon) collect(ctx context.Context) error {
 		return nil
 	}
 	now, note := diskOf(d.root), fmt.Sprintf("%d\n", d.collector.limit)
-	last, _ := os.ReadFile(limitNote(d.root))
+	last, _ := private.ReadFile(limitNote(d.root), maxNote)
 	change := d.collector.free - now.Free
 	if !d.steps.ran() && change < growth && string(last) == note {
 		return nil
@@ -120,7 +122,7 @@ func (d *daemon) collect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("keeping the cache within its limit: %w", err)
 	}
-	return os.WriteFile(limitNote(d.root), []byte(note), 0o600)
+	return private.WriteFile(limitNote(d.root), []byte(note))
 }
 
 // abortIngests forgets what was being written to a store of content when its

@@ -21,6 +21,8 @@ import (
 	"github.com/moby/buildkit/worker/base"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // buildkitVersion is the BuildKit release this package is written for; a test
@@ -90,7 +92,7 @@ func startDaemon(ctx context.Context, o daemonOptions, l net.Listener) (_ *daemo
 	if err := cleanLeftovers(ctx, o.Root, rt); err != nil {
 		return nil, fmt.Errorf("removing what an earlier run left in %s: %w", o.Root, err)
 	}
-	if err := os.MkdirAll(tempDir(o.Root), 0o700); err != nil {
+	if err := private.MakeDir(tempDir(o.Root)); err != nil {
 		return nil, err
 	}
 	version.Version = buildkitVersion

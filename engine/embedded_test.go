@@ -301,7 +301,7 @@ func TestLeftMounts(t *testing.T) {
 	}
 	dirs["trees"] = filepath.Join(store, "trees")
 	for _, d := range dirs {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+		if err := os.MkdirAll(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

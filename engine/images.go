@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // imageNote says that an engine was opened to build an image. One engine at a
@@ -26,8 +28,12 @@ type imageNote struct {
 // first.
 func imageNotes(root string) string { return filepath.Join(root, "images.jsonl") }
 
-// maxImageNotes bounds the file: the oldest notes go.
-const maxImageNotes = 2000
+// maxImageNotes bounds the file: the oldest notes go. A note has a path, which the
+// kernel bounds to 4096 bytes, each of which JSON may write as six.
+const (
+	maxImageNotes = 2000
+	maxImageText  = maxImageNotes * 32 << 10
+)
 
 // noteImage adds a note, unless it is that of the last one.
 func noteImage(root, image string, now time.Time) error {
@@ -44,7 +50,7 @@ func noteImage(root, image string, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		f, err := os.OpenFile(imageNotes(root), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		f, err := private.OpenFile(imageNotes(root), os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 		if err != nil {
 			return err
 		}
@@ -62,7 +68,7 @@ func noteImage(root, image string, now time.Time) error {
 		text.WriteByte('\n')
 	}
 	// It appears whole or not at all.
-	if err := os.WriteFile(imageNotes(root)+".new", text.Bytes(), 0o600); err != nil {
+	if err := private.WriteFile(imageNotes(root)+".new", text.Bytes()); err != nil {
 		return err
 	}
 	return os.Rename(imageNotes(root)+".new", imageNotes(root))
@@ -70,7 +76,7 @@ func noteImage(root, image string, now time.Time) error {
 
 // readImageNotes reads the notes; a line that cannot be read is left out.
 func readImageNotes(root string) ([]imageNote, error) {
-	data, err := os.ReadFile(imageNotes(root))
+	data, err := private.ReadFile(imageNotes(root), maxImageText)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}

@@ -184,7 +184,8 @@ func TestCleanEnvironment(t *testing.T) {
 	}
 }
 
-// What the opening process writes itself keeps the state of its caller.
+// What the opening process writes itself keeps the state of its caller; the store is
+// for the user alone whatever that is.
 func TestCallerUntouched(t *testing.T) {
 	needEmbedded(t)
 	old := syscall.Umask(0o027)
@@ -195,7 +196,7 @@ func TestCallerUntouched(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]os.FileMode{filepath.Join(dir, "file"): 0o640, store: 0o750 | os.ModeDir, e.Target(): 0o700 | os.ModeDir} {
+	for name, want := range map[string]os.FileMode{filepath.Join(dir, "file"): 0o640, store: 0o700 | os.ModeDir, e.Target(): 0o700 | os.ModeDir} {
 		st, err := os.Stat(name)
 		if err != nil || st.Mode() != want {
 			t.Errorf("%s has mode %v, %v; want %v", name, st.Mode(), err, want)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // lockPoll is how often a waiting process tries again, and noticeAfter how long
@@ -49,7 +51,7 @@ type storeLock struct {
 // lockStore takes the lock file at path for me, waiting for at most wait while
 // another engine holds it. The lock ends with unlock or with the process.
 func lockStore(ctx context.Context, path string, me holder, wait time.Duration, notify func(string)) (*storeLock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := private.OpenFile(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("lock of the store: %w", err)
 	}

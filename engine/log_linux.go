@@ -7,6 +7,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
+
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // maxLogSize in bytes is what engine.log may hold when an engine starts.
@@ -20,12 +22,12 @@ func logFile(root string) string { return filepath.Join(root, "engine.log") }
 // grown too large is kept as engine.log.old.
 func startLog(root string) error {
 	path := logFile(root)
-	if st, err := os.Stat(path); err == nil && st.Size() > maxLogSize {
+	if st, err := os.Lstat(path); err == nil && st.Size() > maxLogSize {
 		if err := os.Rename(path, path+".old"); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := private.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return err
 	}

@@ -54,8 +54,9 @@ func releaseMounts(root string, environment []string) error {
 	slices.SortStableFunc(mounts, func(a, b *mountinfo.Info) int { return cmp.Compare(len(b.Mountpoint), len(a.Mountpoint)) })
 	for _, m := range mounts {
 		err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-		// EINVAL: locked, as those from outside of a user namespace are.
-		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EPERM) {
+		// EINVAL: locked, as those from outside of a user namespace are. EACCES: in a
+		// directory that the user of a user namespace cannot enter.
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EPERM) {
 			return fmt.Errorf("releasing the mount %s: %w", m.Mountpoint, err)
 		}
 	}

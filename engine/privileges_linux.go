@@ -17,6 +17,8 @@ import (
 
 	"github.com/moby/sys/userns"
 	"golang.org/x/sys/unix"
+
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // rootlessMark is set for the command that runs under rootlesskit.
@@ -179,7 +181,7 @@ func rootlessCommand(kit, store string) (*exec.Cmd, error) {
 			return nil, err
 		}
 		run := filepath.Join(root, "run")
-		if err := os.MkdirAll(run, 0o700); err != nil {
+		if err := private.MakeDir(run); err != nil {
 			return nil, err
 		}
 		cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+run)

@@ -15,6 +15,8 @@ import (
 
 	"github.com/moby/buildkit/client"
 	"golang.org/x/sys/unix"
+
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // processName is the name of the engine's process, by which this program knows
@@ -117,7 +119,7 @@ func (p *process) fork() error {
 	if p.control, err = unixConn(fds[0]); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(logFile(p.root), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := private.OpenFile(logFile(p.root), os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return errors.Join(err, p.control.Close())
 	}
@@ -325,29 +327,22 @@ func (p *process) close() error {
 }
 
 // makeRoot makes Store/buildkit and returns its real path: mounts are found by
-// their path in the kernel's table, which knows no links. It is made here and
-// not in the engine's process, so that the store above it follows the caller's
-// umask. Nobody else may enter: below are programs with the set-user-ID bit of
-// whole systems, and files that are being written.
+// their path in the kernel's table, which knows no links. Nobody else may enter:
+// below are programs with the set-user-ID bit of whole systems, and files that are
+// being written. Nor may anybody else have been there before: what it holds is
+// run and overwritten.
 func makeRoot(store string) (string, error) {
-	root := filepath.Join(store, "buildkit")
-	if err := os.MkdirAll(store, 0o755); err != nil {
-		return "", fmt.Errorf("store: %w", err)
-	}
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return "", fmt.Errorf("store: %w", err)
-	}
-	root, err := filepath.Abs(root)
+	real, err := private.MakeStore(store)
 	if err != nil {
-		return "", fmt.Errorf("store: %w", err)
+		return "", err
 	}
-	root, err = filepath.EvalSymlinks(root)
-	if err != nil {
+	root := filepath.Join(real, private.State)
+	if err := private.MakeDir(root); err != nil {
 		return "", fmt.Errorf("store: %w", err)
 	}
 	probe, err := os.CreateTemp(root, ".probe-")
 	if err != nil {
 		return "", fmt.Errorf("store %s is not writable by this user (was it made by root?); choose another with --store: %w", store, err)
 	}
-	return root, errors.Join(probe.Close(), os.Remove(probe.Name()), os.Chmod(root, 0o700))
+	return root, errors.Join(probe.Close(), os.Remove(probe.Name()))
 }

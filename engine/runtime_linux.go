@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/moby/sys/userns"
+
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // ociRuntime is the program that runs the containers of steps.
@@ -65,6 +67,10 @@ func runtimeStateDir() string {
 	return "/run/runc"
 }
 
+// maxNote in bytes bounds a file in which the engine notes something for its next
+// start.
+const maxNote = 64 << 10
+
 // runtimeNote remembers that a binary was found good, by what changes when the
 // package is updated: asking it costs more than the rest of the start.
 type runtimeNote struct {
@@ -83,7 +89,7 @@ func checkRuntime(ctx context.Context, rt ociRuntime, root string) error {
 	now := runtimeNote{Path: rt.path, Size: st.Size(), MTime: st.ModTime().UTC()}
 	file := filepath.Join(root, "runtime.json")
 	var known runtimeNote
-	if data, err := os.ReadFile(file); err == nil && json.Unmarshal(data, &known) == nil && known == now {
+	if data, err := private.ReadFile(file, maxNote); err == nil && json.Unmarshal(data, &known) == nil && known == now {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, runtimeTimeout)
@@ -99,7 +105,7 @@ func checkRuntime(ctx context.Context, rt ociRuntime, root string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, data, 0o600)
+	return private.WriteFile(file, data)
 }
 
 // judgeRuntime reads the answer to --version: runc lists libseccomp when it was

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -41,6 +40,8 @@ import (
 	"github.com/sirupsen/logrus"
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // newController builds the daemon's parts over the state in d.root and joins
@@ -225,11 +226,11 @@ func overlayWorks(root string) error {
 	}
 	note := filepath.Join(root, "overlay-works")
 	here := fmt.Sprintf("%s %d\n", unix.ByteSliceToString(name.Release[:]), st.Dev)
-	if data, err := os.ReadFile(note); err == nil && string(data) == here {
+	if data, err := private.ReadFile(note, maxNote); err == nil && string(data) == here {
 		return nil
 	}
 	if err := overlayutils.Supported(root); err != nil {
 		return err
 	}
-	return os.WriteFile(note, []byte(here), 0o600)
+	return private.WriteFile(note, []byte(here))
 }

@@ -2,8 +2,6 @@ package rpmmd
 
 import (
 	"bufio"
-	"compress/bzip2"
-	"compress/gzip"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -11,15 +9,11 @@ import (
 	"io"
 	"path"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 )
 
 // compressions are the endings of compressed files.
 var compressions = []string{".gz", ".xz", ".zst", ".bz2", ".zck"}
-
-// maxDictionary bounds the memory that a decompressor may be told to take.
-const maxDictionary = 128 << 20
 
 // Open returns the content of a metadata file by the ending of its location:
 // .gz, .xz, .zst, .bz2, or anything else for a file that is not compressed.
@@ -27,30 +21,18 @@ const maxDictionary = 128 << 20
 // that repomd.xml says; what was read before that must not be used then.
 func (d *Data) Open(r io.Reader) (io.ReadCloser, error) {
 	in := &checkedReader{r: bufio.NewReaderSize(r, 1<<16), what: d.Location, hash: d.Checksum.Hash(), want: d.Checksum.Hex, size: d.Size, limit: MaxMetadata}
-	var content io.Reader = in
-	done := func() {}
+	var content io.ReadCloser
 	var err error
-	switch path.Ext(d.Location) {
-	case ".gz":
-		content, err = gzip.NewReader(in)
-	case ".xz":
-		content, err = xz.NewReader(in, maxDictionary)
-	case ".bz2":
-		content = bzip2.NewReader(in)
-	case ".zst":
-		var z *zstd.Decoder
-		z, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxDictionary), zstd.WithDecoderLowmem(true))
-		if err == nil {
-			content, done = z, z.Close
-		}
-	case ".zck":
+	if path.Ext(d.Location) == ".zck" {
 		err = errors.New("zchunk is not supported here; the same file has another compression beside it")
+	} else {
+		content, err = expand.Open(expand.ByName(d.Location), in, 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Location, err)
 	}
 	return &dataReader{
-		content: &io.LimitedReader{R: content, N: MaxMetadata + 1}, in: in, done: done,
+		content: &io.LimitedReader{R: content, N: MaxMetadata + 1}, in: in, done: func() { content.Close() },
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -16,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -76,7 +78,7 @@ var copyStage = module.Module{
 	Summary: "copy files out of an archive",
 	Options: optionsOf[CopyOptions],
 	Check:   checkOf[CopyOptions],
-	Run:     runOf(runCopy),
+	Run:     runOfContext(runCopy),
 }
 
 // digests are the kinds of checksum that sources have.
@@ -135,16 +137,16 @@ func (o *CopyOptions) strip() int {
 // sourceInput is the input that holds the archive.
 const sourceInput = "source"
 
-func runCopy(in *module.Input, t *tree.Root, o *CopyOptions) error {
+func runCopy(ctx context.Context, in *module.Input, t *tree.Root, o *CopyOptions) error {
 	file, err := onlyFile(in, sourceInput)
 	if err != nil {
 		return err
 	}
-	if err := verifyFile(file, o.Source.Checksum); err != nil {
+	if err := verifyFile(ctx, file, o.Source.Checksum); err != nil {
 		return err
 	}
 	a := &archive{file: file, strip: o.strip()}
-	if err := a.readIndex(); err != nil {
+	if err := a.readIndex(ctx); err != nil {
 		return fmt.Errorf("the archive: %w", err)
 	}
 	for _, line := range a.unknown[:min(len(a.unknown), 10)] {
@@ -158,14 +160,14 @@ func runCopy(in *module.Input, t *tree.Root, o *CopyOptions) error {
 	if err != nil {
 		return err
 	}
-	c := &copier{in: in, t: t, a: a, l: l}
+	c := &copier{in: in, t: t, a: a, l: l, budget: expand.Budget{Data: maxArchiveBytes, Packed: a.packed}, buf: make([]byte, 256<<10)}
 	for i, p := range paths {
 		if err := c.plan(orDefault(p.From, "/"), orDefault(p.To, "/")); err != nil {
 			return fmt.Errorf("paths: %d: %w", i, err)
 		}
 	}
 	for _, s := range c.selections {
-		if err := c.copy(s); err != nil {
+		if err := c.copy(ctx, s); err != nil {
 			return fmt.Errorf("copying %s: %w", s.from, err)
 		}
 	}
@@ -193,7 +195,7 @@ func onlyFile(in *module.Input, name string) (string, error) {
 }
 
 // verifyFile compares a file with its checksum.
-func verifyFile(file, checksum string) (err error) {
+func verifyFile(ctx context.Context, file, checksum string) (err error) {
 	h, want, err := newDigest(checksum)
 	if err != nil {
 		return err
@@ -203,7 +205,7 @@ func verifyFile(file, checksum string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := io.CopyBuffer(h, f, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(h, contextReader{ctx, f}, make([]byte, 1<<20)); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != want {

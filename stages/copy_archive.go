@@ -2,9 +2,7 @@ package stages
 
 import (
 	"bufio"
-	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,10 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
 	"golang.org/x/sys/unix"
 
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/stages/untar"
@@ -35,6 +32,9 @@ const (
 	// maxArchivePath one of them, as Linux does.
 	maxArchiveNames = 512 << 20
 	maxArchivePath  = 4095
+	// maxArchiveDictionary is what a decompressor may be told to take: xz and
+	// zstd --ultra --long, with which archives of sources are made, ask for this.
+	maxArchiveDictionary = 1 << 30
 )
 
 // archive is a file in one of tar's formats.
@@ -48,6 +48,8 @@ type archive struct {
 	firsts map[string]string
 	// unknown says for the log what is of a type that is not known.
 	unknown []string
+	// packed is the size of the file.
+	packed int64
 }
 
 // first returns the name under which the content of a file is in the archive.
@@ -69,49 +71,27 @@ func (a *archive) kind(name string) (untar.Type, bool) {
 	return k, ok
 }
 
-// decompressors are the forms of compression by the first bytes of the file.
-var decompressors = []struct {
-	magic string
-	open  func(io.Reader) (io.Reader, error)
-}{
-	{"\x1f\x8b", func(r io.Reader) (io.Reader, error) { return opened(gzip.NewReader(r)) }},
-	{"BZh", func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
-	{"\xfd7zXZ\x00", func(r io.Reader) (io.Reader, error) { return opened(xz.NewReader(r, 1<<30)) }},
-	{"\x28\xb5\x2f\xfd", openZstd},
-	{"\x50\x2a\x4d\x18", openZstd}, // pzstd begins with a frame of its own
-}
-
-func openZstd(r io.Reader) (io.Reader, error) {
-	return opened(zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<30)))
-}
-
-// opened returns a decompressor, or nil itself and the error: a nil pointer in an
-// interface is not nil.
-func opened[R io.Reader](r R, err error) (io.Reader, error) {
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
 // read calls visit for each entry with the name that it has without the
 // directories that are taken off; entries that are left with none are passed.
-func (a *archive) read(visit func(name string, h *untar.Header, r io.Reader) error) (err error) {
+func (a *archive) read(ctx context.Context, visit func(name string, h *untar.Header, r io.Reader) error) (err error) {
 	f, err := os.Open(a.file)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	br := bufio.NewReaderSize(f, 1<<20)
-	var r io.Reader = br
-	for _, d := range decompressors {
-		if head, _ := br.Peek(len(d.magic)); bytes.Equal(head, []byte(d.magic)) {
-			if r, err = d.open(br); err != nil {
-				return err
-			}
-		}
+	st, err := f.Stat()
+	if err != nil {
+		return err
 	}
-	tr := untar.NewReader(&boundedReader{r, maxArchiveBytes + 4096*maxArchiveEntries})
+	a.packed = st.Size()
+	br := bufio.NewReaderSize(contextReader{ctx, f}, 1<<20)
+	r, err := expand.Open(expand.ByContent(br), br, maxArchiveDictionary)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	// What is read of a few bytes takes time as well.
+	tr := untar.NewReader(contextReader{ctx, expand.Limit(r, maxArchiveBytes+4096*maxArchiveEntries)})
 	var total, size, names int64
 	for n := 0; ; n++ {
 		h, err := tr.Next()
@@ -146,21 +126,18 @@ func (a *archive) read(visit func(name string, h *untar.Header, r io.Reader) err
 	}
 }
 
-// boundedReader reads no more than left bytes. Headers are not data, and many
-// large ones are small when they are compressed.
-type boundedReader struct {
-	r    io.Reader
-	left int64
+// contextReader ends with its context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
 }
 
-// Read reads, or fails where the bound is reached.
-func (b *boundedReader) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, fmt.Errorf("it has more than %d GiB when it is unpacked", maxArchiveBytes>>30)
+// Read reads, or says why it is not to go on.
+func (c contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
 	}
-	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
+	return c.r.Read(p)
 }
 
 // name takes leading directories off, of which "." is one as for GNU tar; ""
@@ -176,9 +153,9 @@ func (a *archive) name(name string) (string, error) {
 
 // readIndex reads the archive once: it finds out whether it is whole, and what
 // it holds.
-func (a *archive) readIndex() error {
+func (a *archive) readIndex(ctx context.Context) error {
 	a.kinds, a.firsts = map[string]untar.Type{}, map[string]string{}
-	return a.read(func(name string, h *untar.Header, _ io.Reader) error {
+	return a.read(ctx, func(name string, h *untar.Header, _ io.Reader) error {
 		e := archiveEntry{name: name}
 		kind := h.Type
 		if h.Unknown != 0 {
@@ -230,13 +207,14 @@ type copier struct {
 	l          *ledger.Ledger
 	selections []*selection
 	count      int
-	// written counts the data of files.
-	written int64
+	// budget counts the data of files, and buf is memory to write them with.
+	budget expand.Budget
+	buf    []byte
 }
 
 // copy writes what is selected. Directories get their times at the end, as
 // every file in them changes it.
-func (c *copier) copy(s *selection) error {
+func (c *copier) copy(ctx context.Context, s *selection) error {
 	if s.contents {
 		if err := c.t.MkdirAll(s.to, 0o755); err != nil {
 			return err
@@ -246,7 +224,7 @@ func (c *copier) copy(s *selection) error {
 	}
 	times := map[string]time.Time{}
 	places := map[string]string{} // of the files that may have more names
-	err := c.a.read(func(name string, h *untar.Header, r io.Reader) error {
+	err := c.a.read(ctx, func(name string, h *untar.Header, r io.Reader) error {
 		place, ok := s.place(name)
 		if !ok {
 			return nil
@@ -281,7 +259,7 @@ func (c *copier) copy(s *selection) error {
 		}
 		places[name] = place
 		c.count++
-		return c.file(place, h, r)
+		return c.file(ctx, place, h, r)
 	})
 	if err != nil {
 		return err
@@ -345,7 +323,7 @@ func (c *copier) attributes(place string, h *untar.Header) error {
 }
 
 // file makes anything but a directory.
-func (c *copier) file(place string, h *untar.Header, r io.Reader) error {
+func (c *copier) file(ctx context.Context, place string, h *untar.Header, r io.Reader) error {
 	if err := c.clear(place); err != nil {
 		return err
 	}
@@ -359,14 +337,11 @@ func (c *copier) file(place string, h *untar.Header, r io.Reader) error {
 		}
 		return c.t.Lchtimes(place, c.time(h))
 	case untar.File:
-		if c.written += h.Data; c.written > maxArchiveBytes {
-			return fmt.Errorf("what is copied has more than %d GiB", maxArchiveBytes>>30)
-		}
 		f, err := c.t.OpenFile(place, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return err
 		}
-		if err = errors.Join(h.Write(f, r), f.Close()); err != nil {
+		if err = errors.Join(c.content(ctx, f, h, r), f.Close()); err != nil {
 			return err
 		}
 	default:
@@ -382,4 +357,15 @@ func (c *copier) file(place string, h *untar.Header, r io.Reader) error {
 		return c.t.Lchtimes(place, c.time(h))
 	}
 	return c.t.Chtimes(place, c.time(h))
+}
+
+// content writes the content of a file: what is zero, and what a sparse file has no
+// data for, stays a hole.
+func (c *copier) content(ctx context.Context, f *os.File, h *untar.Header, r io.Reader) error {
+	for _, p := range h.Extents() {
+		if err := c.budget.Copy(ctx, f, p.Offset, r, p.Size, c.buf); err != nil {
+			return err
+		}
+	}
+	return f.Truncate(h.Size)
 }

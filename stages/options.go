@@ -44,6 +44,14 @@ func runOf[T any, P interface {
 	*T
 	checker
 }](do func(in *module.Input, t *tree.Root, o *T) error) func(context.Context, *module.Input) error {
+	return runOfContext[T, P](func(_ context.Context, in *module.Input, t *tree.Root, o *T) error { return do(in, t, o) })
+}
+
+// runOfContext is runOf for a stage whose work may take long.
+func runOfContext[T any, P interface {
+	*T
+	checker
+}](do func(ctx context.Context, in *module.Input, t *tree.Root, o *T) error) func(context.Context, *module.Input) error {
 	return func(ctx context.Context, in *module.Input) error {
 		o := P(new(T))
 		if err := in.DecodeOptions(o); err != nil {
@@ -60,7 +68,7 @@ func runOf[T any, P interface {
 			return fmt.Errorf("opening the tree: %w", err)
 		}
 		defer t.Close()
-		return do(in, t, (*T)(o))
+		return do(ctx, in, t, (*T)(o))
 	}
 }
 

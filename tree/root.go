@@ -373,22 +373,3 @@ func (t *Root) Chtimes(name string, when time.Time) error {
 	}
 	return t.r.Chtimes(rel, when, when)
 }
-
-// Walk calls fn for every entry below name, parents before their entries and
-// siblings sorted by name; links are reported, not followed. The path given
-// to fn is relative to the root of the tree, without a leading slash.
-func (t *Root) Walk(name string, fn func(rel string, d fs.DirEntry) error) error {
-	rel, err := t.Resolve(name, true)
-	if err != nil {
-		return err
-	}
-	return fs.WalkDir(t.r.FS(), rel, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if p == rel {
-			return nil
-		}
-		return fn(p, d)
-	})
-}

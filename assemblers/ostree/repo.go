@@ -111,7 +111,7 @@ func (r *Repo) File(d *Dir, name string, meta Meta, content io.ReadCloser, size 
 	r.next++
 	tmp := filepath.Join(r.dir, "tmp", fmt.Sprint(r.next))
 	r.g.Go(func() error {
-		sum, err := writeFile(tmp, meta, content, size)
+		sum, err := writeFile(r.ctx, tmp, meta, content, size)
 		if err = errors.Join(err, content.Close()); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -123,7 +123,7 @@ func (r *Repo) File(d *Dir, name string, meta Meta, content io.ReadCloser, size 
 
 // writeFile writes a file in the form of the repository and returns its
 // checksum.
-func writeFile(tmp string, meta Meta, content io.Reader, size int64) (sum Checksum, err error) {
+func writeFile(ctx context.Context, tmp string, meta Meta, content io.Reader, size int64) (sum Checksum, err error) {
 	out, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return sum, err
@@ -138,7 +138,7 @@ func writeFile(tmp string, meta Meta, content io.Reader, size int64) (sum Checks
 	if err != nil {
 		return sum, err
 	}
-	n, err := io.CopyBuffer(struct{ io.Writer }{z}, struct{ io.Reader }{io.TeeReader(io.LimitReader(content, size), h)}, make([]byte, 256<<10))
+	n, err := io.CopyBuffer(struct{ io.Writer }{z}, struct{ io.Reader }{io.TeeReader(io.LimitReader(contextReader{ctx, content}, size), h)}, make([]byte, 256<<10))
 	if err == nil && n != size {
 		err = fmt.Errorf("it has %d bytes less than it had", size-n)
 	}
@@ -146,6 +146,20 @@ func writeFile(tmp string, meta Meta, content io.Reader, size int64) (sum Checks
 		return sum, err
 	}
 	return Checksum(h.Sum(nil)), nil
+}
+
+// contextReader ends with its context: a file may be of any size.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads, or says why it is not to go on.
+func (c contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(p)
 }
 
 // write stores an object.

@@ -75,14 +75,14 @@ func openAt(dir int, name, rel string, want ID, flags int) (*os.File, error) {
 
 // CopyTo writes the content of a regular file, as many bytes as it had when it
 // was met. Holes are read as the zeros that they stand for.
-func (e *Entry) CopyTo(w io.Writer, buf []byte) error {
+func (e *Entry) CopyTo(ctx context.Context, w io.Writer, buf []byte) error {
 	f, err := e.Open()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	// The wrappers keep the copy to the buffer.
-	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{io.LimitReader(f, e.Stat.Size)}, buf)
+	// The wrappers keep the copy to the buffer, and its end to that of the build.
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, Reader(ctx, io.LimitReader(f, e.Stat.Size)), buf)
 	if err == nil && n != e.Stat.Size {
 		err = fmt.Errorf("%q has %d bytes less than it had: the tree is being changed", e.Path, e.Stat.Size-n)
 	}

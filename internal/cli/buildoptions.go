@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,6 +16,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/internal/private"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -51,6 +56,28 @@ func (f *buildFlags) caches() (imports, exports []client.CacheOptionsEntry, err 
 		}
 	}
 	return imports, exports, nil
+}
+
+// makeCaches makes the directories of local caches. A cache holds the files of
+// trees that only root can read there, so one that is made is for the user alone;
+// one that is there keeps the mode that its owner has given it.
+func makeCaches(exports []client.CacheOptionsEntry) error {
+	for _, e := range exports {
+		dir := e.Attrs["dest"]
+		if e.Type != "local" || dir == "" {
+			continue
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			continue // what is wrong with it was said
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Clean(dir)), 0o777); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, private.DirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // haveTypes reports caches without a type, which BuildKit takes for the names of

@@ -217,7 +217,7 @@ func TestExcerpt(t *testing.T) {
 func TestPartialIsSparseAndAtomic(t *testing.T) {
 	t.Parallel()
 	target := filepath.Join(t.TempDir(), "disk.raw")
-	p, err := newPartial(target)
+	p, err := newPartial(filepath.Split(target))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestPartialIsSparseAndAtomic(t *testing.T) {
 	if used := st.Sys().(*syscall.Stat_t).Blocks * 512; used > 1<<20 || st.Mode().Perm() != 0o666&^callerUmask {
 		t.Errorf("%d bytes on disk, mode %o", used, st.Mode().Perm())
 	}
-	q, err := newPartial(target)
+	q, err := newPartial(filepath.Split(target))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"archive/tar"
 	"bufio"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,9 +11,10 @@ import (
 	"os"
 	"path"
 
-	"github.com/klauspost/compress/zstd"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 )
 
 // maxImageMeta bounds what is read of an image besides its layers, and
@@ -143,15 +143,7 @@ func (i ociImage) layer(d digest.Digest) (*tar.Reader, io.Closer, error) {
 		return nil, nil, err
 	}
 	r := bufio.NewReader(f)
-	var plain io.Reader = r
-	switch magic, _ := r.Peek(4); {
-	case len(magic) > 1 && magic[0] == 0x1f && magic[1] == 0x8b:
-		plain, err = gzip.NewReader(r)
-	case string(magic) == "\x28\xb5\x2f\xfd":
-		var z *zstd.Decoder
-		z, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
-		plain = z
-	}
+	plain, err := expand.Open(expand.ByContent(r), r, 0)
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
 	}

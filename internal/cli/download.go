@@ -6,12 +6,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -19,9 +17,7 @@ import (
 
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/tonistiigi/fsutil/types"
-	"golang.org/x/sys/unix"
 
-	"github.com/osbuildkit/osbuildkit/disk/sparse"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -50,12 +46,11 @@ func (r *request) downloadAll(ctx context.Context, res *gwclient.Result) ([]outp
 		if err != nil {
 			return nil, err
 		}
-		return r.download(ctx, ref, r.flags.outputDir)
+		return r.download(ctx, ref, "")
 	}
 	var out []outputFile
 	for _, platform := range slices.Sorted(maps.Keys(res.Refs)) {
-		dir := platformDir(r.flags.outputDir, platform)
-		files, err := r.download(ctx, res.Refs[platform], dir)
+		files, err := r.download(ctx, res.Refs[platform], platformDir("", platform))
 		if err != nil {
 			return nil, err
 		}
@@ -68,9 +63,9 @@ func (r *request) downloadAll(ctx context.Context, res *gwclient.Result) ([]outp
 // takes it out of the result: an exporter would put it into a tree's archive.
 func (r *request) downloadAttestations(ctx context.Context, res *gwclient.Result) error {
 	for _, platform := range slices.Sorted(maps.Keys(res.Attestations)) {
-		dir := r.flags.outputDir
+		dir := ""
 		if len(res.Refs) > 0 {
-			dir = platformDir(r.flags.outputDir, platform)
+			dir = platformDir("", platform)
 		}
 		for _, att := range res.Attestations[platform] {
 			st, err := att.Ref.StatFile(ctx, gwclient.StatRequest{Path: att.Path})
@@ -78,7 +73,7 @@ func (r *request) downloadAttestations(ctx context.Context, res *gwclient.Result
 				return err
 			}
 			a := artifact{name: strings.TrimPrefix(att.Path, "/"), size: st.Size, mode: 0o644}
-			file, err := fetchFile(ctx, att.Ref, a, filepath.Join(dir, path.Base(att.Path)), "")
+			file, err := fetchFile(ctx, att.Ref, a, r.flags.outputDir, filepath.Join(dir, path.Base(att.Path)), "")
 			if err != nil {
 				return err
 			}
@@ -89,9 +84,9 @@ func (r *request) downloadAttestations(ctx context.Context, res *gwclient.Result
 	return nil
 }
 
-// download brings the files of one platform's result into a directory. A file
-// that is there already with the checksum that the assembler has written is
-// left alone.
+// download brings the files of one platform's result into a directory below the
+// output directory, or into that one. A file that is there already with the
+// checksum that the assembler has written is left alone.
 func (r *request) download(ctx context.Context, ref gwclient.Reference, dir string) ([]outputFile, error) {
 	entries, err := listFiles(ctx, ref, "/", nil)
 	if err != nil {
@@ -108,11 +103,12 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 		}
 	}
 	// All or none: a file that has no place is found before another gets its own.
+	base := r.flags.outputDir
 	for _, e := range entries {
-		target := filepath.Join(dir, filepath.FromSlash(e.name))
-		err := checkParents(dir, target)
+		name := filepath.Join(dir, filepath.FromSlash(e.name))
+		err := checkParents(base, name)
 		if err == nil && !e.mode.IsDir() {
-			err = checkPlace(target)
+			err = checkPlace(filepath.Join(base, name))
 		}
 		if err != nil {
 			return nil, err
@@ -122,9 +118,10 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 	defer known.save()
 	var out []outputFile
 	for _, e := range entries {
-		target := filepath.Join(dir, filepath.FromSlash(e.name))
+		name := filepath.Join(dir, filepath.FromSlash(e.name))
+		target := filepath.Join(base, name)
 		if e.mode.IsDir() {
-			if err := os.MkdirAll(target, 0o777); err != nil {
+			if err := makeBelow(base, name); err != nil {
 				return nil, err
 			}
 			continue
@@ -133,7 +130,7 @@ func (r *request) download(ctx context.Context, ref gwclient.Reference, dir stri
 			out = append(out, outputFile{Path: target, Size: e.size, SHA256: sum, Unchanged: true})
 			continue
 		}
-		file, err := fetchFile(ctx, ref, e, target, sums[e.name])
+		file, err := fetchFile(ctx, ref, e, base, name, sums[e.name])
 		if err != nil {
 			return nil, fmt.Errorf("writing %s: %w", target, err)
 		}
@@ -185,13 +182,10 @@ func listFiles(ctx context.Context, ref gwclient.Reference, dir string, out []ar
 
 func describeMode(st *types.Stat) string { return fs.FileMode(st.Mode).Type().String() }
 
-// fetchFile writes one file of a result. It gets its name only when it is
-// whole and its checksum is right; holes stay holes.
-func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, want string) (outputFile, error) {
-	if err := os.MkdirAll(filepath.Dir(target), 0o777); err != nil {
-		return outputFile{}, err
-	}
-	f, err := newPartial(target)
+// fetchFile writes one file of a result below the output directory. It gets its
+// name only when it is whole and its checksum is right; holes stay holes.
+func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, base, name, want string) (outputFile, error) {
+	f, err := newPartial(base, name)
 	if err != nil {
 		return outputFile{}, err
 	}
@@ -221,7 +215,7 @@ func fetchFile(ctx context.Context, ref gwclient.Reference, a artifact, target, 
 	if err := f.commit(a.size, a.mode&0o111 != 0); err != nil {
 		return outputFile{}, err
 	}
-	return outputFile{Path: target, Size: a.size, SHA256: got}, nil
+	return outputFile{Path: filepath.Join(base, name), Size: a.size, SHA256: got}, nil
 }
 
 // summer computes a SHA-256 in a goroutine of its own.
@@ -322,96 +316,4 @@ func parseChecksums(data []byte) map[string]string {
 		}
 	}
 	return out
-}
-
-// callerUmask is the umask of this process. It is read before anything runs beside,
-// as it can only be read by setting it.
-var callerUmask = func() fs.FileMode {
-	mask := unix.Umask(0)
-	unix.Umask(mask)
-	return fs.FileMode(mask)
-}()
-
-// partial is a file that has not got its name yet.
-type partial struct {
-	// Writer leaves out what is zero.
-	*sparse.Writer
-	f      *os.File
-	target string
-}
-
-// newPartial makes a file beside target.
-func newPartial(target string) (*partial, error) {
-	f, err := os.CreateTemp(filepath.Dir(target), partialPrefix(target)+"*"+module.PartialSuffix)
-	if err != nil {
-		return nil, err
-	}
-	// The lock dies with the process: it tells a file that is being written
-	// from one that a killed process has left.
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
-	}
-	removeStale(filepath.Join(escapeGlob(filepath.Dir(target)), escapeGlob(partialPrefix(target))+"*"+module.PartialSuffix))
-	return &partial{Writer: sparse.NewWriter(f), f: f, target: target}, nil
-}
-
-// partialPrefix starts the names of a file that is not whole. The name itself may
-// be as long as names can be, so of a long one only the start is taken, and a
-// checksum that tells it from others.
-func partialPrefix(target string) string {
-	const most = 200
-	name := filepath.Base(target)
-	if len(name) > most {
-		sum := sha256.Sum256([]byte(name))
-		name = name[:most-17] + "-" + hex.EncodeToString(sum[:8])
-	}
-	return "." + name + "."
-}
-
-// removeStale removes what matches the pattern and no process has locked.
-// That something cannot be removed is no reason to fail.
-func removeStale(pattern string) {
-	names, _ := filepath.Glob(pattern)
-	for _, name := range names {
-		f, err := os.Open(name)
-		if err != nil {
-			continue
-		}
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = os.RemoveAll(name)
-		}
-		f.Close()
-	}
-}
-
-// escapeGlob keeps a name from being taken for a pattern.
-func escapeGlob(name string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
-}
-
-// commit gives the file its size, mode and name. The mode is that of a file that
-// the caller makes, under the caller's umask; executable says whether it is a
-// program.
-func (p *partial) commit(size int64, executable bool) error {
-	mode := fs.FileMode(0o666)
-	if executable {
-		mode = 0o777
-	}
-	err := errors.Join(p.f.Truncate(size), p.f.Chmod(mode&^callerUmask), p.f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(p.f.Name(), p.target); err != nil {
-		return err
-	}
-	p.f = nil
-	return nil
-}
-
-// discard removes the file unless it was committed.
-func (p *partial) discard() {
-	if p.f != nil {
-		p.f.Close()
-		os.Remove(p.f.Name())
-	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/catalog"
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/internal/private"
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
 )
@@ -46,9 +47,13 @@ func (f *buildFlags) checkOutputs(m *manifest.Manifest, target string) error {
 	return nil
 }
 
-// checkStore finds out whether the store can be written to. That it is full is
-// said where something is to be written: then something can be removed from it.
+// checkStore finds out whether the store is the user's own and can be written to.
+// That it is full is said where something is to be written: then something can be
+// removed from it.
 func checkStore(dir string) error {
+	if err := private.CheckStore(dir); err != nil {
+		return usageError("--store: %w", err)
+	}
 	if err := checkDirectory(dir); err != nil && !errors.Is(err, unix.ENOSPC) {
 		return usageError("--store: %w", err)
 	}
@@ -157,12 +162,15 @@ func checkPlace(name string) error {
 	return nil
 }
 
-// checkParents tells whether the directories between one and a file or directory
-// in it can be made.
+// checkParents tells whether the directories between one and what has a name below
+// it can be made. None of them may be a link.
 func checkParents(dir, name string) error {
-	for at := filepath.Dir(name); len(at) > len(dir); at = filepath.Dir(at) {
-		if st, err := os.Stat(at); err == nil && !st.IsDir() {
-			return fmt.Errorf("%s is in the place of a directory: choose another directory, or remove it", at)
+	for at := filepath.Dir(name); at != "."; at = filepath.Dir(at) {
+		path := filepath.Join(dir, at)
+		if st, err := os.Lstat(path); err == nil {
+			if err := isDirectory(path, st); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -72,7 +72,7 @@ func TestOutputPlaces(t *testing.T) {
 		})
 	}
 	// A name as long as names can be has a place too.
-	p, err := newPartial(filepath.Join(t.TempDir(), long))
+	p, err := newPartial(t.TempDir(), long)
 	if err != nil {
 		t.Fatal(err)
 	}

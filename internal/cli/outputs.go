@@ -13,6 +13,7 @@ import (
 	"github.com/moby/buildkit/client"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/internal/private"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -44,9 +45,12 @@ type knownFile struct {
 	SHA256   string    `json:"sha256"`
 }
 
+// maxKnown in bytes bounds the list: each file of a result takes a few hundred.
+const maxKnown = maxArtifacts * 1 << 10
+
 func openKnown(store string) *known {
-	k := &known{path: filepath.Join(store, "outputs.json"), files: map[string]knownFile{}}
-	if data, err := os.ReadFile(k.path); err == nil && json.Unmarshal(data, &k.files) != nil {
+	k := &known{path: filepath.Join(store, private.Outputs), files: map[string]knownFile{}}
+	if data, err := private.ReadFile(k.path, maxKnown); err == nil && json.Unmarshal(data, &k.files) != nil {
 		k.files = map[string]knownFile{}
 	}
 	return k
@@ -100,10 +104,11 @@ func (k *known) save() {
 	if err != nil {
 		return
 	}
-	p, err := newPartial(k.path)
+	p, err := newPartial(filepath.Dir(k.path), filepath.Base(k.path))
 	if err != nil {
 		return
 	}
+	p.private = true
 	defer p.discard()
 	if _, err := p.f.Write(data); err == nil {
 		p.commit(int64(len(data)), false)
@@ -111,7 +116,7 @@ func (k *known) save() {
 }
 
 func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := private.OpenRegular(path)
 	if err != nil {
 		return "", err
 	}
@@ -135,19 +140,18 @@ type archiveFile struct {
 // tree as a tar file, as it never leaves as a directory, which would lose
 // owners and devices; a container disk as an OCI image.
 func (r *request) exportArchive(opt *client.SolveOpt, target string) (*archiveFile, error) {
-	if err := os.MkdirAll(r.flags.outputDir, 0o777); err != nil {
-		return nil, err
-	}
 	entry := client.ExportEntry{Type: client.ExporterTar}
 	if target == frontend.ContainerDiskTarget {
 		entry.Type = client.ExporterOCI
 		entry.Attrs = map[string]string{"rewrite-timestamp": "true"}
 	}
 	path := filepath.Join(r.flags.outputDir, archiveName(target))
-	p, err := newPartial(path)
+	p, err := newPartial(r.flags.outputDir, archiveName(target))
 	if err != nil {
 		return nil, err
 	}
+	// It has the files that only root can read in the tree.
+	p.private = true
 	h := sha256.New()
 	t := &archiveFile{partial: p, sum: h, out: io.MultiWriter(p, h), path: path}
 	entry.Output = func(map[string]string) (io.WriteCloser, error) { return nopCloser{t.out}, nil }

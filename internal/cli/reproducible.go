@@ -14,13 +14,14 @@ import (
 	"github.com/osbuildkit/osbuildkit/disk/image"
 	"github.com/osbuildkit/osbuildkit/disk/inspect"
 	"github.com/osbuildkit/osbuildkit/engine"
+	"github.com/osbuildkit/osbuildkit/internal/private"
 )
 
 // buildAgain builds once more, with the steps of the given pipelines run again,
 // and compares what comes out with the files of the first build.
 func (r *request) buildAgain(ctx context.Context, e *engine.Engine) error {
 	a := r.app
-	work, err := os.MkdirTemp(filepath.Join(r.flags.store, "tmp"), "again-")
+	work, err := os.MkdirTemp(filepath.Join(r.flags.store, private.Temporary), "again-")
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/internal/private"
 	"github.com/osbuildkit/osbuildkit/internal/runners"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
@@ -142,11 +143,14 @@ func ensurePrivileges(ctx context.Context, opts engine.Options) (done bool, err 
 
 // run solves the request and puts the files of the result in their place.
 func (r *request) run(ctx context.Context, e *engine.Engine) error {
-	tmp := filepath.Join(r.flags.store, "tmp")
-	if err := os.MkdirAll(tmp, 0o755); err != nil {
+	if _, err := private.MakeStore(r.flags.store); err != nil {
 		return err
 	}
-	var err error
+	tmp := filepath.Join(r.flags.store, private.Temporary)
+	err := private.MakeDir(tmp)
+	if err != nil {
+		return err
+	}
 	if r.work, err = os.MkdirTemp(tmp, "build-"); err != nil {
 		return err
 	}
@@ -159,7 +163,9 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return err
 	}
-	removeStale(filepath.Join(escapeGlob(tmp), "build-*"))
+	if err := removeStaleBuilds(tmp); err != nil {
+		return err
+	}
 
 	opt, err := r.solveOpt()
 	if err != nil {
@@ -202,6 +208,17 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 		r.files = append(r.files, file)
 	}
 	return r.checkpoint(ctx, e)
+}
+
+// removeStaleBuilds removes the directories of builds that have ended without
+// doing so.
+func removeStaleBuilds(tmp string) error {
+	dir, err := os.OpenRoot(tmp)
+	if err != nil {
+		return err
+	}
+	removeStale(dir, "build-", "")
+	return dir.Close()
 }
 
 // frontend runs in this process: it builds, and brings the files of the
@@ -261,13 +278,7 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 		return opt, err
 	}
 	for _, arch := range runners.Architectures() {
-		dir, err := runners.Extract(filepath.Join(f.store, "runners"), arch)
-		if err != nil {
-			return opt, err
-		}
-		if opt.LocalMounts[runnerLocal(arch)], err = fsutil.NewFS(dir); err != nil {
-			return opt, err
-		}
+		opt.LocalMounts[runnerLocal(arch)] = extractedRunners(filepath.Join(f.store, private.Runners), arch)
 	}
 	if len(runners.Architectures()) == 0 {
 		_, err := runners.Extract(f.store, "amd64")
@@ -281,6 +292,9 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 	}
 	var err error
 	if opt.CacheImports, opt.CacheExports, err = f.caches(); err != nil {
+		return opt, err
+	}
+	if err := makeCaches(opt.CacheExports); err != nil {
 		return opt, err
 	}
 	opt.Session = []session.Attachable{authprovider.NewDockerAuthProvider(authprovider.DockerAuthProviderConfig{

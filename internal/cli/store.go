@@ -15,6 +15,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/catalog"
 	"github.com/osbuildkit/osbuildkit/engine"
+	"github.com/osbuildkit/osbuildkit/internal/private"
 	"github.com/osbuildkit/osbuildkit/internal/runners"
 	"github.com/osbuildkit/osbuildkit/module"
 )
@@ -71,6 +72,9 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 
 // withEngine runs fn with an engine, under the privileges that it needs.
 func (a *app) withEngine(cmd *cobra.Command, f engineFlags, fn func(*engine.Engine) error) error {
+	if err := private.CheckStore(f.store); err != nil {
+		return usageError("--store: %w", err)
+	}
 	opts := a.engineOptions(f.builder, f.store)
 	if done, err := ensurePrivileges(cmd.Context(), opts); done || err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/osbuildkit/osbuildkit/internal/private"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -66,7 +67,12 @@ func treeParts(store string, desc ocispecs.Descriptor) ([]ocispecs.Descriptor, e
 	if err := checkBlob(store, desc, true); err != nil {
 		return parts, err
 	}
-	data, err := os.ReadFile(blobPath(store, desc.Digest))
+	f, err := private.OpenRegular(blobPath(store, desc.Digest))
+	if err != nil {
+		return parts, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxTreeManifest))
 	if err != nil {
 		return parts, err
 	}
@@ -99,7 +105,7 @@ func checkBlob(store string, d ocispecs.Descriptor, content bool) error {
 	if err := d.Digest.Validate(); err != nil {
 		return err
 	}
-	f, err := os.Open(blobPath(store, d.Digest))
+	f, err := private.OpenRegular(blobPath(store, d.Digest))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is missing", d.Digest)
 	}
@@ -163,9 +169,13 @@ func prepareTrees(store, id string) (unlock func() error, err error) {
 		// Another process is writing: only builds on other builders can meet here.
 		return dir.Close, nil
 	}
-	partial, err := filepath.Glob(filepath.Join(escapeGlob(treesDir(store)), "ingest", "*"))
+	ingest := filepath.Join(treesDir(store), "ingest")
+	partial, err := os.ReadDir(ingest)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
 	for _, p := range partial {
-		err = errors.Join(err, os.RemoveAll(p))
+		err = errors.Join(err, os.RemoveAll(filepath.Join(ingest, p.Name())))
 	}
 	if err == nil {
 		err = removeDamage(store, id)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -20,6 +19,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/internal/private"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -31,7 +31,7 @@ import (
 // treesStore is the name under which a session serves the stored trees.
 const treesStore = "osbuildkit-trees"
 
-func treesDir(store string) string { return filepath.Join(store, "trees") }
+func treesDir(store string) string { return filepath.Join(store, private.Trees) }
 
 // treeRepository is the image name of stored trees.
 const treeRepository = "osbuildkit/tree"
@@ -91,7 +91,7 @@ func readBlob(dir string, d digest.Digest, into any) error {
 	if err := d.Validate(); err != nil {
 		return err
 	}
-	f, err := os.Open(filepath.Join(dir, ocispecs.ImageBlobsDir, d.Algorithm().String(), d.Encoded()))
+	f, err := private.OpenRegular(filepath.Join(dir, ocispecs.ImageBlobsDir, d.Algorithm().String(), d.Encoded()))
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (r *request) keepTree(ctx context.Context, e *engine.Engine, id, platform s
 		opt.FrontendAttrs["platform"] = platform
 	}
 	opt.CacheExports = nil
-	if err := os.MkdirAll(r.trees, 0o755); err != nil {
+	if err := private.MakeDir(r.trees); err != nil {
 		return err
 	}
 	unlock, err := prepareTrees(r.flags.store, id)

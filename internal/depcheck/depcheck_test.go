@@ -28,7 +28,7 @@ var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "gith
 
 // under is what the modules stand on, and all is that and the modules.
 var (
-	repositories = []string{"debian", "rpmmd", "internal/pgp"}
+	repositories = []string{"debian", "rpmmd", "internal/expand", "internal/pgp"}
 	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk/..."}, repositories)
 	all          = slices.Concat(under, []string{"stages/...", "assemblers/...", "manifest", "catalog"})
 )
@@ -38,19 +38,19 @@ var arrows = map[string][]string{
 	"module":                {},
 	"tree":                  {},
 	"ledger":                {},
-	"debian":                {"internal/editdistance", "internal/pgp"},
+	"debian":                {"internal/editdistance", "internal/expand", "internal/pgp"},
 	"internal/pgp":          {},
 	"internal/command":      {},
 	"internal/crypt":        {},
 	"internal/osrelease":    {},
 	"internal/grubdir":      {"tree", "internal/osrelease"},
-	"rpmmd":                 {"internal/editdistance", "internal/pgp"},
+	"rpmmd":                 {"internal/editdistance", "internal/expand", "internal/pgp"},
 	"examples":              {},
 	"sbom":                  append([]string{"internal/editdistance", "internal/osrelease"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "debian", "internal/crypt", "internal/editdistance", "internal/pgp"},
 	"disk/...":              {"disk/...", "internal/osrelease"},
-	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk/...", "stages/keyboard", "stages/selabel", "stages/untar", "stages/packages/stub"},
+	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/expand", "internal/grubdir", "internal/osrelease", "disk/...", "stages/keyboard", "stages/selabel", "stages/untar", "stages/packages/stub"},
 	"stages/keyboard":       {"internal/editdistance"},
 	"stages/selabel":        {},
 	"stages/untar":          {},
@@ -64,11 +64,13 @@ var arrows = map[string][]string{
 	"cmd/osbuildkit-runner": slices.Concat(under, []string{"stages/...", "assemblers/...", "internal/runner"}),
 	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "manifest", "stages/keyboard", "stages/packages/..."}, repositories),
 	"frontend":              slices.Concat(all, []string{"lint", "llb", "examples", "sbom"}),
-	"engine":                {},
+	"engine":                {"internal/private"},
+	"internal/expand":       {},
+	"internal/private":      {},
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/grubdir", "internal/osrelease", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/expand", "internal/grubdir", "internal/osrelease", "internal/private", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

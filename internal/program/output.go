@@ -1,6 +1,7 @@
 package program
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -22,7 +23,7 @@ const sumsFile = module.ChecksumsFile
 
 // finishOutput checks what an assembler has written, lists the checksums, unless
 // the assembler has done so, and gives all of it one time.
-func finishOutput(dir string, when time.Time) error {
+func finishOutput(ctx context.Context, dir string, when time.Time) error {
 	t, err := tree.Open(dir)
 	if err != nil {
 		return err
@@ -48,7 +49,7 @@ func finishOutput(dir string, when time.Time) error {
 		if d.IsDir() || own {
 			return nil
 		}
-		sum, err := sumFile(t, name)
+		sum, err := sumFile(ctx, t, name)
 		if err != nil {
 			return err
 		}
@@ -64,15 +65,26 @@ func finishOutput(dir string, when time.Time) error {
 	return t.SetTimes(when)
 }
 
-func sumFile(t *tree.Root, name string) (sum string, err error) {
+func sumFile(ctx context.Context, t *tree.Root, name string) (sum string, err error) {
 	f, err := t.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, f, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(h, readerFunc(func(p []byte) (int, error) {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return f.Read(p)
+	}), make([]byte, 1<<20)); err != nil {
 		return "", fmt.Errorf("computing the checksum of %s: %w", name, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
+
+// readerFunc is a function that reads.
+type readerFunc func(p []byte) (int, error)
+
+// Read calls it.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -2,6 +2,7 @@ package program
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -83,7 +84,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if code != 0 || in.OutputDir == "" {
 		return code
 	}
-	if err := finishOutput(in.OutputDir, in.Time()); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := finishOutput(ctx, in.OutputDir, in.Time()); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.name(), err)
 		return exitFailed
 	}

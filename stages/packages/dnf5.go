@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/internal/command"
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -134,7 +135,7 @@ func (d *dnfRun) decide5(ctx context.Context, in *module.Input) (map[string]int,
 	if err != nil && !(errors.As(err, &failed) && strings.Contains(failed.Output, aborted)) {
 		return nil, err
 	}
-	data, err := os.ReadFile(filepath.Join(d.work, "debug", "packages", "solver.result"))
+	data, err := expand.ReadFile(filepath.Join(d.work, "debug", "packages", "solver.result"), maxListFile)
 	if missing(err) {
 		return map[string]int{}, nil
 	}

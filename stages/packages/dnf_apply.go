@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -129,7 +130,7 @@ func (d *dnfRun) layOut(i int, decision, rpms string, list *rpmmd.PackageList) e
 
 // readRPMList reads the package list in a directory.
 func readRPMList(dir string) (*rpmmd.PackageList, error) {
-	data, err := os.ReadFile(filepath.Join(dir, rpmmd.ListFile))
+	data, err := expand.ReadFile(filepath.Join(dir, rpmmd.ListFile), maxListFile)
 	if err != nil {
 		return nil, err
 	}

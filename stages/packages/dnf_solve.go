@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/internal/command"
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -124,7 +125,7 @@ func (d *dnfRun) solve(ctx context.Context, in *module.Input, repos []*rpmReposi
 // if there is no such file.
 func readDecision(file string) (*rpmmd.PackageList, error) {
 	list := &rpmmd.PackageList{}
-	data, err := os.ReadFile(file)
+	data, err := expand.ReadFile(file, maxListFile)
 	if missing(err) {
 		return list, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/internal/command"
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -96,6 +97,10 @@ type fetchJob struct {
 	Authorization string `json:"authorization,omitempty"`
 }
 
+// maxCertificate in bytes bounds a secret that a download needs: a bundle of all
+// authorities has a quarter of it.
+const maxCertificate = 1 << 20
+
 // lookAtSecrets is the part org.osbuildkit.fetch.secrets: it says early that a
 // secret is not what a download needs. That one is missing, BuildKit says.
 func lookAtSecrets(_ context.Context, in *module.Input) error {
@@ -103,7 +108,7 @@ func lookAtSecrets(_ context.Context, in *module.Input) error {
 		if in.Secrets[s[0]] == "" {
 			continue
 		}
-		data, err := os.ReadFile(in.Secrets[s[0]])
+		data, err := expand.ReadFile(in.Secrets[s[0]], maxCertificate)
 		if missing(err) {
 			continue
 		}

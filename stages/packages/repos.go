@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -132,9 +133,13 @@ func inputList(in *module.Input) (*debian.PackageList, error) {
 	return readList(dir)
 }
 
+// maxListFile in bytes bounds a list of packages as a step has written it: 100,000
+// packages of which each takes a few kilobytes.
+const maxListFile = 512 << 20
+
 // readList reads the package list in a directory.
 func readList(dir string) (*debian.PackageList, error) {
-	data, err := os.ReadFile(filepath.Join(dir, debian.ListFile))
+	data, err := expand.ReadFile(filepath.Join(dir, debian.ListFile), maxListFile)
 	if err != nil {
 		return nil, err
 	}

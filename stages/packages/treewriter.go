@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
@@ -33,7 +34,9 @@ type treeWriter struct {
 	// examples are the examples of apt's sources, by their names.
 	examples map[string]string
 	buf      []byte
-	count    int
+	// budget counts what the package becomes that is being unpacked.
+	budget expand.Budget
+	count  int
 }
 
 // openDir is an open directory of the tree.

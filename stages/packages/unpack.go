@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -258,6 +259,7 @@ func (w *treeWriter) install(ctx context.Context, j *openedDeb, db *database) er
 		return fmt.Errorf("the file holds %s %s for %s", c.Get("Package"), c.Get("Version"), c.Get("Architecture"))
 	}
 	rec := db.add(j.deb)
+	w.budget = expand.Budget{Data: maxPackageBytes, Packed: j.pkg.Size}
 	w.owner = rec
 	t := tar.NewReader(j)
 	for n := 0; ; n++ {
@@ -271,7 +273,7 @@ func (w *treeWriter) install(ctx context.Context, j *openedDeb, db *database) er
 		if n >= maxPackageEntries {
 			return fmt.Errorf("holds more than %d files", maxPackageEntries)
 		}
-		if err := w.entry(h, t, rec); err != nil {
+		if err := w.entry(ctx, h, t, rec); err != nil {
 			return fmt.Errorf("%q: %w", h.Name, err)
 		}
 	}
@@ -281,7 +283,7 @@ func (w *treeWriter) install(ctx context.Context, j *openedDeb, db *database) er
 }
 
 // entry unpacks one member of a data archive.
-func (w *treeWriter) entry(h *tar.Header, r io.Reader, rec *record) error {
+func (w *treeWriter) entry(ctx context.Context, h *tar.Header, r io.Reader, rec *record) error {
 	name, err := entryName(h.Name)
 	if err != nil {
 		return err
@@ -309,8 +311,11 @@ func (w *treeWriter) entry(h *tar.Header, r io.Reader, rec *record) error {
 		return err
 	}
 	switch h.Typeflag {
-	case tar.TypeReg:
-		return w.file(dir, base, h, r, rec, "/"+name)
+	case tar.TypeReg, tar.TypeGNUSparse:
+		if err := debian.CheckMember(h); err != nil {
+			return err
+		}
+		return w.file(ctx, dir, base, h, r, rec, "/"+name)
 	case tar.TypeSymlink:
 		return w.symlink(dir, base, h)
 	case tar.TypeLink:
@@ -334,18 +339,19 @@ func entryName(name string) (string, error) {
 	return clean, nil
 }
 
-func (w *treeWriter) file(dir *openDir, base string, h *tar.Header, r io.Reader, rec *record, name string) error {
+func (w *treeWriter) file(ctx context.Context, dir *openDir, base string, h *tar.Header, r io.Reader, rec *record, name string) error {
 	f, err := dir.root.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	var dst io.Writer = f
 	sum := md5.New()
 	conffile := rec.isConffile[name]
 	if conffile {
-		dst = io.MultiWriter(f, sum)
+		r = io.TeeReader(r, sum)
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{dst}, r, w.buf)
+	if err = w.budget.Copy(ctx, f, 0, r, h.Size, w.buf); err == nil {
+		err = f.Truncate(h.Size)
+	}
 	if err == nil && !w.opts.ignoreOwners {
 		err = f.Chown(h.Uid, h.Gid)
 	}

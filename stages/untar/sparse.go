@@ -188,27 +188,11 @@ func (r *Reader) setSparse(h *Header, p pieces, size int64) error {
 	return nil
 }
 
-// Write writes a file, whose data are read from r, and leaves its holes holes.
-// The file is new and at its beginning.
-func (h *Header) Write(f interface {
-	io.WriteSeeker
-	Truncate(size int64) error
-}, r io.Reader) error {
+// Extents say where in the file the data go that the archive holds, one after the
+// other.
+func (h *Header) Extents() []Piece {
 	if h.Pieces == nil {
-		return copyExactly(f, r, h.Size)
+		return []Piece{{0, h.Size}}
 	}
-	for _, p := range h.Pieces {
-		if _, err := f.Seek(p.Offset, io.SeekStart); err != nil {
-			return err
-		}
-		if err := copyExactly(f, r, p.Size); err != nil {
-			return err
-		}
-	}
-	return f.Truncate(h.Size)
-}
-
-func copyExactly(w io.Writer, r io.Reader, n int64) error {
-	_, err := io.CopyN(w, r, n)
-	return cutOff(err)
+	return h.Pieces
 }
