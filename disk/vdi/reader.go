@@ -23,12 +23,12 @@ const (
 // fixed size. It is safe for several goroutines. The file is not trusted.
 type Image struct {
 	*blocks.Disk
-	r        io.ReaderAt
-	pages    *blocks.Pages
-	kind     Kind
-	table    uint64 // offset of the table
-	data     uint64 // offset of the first block
-	block    int64
+	r     io.ReaderAt
+	pages *blocks.Pages
+	kind  Kind
+	table uint64 // offset of the table
+	data  uint64 // offset of the first block
+	block int64
 }
 
 // Limits of what is taken for an image. VirtualBox makes blocks of 1 MiB, and

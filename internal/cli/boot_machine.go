@@ -80,8 +80,8 @@ func (m *machine) files() (firmware, bool) {
 // guest is what is known about an image before it boots.
 type guest struct {
 	machine  *machine
-	qemu     string // the emulator
-	path     string // of the raw disk
+	qemu     string    // the emulator
+	path     string    // of the raw disk
 	firmware *firmware // nil: the BIOS
 }
 
