@@ -185,10 +185,7 @@ func (l *loader) signed(in *module.Input, esp *content.Tree, name string) (bool,
 // osRelease returns the tree's os-release, "" if it has none.
 func osRelease(t *tree.Root) (string, error) {
 	for _, name := range osrelease.Files {
-		data, err := t.ReadFile(name)
-		if err == nil && len(data) > maxOSRelease {
-			err = fmt.Errorf("/%s has %d bytes, more than %d", name, len(data), maxOSRelease)
-		}
+		data, err := t.ReadText(name, maxOSRelease)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return string(data), err
 		}
