@@ -101,7 +101,7 @@ var formatNames = []string{"raw", "raw.xz", "raw.zst", "qcow2", "vdi", "vmdk", "
 
 // inPlace tells whether the raw file becomes the result.
 func (o *FormatOptions) inPlace() bool {
-	return diskFormats[o.Format].inPlace && o.VPCSubformat != "dynamic"
+	return diskFormats[o.Format].inPlace && !(o.Format == "vpc" && o.VPCSubformat == "dynamic")
 }
 
 // check reports what cannot be, as far as the format is concerned.
@@ -131,10 +131,7 @@ func (o *FormatOptions) check(filename string, size int64) []module.Problem {
 	oneOf("/qcow2_compat", o.QCOW2Compat, "0.10", "1.1")
 	oneOf("/vmdk_subformat", o.VMDKSubformat, "monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized")
 	oneOf("/vpc_subformat", o.VPCSubformat, "fixed", "dynamic")
-	if o.Compression != "" && o.Format != "qcow2" && ok {
-		add("/compression", "compression applies to the format qcow2 only, and the format is %s: leave it out", o.Format)
-	}
-	if o.Compression == "zstd" && o.QCOW2Compat == "0.10" {
+	if o.Format == "qcow2" && o.Compression == "zstd" && o.QCOW2Compat == "0.10" {
 		add("/compression", "zstd needs a qcow2_compat of 1.1: use zlib")
 	}
 	if o.Format == "vmdk" && strings.ContainsAny(filename, "\"") {
@@ -143,11 +140,12 @@ func (o *FormatOptions) check(filename string, size int64) []module.Problem {
 	return problems
 }
 
-// unused names options that have no effect: osbuild takes them in silence.
+// unused names options that have no effect, as they are for another format:
+// osbuild takes them in silence.
 func (o *FormatOptions) unused() []string {
 	var out []string
 	for _, u := range []struct{ value, name, format string }{
-		{o.QCOW2Compat, "qcow2_compat", "qcow2"}, {o.VMDKSubformat, "vmdk_subformat", "vmdk"}, {o.VPCSubformat, "vpc_subformat", "vpc"},
+		{o.Compression, "compression", "qcow2"}, {o.QCOW2Compat, "qcow2_compat", "qcow2"}, {o.VMDKSubformat, "vmdk_subformat", "vmdk"}, {o.VPCSubformat, "vpc_subformat", "vpc"},
 	} {
 		if u.value != "" && o.Format != u.format {
 			out = append(out, u.name)

@@ -202,10 +202,7 @@ func signedVendor(t *tree.Root, program []byte) (string, error) {
 // osRelease returns the tree's os-release, "" if it has none.
 func osRelease(t *tree.Root) (string, error) {
 	for _, name := range osrelease.Files {
-		data, err := t.ReadFile(name)
-		if err == nil && len(data) > maxOSRelease {
-			err = fmt.Errorf("/%s has %d bytes, more than %d", name, len(data), maxOSRelease)
-		}
+		data, err := t.ReadText(name, maxOSRelease)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return string(data), err
 		}

@@ -111,7 +111,7 @@ func TestCheckQemu(t *testing.T) {
 		t.Errorf("a small xfs: %v", p)
 	}
 	p = checkQemu(with(t, map[string]any{"format": "raw", "compression": "zstd"}))
-	if len(p) != 1 || p[0].Pointer != "/compression" || !strings.Contains(p[0].Message, "the format is raw") {
+	if len(p) != 0 {
 		t.Errorf("compression of raw: %v", p)
 	}
 	if p := checkQemu(json.RawMessage(`{}`)); len(p) != 4 {

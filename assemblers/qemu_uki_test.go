@@ -201,7 +201,7 @@ func TestUnifiedErrors(t *testing.T) {
 		"there already":    {unifiedOptions, []string{"boot/efi/EFI/Boot/bootx64.efi", "x"}, "the tree has its own /EFI/BOOT/BOOTX64.EFI on the EFI system partition: remove it"},
 		"image there":      {menu, []string{"boot/efi/EFI/Linux/debian-6.12.1.efi", "x"}, `"/EFI/Linux/debian-6.12.1.efi" is there already`},
 		"too large":        {unifiedOptions, []string{"boot/initrd.img-6.12.1", strings.Repeat("initrd", 12<<20)}, "set the option partitions/0/size, which is 131072, to "},
-		"large os-release": {unifiedOptions, []string{"etc/os-release", strings.Repeat("x", maxOSRelease+1)}, "/etc/os-release has 65537 bytes"},
+		"large os-release": {unifiedOptions, []string{"etc/os-release", strings.Repeat("x", maxOSRelease+1)}, "65537 bytes, more than 64 KiB"},
 	} {
 		out, _, err := assemble(t.Context(), t, kernelTree(t, tc.changes...), json.RawMessage(tc.options), t.TempDir())
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

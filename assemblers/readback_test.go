@@ -129,7 +129,7 @@ func TestReadBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	d, err := inspect.Open(m, m.Size)
+	d, err := inspect.Open(m.Budget, m, m.Size)
 	if err != nil {
 		t.Fatal(err)
 	}

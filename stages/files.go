@@ -29,7 +29,7 @@ func writeFile(in *module.Input, t *tree.Root, name string, data []byte, perm fs
 
 // readOptional reads a file that may be missing; ok says that it is there.
 func readOptional(t *tree.Root, name string) (data []byte, ok bool, err error) {
-	data, err = t.ReadFile(name)
+	data, err = t.ReadText(name, tree.MaxConfig)
 	if missing(err) {
 		return nil, false, nil
 	}

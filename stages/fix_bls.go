@@ -82,7 +82,7 @@ func runFixBLS(in *module.Input, t *tree.Root, o *FixBLSOptions) error {
 			return fmt.Errorf("/%s has more than %d entries", blsDir, maxEntries)
 		}
 		name := path.Join(blsDir, e.Name())
-		data, err := t.ReadFile(name)
+		data, err := t.ReadText(name, tree.MaxEntry)
 		if err != nil {
 			return err
 		}

@@ -53,11 +53,14 @@ func blsEntries(in *module.Input, t *tree.Root) ([]bootEntry, error) {
 		if hasControl(id) {
 			return nil, fmt.Errorf("/%s: the name %s holds a control character", blsDir, quote(id))
 		}
-		data, err := t.ReadFile(name)
+		data, err := t.ReadText(name, tree.MaxEntry)
 		if err != nil {
 			return nil, err
 		}
 		e := parseBLS(id, string(data))
+		if len(e.initrds) > maxInitrds {
+			return nil, fmt.Errorf("/%s names %d initrds, more than %d", name, len(e.initrds), maxInitrds)
+		}
 		linux := bootFile(t, e.linux)
 		if linux == "" {
 			in.Logf("/%s is left out: its kernel %s is not in the tree", name, quote(e.linux))
@@ -78,6 +81,9 @@ func blsEntries(in *module.Input, t *tree.Root) ([]bootEntry, error) {
 	sortEntries(entries)
 	return entries, nil
 }
+
+// maxInitrds is how many initrds an entry may name: each is looked for.
+const maxInitrds = 64
 
 // parseBLS parses one entry. Unknown keys have no meaning here.
 func parseBLS(id, text string) bootEntry {

@@ -74,7 +74,7 @@ func runHostname(in *module.Input, t *tree.Root, o *HostnameOptions) error {
 	isLink := err == nil && st.Mode()&fs.ModeSymlink != 0
 	var before string
 	if err == nil && st.Mode().IsRegular() {
-		data, err := t.ReadFile(file)
+		data, err := t.ReadText(file, tree.MaxLine)
 		if err != nil {
 			return err
 		}

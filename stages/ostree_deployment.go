@@ -62,7 +62,7 @@ func commitOf(t *tree.Root, ref string) (string, error) {
 	if remote, rest, ok := strings.Cut(ref, ":"); ok {
 		name = path.Join(ostreeRefs, "remotes", remote, rest)
 	}
-	data, err := t.ReadFile(name)
+	data, err := t.ReadText(name, tree.MaxLine)
 	if missing(err) {
 		return "", fmt.Errorf("the tree has no reference %s", quote(ref))
 	}

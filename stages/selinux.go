@@ -167,7 +167,7 @@ func runSELinux(in *module.Input, t *tree.Root, o *SELinuxOptions) error {
 
 // readPolicy reads file_contexts and what belongs to it.
 func readPolicy(t *tree.Root, name string) (*selabel.Policy, error) {
-	main, err := t.ReadFile(name)
+	main, err := t.ReadText(name, tree.MaxConfig)
 	if err != nil {
 		return nil, err
 	}

@@ -255,7 +255,7 @@ func (u *units) readInstall(f unitFile) (install, error) {
 		if target, err := u.t.Readlink(file); err == nil && target == "/dev/null" {
 			continue
 		}
-		data, err := u.t.ReadFile(file)
+		data, err := u.t.ReadText(file, tree.MaxUnit)
 		if err != nil {
 			return inst, err
 		}
@@ -299,7 +299,7 @@ func (i *install) parse(text string) {
 // lines joined.
 func unitLines(text string) []string {
 	var lines []string
-	held := ""
+	var held strings.Builder // of lines that go on
 	for _, line := range strings.Split(text, "\n") {
 		line = strings.TrimRight(line, "\r")
 		trimmed := strings.TrimSpace(line)
@@ -307,16 +307,17 @@ func unitLines(text string) []string {
 			continue
 		}
 		if part, ok := strings.CutSuffix(line, `\`); ok {
-			held += part + " "
+			held.WriteString(part + " ")
 			continue
 		}
-		if whole := strings.TrimSpace(held + line); whole != "" {
+		held.WriteString(line)
+		if whole := strings.TrimSpace(held.String()); whole != "" {
 			lines = append(lines, whole)
 		}
-		held = ""
+		held.Reset()
 	}
-	if held = strings.TrimSpace(held); held != "" {
-		lines = append(lines, held)
+	if rest := strings.TrimSpace(held.String()); rest != "" {
+		lines = append(lines, rest)
 	}
 	return lines
 }

@@ -3,7 +3,6 @@ package tree
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -159,27 +158,6 @@ func (t *Root) ReadDir(name string) ([]fs.DirEntry, error) {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: syscall.ENOTDIR}
 	}
 	return fs.ReadDir(t.r.FS(), rel)
-}
-
-// maxReadFile bounds ReadFile: configuration files are small, and a tree may
-// hold a sparse file of any size under any name.
-const maxReadFile = 64 << 20
-
-// ReadFile reads the regular file name. A file of over 64 MiB is an error.
-func (t *Root) ReadFile(name string) ([]byte, error) {
-	f, err := t.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if st.Size() > maxReadFile {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("%d bytes, more than %d MiB", st.Size(), maxReadFile>>20)}
-	}
-	return io.ReadAll(io.LimitReader(f, maxReadFile))
 }
 
 // OpenFile opens name, following links inside the tree. Only a regular file

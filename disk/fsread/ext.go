@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/osbuildkit/osbuildkit/disk/limit"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
 
@@ -16,23 +17,28 @@ type ext struct {
 	inodes    uint64
 	inodeSize int64
 	perGroup  uint64
-	tables    []int64 // first block of each group's inode table
+	groups    *groupLayout
+	budget    *limit.Budget
 	dirs      map[uint64][]Entry
 }
 
 // Places in an inode.
 const (
-	inodeBlocks  = 0x28 // where the content is, 60 bytes
-	flagExtents  = 0x80000
-	flagInline   = 0x10000000
-	flagEncrypt  = 0x800
-	maxDirectory = 256 << 20
-	maxTarget    = 64 << 10
-	// keepDirs bounds the directories whose entries are kept for lookups.
-	keepDirs = 64
+	inodeBlocks = 0x28 // where the content is, 60 bytes
+	flagExtents = 0x80000
+	flagInline  = 0x10000000
+	flagEncrypt = 0x800
+	maxTarget   = 64 << 10
+	// maxDirectory is the most that a directory may have in bytes: over a
+	// million names of usual length.
+	maxDirectory = 64 << 20
+	// keepDirs bounds the directories whose entries are kept for lookups, and
+	// keepEntries the entries of one.
+	keepDirs    = 64
+	keepEntries = 4096
 )
 
-func openExt(r io.ReaderAt, size int64) (*ext, error) {
+func openExt(b *limit.Budget, r io.ReaderAt, size int64) (*ext, error) {
 	sb := make([]byte, 1024)
 	if err := readFull(r, sb, 1024); err != nil {
 		return nil, err
@@ -45,7 +51,7 @@ func openExt(r io.ReaderAt, size int64) (*ext, error) {
 	if shift > 6 {
 		return nil, damaged("blocks of 2^%d KiB", shift)
 	}
-	f := &ext{r: r, block: 1024 << shift, inodeSize: 128, perGroup: uint64(le.Uint32(sb[0x28:])), inodes: uint64(le.Uint32(sb[0:])), dirs: map[uint64][]Entry{}}
+	f := &ext{r: r, budget: b, block: 1024 << shift, inodeSize: 128, perGroup: uint64(le.Uint32(sb[0x28:])), inodes: uint64(le.Uint32(sb[0:])), dirs: map[uint64][]Entry{}}
 	if le.Uint32(sb[0x4c:]) > 0 {
 		f.inodeSize = int64(le.Uint16(sb[0x58:]))
 	}
@@ -79,7 +85,12 @@ func openExt(r io.ReaderAt, size int64) (*ext, error) {
 	if le.Uint32(sb[0x5c:])&extSparseSuper2 != 0 {
 		l.backups = []int64{int64(le.Uint32(sb[0x24c:])), int64(le.Uint32(sb[0x250:]))}
 	}
-	if err := l.read(); err != nil {
+	f.groups = l
+	if l.block < l.descSize {
+		return nil, damaged("descriptors of %d bytes", l.descSize)
+	}
+	// What cannot be read of the first group is damaged as a whole.
+	if _, err := l.table(0); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -94,7 +105,10 @@ func (f *ext) inode(number uint64) ([]byte, error) {
 		return nil, damaged("inode %d of %d", number, f.inodes)
 	}
 	group := (number - 1) / f.perGroup
-	table := f.tables[group]
+	table, err := f.groups.table(int64(group))
+	if err != nil {
+		return nil, err
+	}
 	at := table*f.block + int64((number-1)%f.perGroup)*f.inodeSize
 	if table <= 0 || table >= f.blocks || at > f.blocks*f.block {
 		return nil, damaged("the inode table of group %d", group)
@@ -221,12 +235,18 @@ func (f *ext) ReadDir(number uint64) ([]Entry, error) {
 	var out []Entry
 	block := make([]byte, f.block)
 	for at := int64(0); at < c.size; at += f.block {
+		if err := f.budget.Err(); err != nil {
+			return nil, err
+		}
 		if err := readFull(c, block[:min(f.block, c.size-at)], at); err != nil {
 			return nil, err
 		}
 		if out, err = f.entries(block, out); err != nil {
 			return nil, fmt.Errorf("directory %d: %w", number, err)
 		}
+	}
+	if len(out) > keepEntries {
+		return out, nil
 	}
 	if len(f.dirs) >= keepDirs {
 		clear(f.dirs)

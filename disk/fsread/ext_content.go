@@ -5,7 +5,6 @@ import "fmt"
 // Limits of the trees that say where the content of a file is.
 const (
 	maxDepth  = 5
-	maxParts  = 8 << 20
 	direct    = 12 // blocks that an inode itself names
 	extentLen = 12
 )

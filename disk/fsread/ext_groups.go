@@ -63,30 +63,34 @@ type groupLayout struct {
 	// sparse and backups say which groups begin with a copy of the superblock.
 	sparse  bool
 	backups []int64
+
+	cache  []byte // a block of descriptors
+	cached int64  // its number
 }
 
-// read reads where the tables of inodes are.
-func (l *groupLayout) read() error {
+// table returns the first block of a group's table of inodes. Descriptors are
+// read when they are needed: a superblock may promise millions of them.
+func (l *groupLayout) table(group int64) (int64, error) {
+	if group < 0 || group >= l.count {
+		return 0, damaged("group %d of %d", group, l.count)
+	}
 	perBlock := l.block / l.descSize
-	if perBlock == 0 {
-		return damaged("descriptors of %d bytes", l.descSize)
-	}
-	b := make([]byte, l.block)
-	for i := range l.count {
-		if i%perBlock == 0 {
-			n := min(perBlock, l.count-i) * l.descSize
-			if err := readFull(l.r, b[:n], l.place(i/perBlock)*l.block); err != nil {
-				return err
-			}
+	if i := group / perBlock; l.cache == nil || l.cached != i {
+		if l.cache == nil {
+			l.cache = make([]byte, l.block)
 		}
-		d := b[i%perBlock*l.descSize:]
-		table := int64(le.Uint32(d[8:]))
-		if l.descSize >= 64 {
-			table |= int64(le.Uint32(d[0x28:])) << 32
+		l.cached = -1
+		if err := readFull(l.r, l.cache[:min(perBlock, l.count-i*perBlock)*l.descSize], l.place(i)*l.block); err != nil {
+			return 0, err
 		}
-		l.tables = append(l.tables, table)
+		l.cached = i
 	}
-	return nil
+	d := l.cache[group%perBlock*l.descSize:]
+	table := int64(le.Uint32(d[8:]))
+	if l.descSize >= 64 {
+		table |= int64(le.Uint32(d[0x28:])) << 32
+	}
+	return table, nil
 }
 
 // place returns the block of the disk that holds a block of descriptors. They

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/osbuildkit/osbuildkit/disk/limit"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
 
@@ -77,24 +78,27 @@ func fatGeometry(b []byte) (*geometry, error) {
 // entry; the root has none and is 0.
 type fat struct {
 	*geometry
-	r     io.ReaderAt
-	cache []byte // a piece of the table
-	at    int64  // its offset
+	r      io.ReaderAt
+	budget *limit.Budget
+	cache  []byte // a piece of the table
+	at     int64  // its offset
+	// claimed says which directory has a cluster, of those that were read.
+	claimed map[uint32]uint64
 }
 
-func openFAT(r io.ReaderAt, size int64) (*fat, error) {
-	b := make([]byte, 512)
-	if err := readFull(r, b, 0); err != nil {
+func openFAT(b *limit.Budget, r io.ReaderAt, size int64) (*fat, error) {
+	first := make([]byte, 512)
+	if err := readFull(r, first, 0); err != nil {
 		return nil, err
 	}
-	g, err := fatGeometry(b)
+	g, err := fatGeometry(first)
 	if err != nil {
 		return nil, err
 	}
 	if g.total*g.sector > size {
 		return nil, damaged("it has %d bytes and lies in %d", g.total*g.sector, size)
 	}
-	return &fat{geometry: g, r: r, at: -1}, nil
+	return &fat{geometry: g, r: r, budget: b, at: -1, claimed: map[uint32]uint64{}}, nil
 }
 
 // Root is 0.
@@ -156,21 +160,25 @@ func (f *fat) Node(number uint64) (*Node, error) {
 	return n, nil
 }
 
-// chain follows the table from a cluster on.
-func (f *fat) chain(cluster uint32) ([]part, error) {
+// chain follows the table from a cluster on, as far as most bytes of content
+// need it, and one cluster further.
+func (f *fat) chain(cluster uint32, most int64) ([]part, error) {
 	var parts []part
-	at, count := int64(0), uint32(0)
-	for cluster >= 2 && !f.isEnd(cluster) {
+	at := int64(0)
+	for cluster >= 2 && !f.isEnd(cluster) && at <= most {
 		if cluster-2 >= f.clusters {
 			return nil, damaged("cluster %d of %d", cluster, f.clusters)
 		}
-		if count++; count > f.clusters {
+		if at/f.cluster > int64(f.clusters) {
 			return nil, damaged("a chain of clusters without end")
 		}
 		disk := f.data + int64(cluster-2)*f.cluster
 		if last := len(parts) - 1; last >= 0 && parts[last].disk+parts[last].size == disk {
 			parts[last].size += f.cluster
 		} else {
+			if len(parts) >= maxParts {
+				return nil, damaged("a file in more than %d parts", maxParts)
+			}
 			parts = append(parts, part{at, disk, f.cluster})
 		}
 		at += f.cluster
@@ -180,6 +188,21 @@ func (f *fat) chain(cluster uint32) ([]part, error) {
 		}
 	}
 	return parts, nil
+}
+
+// claim notes that clusters belong to a directory. No other directory may have
+// one of them: else a few directories could hold an endless number of files.
+func (f *fat) claim(number uint64, parts []part) error {
+	for _, p := range parts {
+		for at := int64(0); at < p.size; at += f.cluster {
+			cluster := uint32((p.disk + at - f.data) / f.cluster)
+			if owner, ok := f.claimed[cluster]; ok && owner != number {
+				return damaged("two directories have the cluster %d", cluster+2)
+			}
+			f.claimed[cluster] = number
+		}
+	}
+	return nil
 }
 
 func (f *fat) isEnd(cluster uint32) bool {
@@ -194,6 +217,9 @@ func (f *fat) next(cluster uint32) (uint32, error) {
 	width := 2
 	if f.bits == 32 {
 		width = 4
+	}
+	if err := f.budget.Err(); err != nil {
+		return 0, err
 	}
 	for i := range width {
 		o := f.table + at + int64(i)
@@ -231,7 +257,7 @@ func (f *fat) Open(number uint64) (sparse.Source, int64, error) {
 	if e.directory {
 		return nil, 0, fmt.Errorf("not a regular file, so its content %w", ErrUnsupported)
 	}
-	parts, err := f.chain(e.cluster)
+	parts, err := f.chain(e.cluster, e.size)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -21,7 +21,9 @@ func (f *fat) ReadDir(number uint64) ([]Entry, error) {
 	var parts []part
 	if number == 0 && f.bits < 32 {
 		parts = []part{{0, f.root, f.rootSize}}
-	} else if parts, err = f.chain(e.cluster); err != nil {
+	} else if parts, err = f.chain(e.cluster, maxFATDirectory); err != nil {
+		return nil, err
+	} else if err := f.claim(number, parts); err != nil {
 		return nil, err
 	}
 	d := &fatDir{}

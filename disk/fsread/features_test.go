@@ -51,7 +51,7 @@ func TestExtUnsupported(t *testing.T) {
 		run(t, "mke2fs", append(strings.Fields(args), "-t", "ext4", "-q", "-F", image, "16M")...)
 		data, err := os.ReadFile(image)
 		must(t, err)
-		f, err := fsread.Open(bytes.NewReader(data), int64(len(data)))
+		f, err := fsread.Open(nil, bytes.NewReader(data), int64(len(data)))
 		if f != nil || !errors.Is(err, fsread.ErrUnsupported) || errors.Is(err, fsread.ErrDamaged) || err.Error() != want {
 			t.Errorf("%s: %v, %v", args, f, err)
 		}
@@ -59,7 +59,7 @@ func TestExtUnsupported(t *testing.T) {
 	image := base(t, "ext4")
 	image[1024+0x60+2] |= 1 << 4 // a bit that nothing has yet
 	image[1024+0x60] |= 1
-	if _, err := fsread.Open(bytes.NewReader(image), int64(len(image))); err == nil || !strings.HasPrefix(err.Error(), "ext4 with the features compression, 0x100000 cannot") {
+	if _, err := fsread.Open(nil, bytes.NewReader(image), int64(len(image))); err == nil || !strings.HasPrefix(err.Error(), "ext4 with the features compression, 0x100000 cannot") {
 		t.Error(err)
 	}
 }
@@ -91,7 +91,7 @@ func TestCutOff(t *testing.T) {
 	for _, name := range []string{"ext4", "ext2", "fat"} {
 		whole := base(t, name)
 		for size := 0; size < len(whole); size += 4 << 10 {
-			f, err := fsread.Open(bytes.NewReader(whole[:size]), int64(size))
+			f, err := fsread.Open(nil, bytes.NewReader(whole[:size]), int64(size))
 			if err == nil {
 				t.Errorf("%s of %d bytes in %d is whole", name, len(whole), size)
 			}
@@ -108,18 +108,18 @@ func TestCutOff(t *testing.T) {
 // readCut reads a file system whose device has a size, and ends before.
 func readCut(t *testing.T, data []byte, size int64) {
 	t.Helper()
-	f, err := fsread.Open(bytes.NewReader(data), size)
+	f, err := fsread.Open(nil, bytes.NewReader(data), size)
 	if err != nil {
 		if f != nil {
 			t.Errorf("a reader and the error %v", err)
 		}
 		return
 	}
-	err = fsread.Walk(f, func(_ string, number uint64, n *fsread.Node) error {
+	err = fsread.Walk(nil, f, func(p *fsread.Place, n *fsread.Node) error {
 		if n.Type() != fsread.TypeRegular {
 			return nil
 		}
-		src, size, err := f.Open(number)
+		src, size, err := f.Open(p.Number)
 		if err == nil {
 			_, err = io.Copy(io.Discard, io.NewSectionReader(src, 0, size))
 		}
@@ -153,7 +153,7 @@ func FuzzProbe(f *testing.F) {
 		if err != nil || info == nil {
 			t.Fatal(err)
 		}
-		if r, err := fsread.Open(bytes.NewReader(b), size); err != nil && r != nil {
+		if r, err := fsread.Open(nil, bytes.NewReader(b), size); err != nil && r != nil {
 			t.Errorf("a reader and the error %v", err)
 		}
 	})

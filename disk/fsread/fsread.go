@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/osbuildkit/osbuildkit/disk/limit"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
 
@@ -81,21 +82,22 @@ var (
 )
 
 // Open opens the file system at the start of r, which has size bytes. One that
-// can only be recognised is an error that wraps ErrUnsupported.
-func Open(r io.ReaderAt, size int64) (FS, error) {
+// can only be recognised is an error that wraps ErrUnsupported. What is read is
+// counted in the budget, and ends with it.
+func Open(b *limit.Budget, r io.ReaderAt, size int64) (FS, error) {
 	info, err := Probe(r, size)
 	if err != nil {
 		return nil, err
 	}
 	switch info.Type {
 	case "ext2", "ext3", "ext4":
-		f, err := openExt(r, size)
+		f, err := openExt(b, r, size)
 		if err != nil {
 			return nil, err
 		}
 		return f, nil
 	case "vfat":
-		f, err := openFAT(r, size)
+		f, err := openFAT(b, r, size)
 		if err != nil {
 			return nil, err
 		}
@@ -129,6 +131,10 @@ func readFull(r io.ReaderAt, b []byte, at int64) error {
 type part struct {
 	file, disk, size int64 // in bytes
 }
+
+// maxParts is the number of parts of a file. A file of 4 GiB that has no two
+// blocks of 4 KiB in a row has as many, and such a disk would be of no use.
+const maxParts = 1 << 20
 
 // content is a file made of parts, which are in order; what is between them
 // reads as zeros.

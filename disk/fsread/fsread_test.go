@@ -103,7 +103,7 @@ func open(t testing.TB, name string) fsread.FS {
 	t.Cleanup(func() { r.Close() })
 	st, err := r.Stat()
 	must(t, err)
-	f, err := fsread.Open(r, st.Size())
+	f, err := fsread.Open(nil, r, st.Size())
 	must(t, err)
 	return f
 }
@@ -243,8 +243,8 @@ func TestFAT(t *testing.T) {
 			t.Errorf("%v: %d bytes, %v", c.args, len(data), err)
 		}
 		var names []string
-		must(t, fsread.Walk(f, func(name string, _ uint64, n *fsread.Node) error {
-			names = append(names, name)
+		must(t, fsread.Walk(nil, f, func(p *fsread.Place, n *fsread.Node) error {
+			names = append(names, p.Path())
 			if n.Type() == fsread.TypeRegular && time.Since(n.ModTime).Abs() > 48*time.Hour {
 				t.Errorf("%s is of %v", name, n.ModTime)
 			}
@@ -286,15 +286,15 @@ func TestProbe(t *testing.T) {
 			if err != nil || i.Type != c.want || i.Label != "test" || i.UUID != "76a22bf4-f153-4541-b6c7-0332c0dfaeac" || i.Size < 390<<20 || i.Size > 400<<20 {
 				t.Errorf("%+v, %v", i, err)
 			}
-			if _, err := fsread.Open(r, 400<<20); !errors.Is(err, fsread.ErrUnsupported) {
+			if _, err := fsread.Open(nil, r, 400<<20); !errors.Is(err, fsread.ErrUnsupported) {
 				t.Errorf("error %v", err)
 			}
 		})
 	}
-	if _, err := fsread.Open(bytes.NewReader(make([]byte, 1<<20)), 1<<20); !errors.Is(err, fsread.ErrUnsupported) {
+	if _, err := fsread.Open(nil, bytes.NewReader(make([]byte, 1<<20)), 1<<20); !errors.Is(err, fsread.ErrUnsupported) {
 		t.Errorf("zeros: error %v", err)
 	}
-	if _, err := fsread.Open(bytes.NewReader(nil), 0); err == nil {
+	if _, err := fsread.Open(nil, bytes.NewReader(nil), 0); err == nil {
 		t.Error("nothing is taken for a file system")
 	}
 }

@@ -87,23 +87,35 @@ func Detect(f *os.File) (Format, Compression, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", "", err
 	}
-	head = head[:n]
-	for _, m := range magics {
-		if has(head, m.at, m.text) {
-			return m.format, m.compression, nil
-		}
+	format, compression := detectHead(head[:n])
+	if format != "" && format != Raw || compression != Plain {
+		return format, compression, nil
 	}
 	// A fixed VHD is a raw disk with a footer.
 	footer := make([]byte, 512)
 	if _, err := f.ReadAt(footer, st.Size()-512); st.Size() > 512 && err == nil && has(footer, 0, "conectix") {
 		return VPC, Plain, nil
 	}
-	for _, m := range raws {
-		if has(head, m.at, m.text) {
-			return Raw, Plain, nil
-		}
+	if format == Raw {
+		return Raw, Plain, nil
 	}
 	return "", "", ErrUnknown
+}
+
+// detectHead tells what a file is by its beginning. Both results are empty if
+// nothing is known.
+func detectHead(head []byte) (Format, Compression) {
+	for _, m := range magics {
+		if has(head, m.at, m.text) {
+			return m.format, m.compression
+		}
+	}
+	for _, m := range raws {
+		if has(head, m.at, m.text) {
+			return Raw, Plain
+		}
+	}
+	return "", Plain
 }
 
 func has(b []byte, at int, text string) bool {

@@ -132,7 +132,7 @@ func TestOpenCompressed(t *testing.T) {
 		if m.Format != Raw || m.Compression == Plain || m.FileSize != int64(len(data)) {
 			t.Errorf("%s: %s, %q, %d", name, m.Format, m.Compression, m.FileSize)
 		}
-		dir := filepath.Dir(m.Path)
+		dir := filepath.Dir(m.path)
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
@@ -192,8 +192,8 @@ func TestOpenQcow2(t *testing.T) {
 			t.Fatal(err)
 		}
 		check(t, string(c), m, disk)
-		if m.Format != Qcow2 || m.Path != dst.Name() {
-			t.Errorf("%s at %s", m.Format, m.Path)
+		if m.Format != Qcow2 || m.path != dst.Name() {
+			t.Errorf("%s at %s", m.Format, m.path)
 		}
 		if err := m.Close(); err != nil {
 			t.Error(err)

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,50 +14,94 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
 
+	"github.com/osbuildkit/osbuildkit/disk/limit"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
 
-// Limits of what is unpacked.
-const (
-	maxUnpacked = 16 << 40
-	maxWindow   = 128 << 20
-)
+// maxWindow is the most that a decompressor may remember in bytes: what zstd
+// takes with --long, and twice what xz -9 takes.
+const maxWindow = 128 << 20
 
-// unpack writes what is in a compressed file to dst, with holes, and returns
-// its length in bytes.
-func unpack(ctx context.Context, dst *os.File, src io.Reader, c Compression) (int64, error) {
-	r, err := decompressor(bufio.NewReaderSize(src, 1<<20), c)
+// unpack writes what is in a compressed file to dst, with holes. It ends as soon
+// as it is clear that there is no disk in it.
+func unpack(b *limit.Budget, dst *os.File, src io.Reader, c Compression) error {
+	r, err := decompressor(bufio.NewReaderSize(budgetReader{src, b.Err}, 1<<20), c)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer r.Close()
-	in := bufio.NewReaderSize(r, 1<<20)
+	in := bufio.NewReaderSize(&unpackedReader{r, b}, 1<<20)
 	var data io.Reader = in
 	if c == Gzip {
 		if data, err = tarDisk(in); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	out := sparse.NewWriter(dst)
 	buf := make([]byte, 1<<20)
+	n, err := readHead(data, buf)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("unpacking: %w", err)
+	}
+	// A raw disk may also be told by its end, but no one compresses the footer
+	// of a VHD with zeros before it.
+	if format, inner := detectHead(buf[:n]); format == "" && inner == Plain {
+		return errInside(c, inner, ErrUnknown)
+	} else if inner != Plain {
+		return errInside(c, inner, nil)
+	}
+	out := sparse.NewWriter(&counted{dst, b})
 	for {
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
-		}
-		n, err := data.Read(buf)
 		if _, err := out.Write(buf[:n]); err != nil {
-			return 0, err
+			return fmt.Errorf("unpacking: %w", err)
 		}
-		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return out.Written(), dst.Truncate(out.Written())
+		if err == io.EOF {
+			return dst.Truncate(out.Written())
 		}
 		if err != nil {
-			return 0, fmt.Errorf("unpacking: %w", err)
+			return fmt.Errorf("unpacking: %w", err)
 		}
-		if out.Written() > maxUnpacked {
-			return 0, errors.New("unpacking: more than 16 TiB")
-		}
+		n, err = data.Read(buf)
 	}
+}
+
+// readHead reads at least as much as the patterns look at, unless an error comes
+// first, which may be the end.
+func readHead(r io.Reader, buf []byte) (n int, err error) {
+	for n < headSize && err == nil {
+		var k int
+		k, err = r.Read(buf[n:])
+		n += k
+	}
+	return n, err
+}
+
+// budgetReader reads until the command is to end.
+type budgetReader struct {
+	r   io.Reader
+	err func() error
+}
+
+// Read reads on.
+func (r budgetReader) Read(p []byte) (int, error) {
+	if err := r.err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+// unpackedReader counts what a decompressor gives.
+type unpackedReader struct {
+	r      io.Reader
+	budget *limit.Budget
+}
+
+// Read reads on if the budget is not spent.
+func (r *unpackedReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if over := r.budget.Unpack(int64(n)); over != nil {
+		return 0, over
+	}
+	return n, err
 }
 
 func decompressor(r io.Reader, c Compression) (io.ReadCloser, error) {

@@ -3,10 +3,13 @@ package inspect
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"path"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk/fsread"
+	"github.com/osbuildkit/osbuildkit/disk/limit"
 )
 
 // Loader is a boot loader, or a kernel that firmware starts by itself.
@@ -24,39 +27,39 @@ type Loader struct {
 	Architecture string `json:"architecture,omitempty"`
 }
 
-// maxLoader is how much of a file is looked at, and maxLoaders how many are.
-const (
-	maxLoader  = 128 << 20
-	maxLoaders = 64
-)
-
 const typeBIOSBoot = "21686148-6449-6e6f-744e-656564454649"
 
-// Loaders finds the boot loaders of a disk.
-func (d *Disk) Loaders() []Loader {
+// Loaders finds the boot loaders of a disk. The error says that there may be
+// more than were looked at.
+func (d *Disk) Loaders() ([]Loader, error) {
 	var out []Loader
 	if l := d.biosLoader(); l != nil {
 		out = append(out, *l)
 	}
 	if d.Table == nil {
-		return out
+		return out, nil
 	}
 	for _, v := range d.Volumes {
 		if !v.Partition.IsESP() || v.FS == nil {
 			continue
 		}
-		// What cannot be read is no boot loader.
-		_ = fsread.Walk(v.FS, func(name string, number uint64, n *fsread.Node) error {
-			if strings.EqualFold(path.Ext(name), ".efi") && n.Type() == fsread.TypeRegular && len(out) < maxLoaders {
-				if l := efiLoader(v.FS, number); l != nil {
-					l.Partition, l.Path = v.Partition.Number, name
-					out = append(out, *l)
-				}
+		err := fsread.Walk(d.budget, v.FS, func(p *fsread.Place, n *fsread.Node) error {
+			if n.Type() != fsread.TypeRegular || !strings.EqualFold(path.Ext(p.Name()), ".efi") {
+				return nil
 			}
-			return nil
+			l, err := efiLoader(d.budget, v.FS, p.Number)
+			if l != nil {
+				l.Partition, l.Path = v.Partition.Number, p.Path()
+				out = append(out, *l)
+			}
+			return err
 		})
+		// What else cannot be read is no boot loader.
+		if errors.Is(err, limit.ErrExceeded) {
+			return out, fmt.Errorf("boot loaders of partition %d: %w", v.Partition.Number, err)
+		}
 	}
-	return out
+	return out, nil
 }
 
 // biosLoader looks at the code in the first sector.
@@ -87,22 +90,46 @@ func (d *Disk) biosLoader() *Loader {
 	return l
 }
 
-// efiLoader tells what a program for UEFI is by its sections and texts.
-func efiLoader(f fsread.FS, number uint64) *Loader {
-	src, size, err := f.Open(number)
-	if err != nil || size > maxLoader {
-		return nil
+// Sizes of what is read of a program: its sections are listed in its first KiB,
+// and what has a text that tells it is small.
+const (
+	programHead = 64 << 10
+	programText = 8 << 20
+)
+
+// efiLoader tells what a program for UEFI is by its sections and texts. The
+// error says that no more may be read.
+func efiLoader(b *limit.Budget, f fsread.FS, number uint64) (*Loader, error) {
+	if err := b.Loader(); err != nil {
+		return nil, err
 	}
-	data := make([]byte, size)
-	if n, _ := src.ReadAt(data, 0); int64(n) != size {
-		return nil
+	src, size, err := f.Open(number)
+	if err != nil {
+		return nil, nil // it is no boot loader
+	}
+	read := func(n int64) ([]byte, error) {
+		data := make([]byte, min(n, size))
+		if err := b.LoaderBytes(int64(len(data))); err != nil {
+			return nil, err
+		}
+		n2, _ := src.ReadAt(data, 0)
+		return data[:n2], nil
+	}
+	data, err := read(programHead)
+	if err != nil {
+		return nil, err
 	}
 	machine, sections := peSections(data)
 	if sections == nil {
-		return nil
+		return nil, nil
 	}
 	l := &Loader{Firmware: "uefi", Name: "unknown program", Architecture: map[uint16]string{0x8664: "amd64", 0xaa64: "arm64", 0x14c: "386", 0x5064: "riscv64"}[machine]}
 	has := func(text string) bool { return bytes.Contains(data, []byte(text)) }
+	if !sections[".linux"] {
+		if data, err = read(programText); err != nil {
+			return l, err
+		}
+	}
 	switch {
 	case sections[".linux"]:
 		l.Name = "unified kernel image"
@@ -115,7 +142,7 @@ func efiLoader(f fsread.FS, number uint64) *Loader {
 	case has("MokManager") || has("M\x00o\x00k\x00M\x00a\x00n\x00a\x00g"):
 		l.Name = "MokManager"
 	}
-	return l
+	return l, nil
 }
 
 // peSections returns the machine and the names of the sections of a program in
@@ -152,7 +179,8 @@ func (d *Disk) Architecture() string {
 	if a := d.Table.Architecture(); a != "" {
 		return a
 	}
-	for _, l := range d.Loaders() {
+	loaders, _ := d.Loaders()
+	for _, l := range loaders {
 		if l.Architecture != "" {
 			return l.Architecture
 		}

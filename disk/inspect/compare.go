@@ -22,11 +22,11 @@ func Compare(ctx context.Context, a, b *image.Image) (string, error) {
 	if at < 0 || err != nil {
 		return "", err
 	}
-	da, err := Open(a, a.Size)
+	da, err := Open(a.Budget, a, a.Size)
 	if err != nil {
 		return fmt.Sprintf("the disks differ from byte %d on (%v)", at, err), nil
 	}
-	db, err := Open(b, b.Size)
+	db, err := Open(b.Budget, b, b.Size)
 	if err != nil || len(da.Volumes) != len(db.Volumes) {
 		return fmt.Sprintf("the partition tables differ; the first byte is at %d", at), nil
 	}

@@ -34,7 +34,7 @@ func FuzzDescribe(f *testing.F) {
 		if r, err := inspect.Describe(m); (r == nil) == (err == nil) {
 			t.Errorf("%v, %v", r, err)
 		}
-		d, err := inspect.Open(m, m.Size)
+		d, err := inspect.Open(nil, m, m.Size)
 		if err != nil {
 			return
 		}

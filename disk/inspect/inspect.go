@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk/fsread"
+	"github.com/osbuildkit/osbuildkit/disk/limit"
 	"github.com/osbuildkit/osbuildkit/disk/partitions"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
 )
@@ -36,18 +37,23 @@ type Disk struct {
 	// Volumes are the partitions that hold something of their own.
 	Volumes []*Volume
 
-	r    io.ReaderAt
-	size int64
+	r      io.ReaderAt
+	size   int64
+	budget *limit.Budget
+	// system is the volume with the root of a system, nil if that is not known.
+	system *Volume
 }
 
 // Open reads the partition table and the superblocks of a disk of size bytes.
-func Open(r sparse.Source, size int64) (*Disk, error) {
-	d := &Disk{r: r, size: size}
+// All that is done with the disk is counted in the budget, and ends with it.
+func Open(b *limit.Budget, r sparse.Source, size int64) (*Disk, error) {
+	d := &Disk{r: r, size: size, budget: b}
 	t, err := partitions.Read(r, size)
 	switch {
 	case errors.Is(err, partitions.ErrNone):
 		d.add(partitions.Partition{Size: size})
-		return d, nil
+		d.system, _ = d.findRoot()
+		return d, b.Err()
 	case err != nil:
 		return nil, err
 	}
@@ -60,17 +66,19 @@ func Open(r sparse.Source, size int64) (*Disk, error) {
 		d.add(p)
 	}
 	d.findMountpoints()
-	return d, nil
+	return d, b.Err()
 }
 
 // add adds a volume. One that cannot be read does not keep the others from it.
 func (d *Disk) add(p partitions.Partition) {
 	r := io.NewSectionReader(d.r, p.Start, p.Size)
-	v := &Volume{Partition: p}
-	if v.Info, v.Err = fsread.Probe(r, p.Size); v.Err == nil {
-		v.FS, v.Err = fsread.Open(r, p.Size)
-	} else {
-		v.Info = &fsread.Info{Size: -1, Free: -1}
+	v := &Volume{Partition: p, Info: &fsread.Info{Size: -1, Free: -1}}
+	if v.Err = d.budget.Volume(); v.Err == nil {
+		var info *fsread.Info
+		if info, v.Err = fsread.Probe(r, p.Size); v.Err == nil {
+			v.Info = info
+			v.FS, v.Err = fsread.Open(d.budget, r, p.Size)
+		}
 	}
 	d.Volumes = append(d.Volumes, v)
 }
@@ -86,19 +94,67 @@ func (v *Volume) Problem() string {
 	return fmt.Sprintf("partition %d: %v", v.Partition.Number, v.Err)
 }
 
+// maxFstab is the longest table of mounts in bytes.
+const maxFstab = 1 << 20
+
+// rootMarks are files that the root of a system has.
+var rootMarks = []string{"/etc/fstab", "/etc/os-release", "/usr/lib/os-release", "/sbin/init"}
+
+// findRoot returns the volume with the root of a system, nil if it is not known
+// or cannot be read, and the table of mounts. A volume whose own table says that
+// it is the root comes first. One whose table says that another is, is not the
+// root, but tells what is.
+func (d *Disk) findRoot() (root *Volume, table []mount) {
+	var other []mount
+	for _, v := range d.Volumes {
+		if v.FS == nil || v.Info.Type == "vfat" {
+			continue
+		}
+		mounts := readFstab(v.FS)
+		switch named := d.mountedAtRoot(mounts); {
+		case named == v:
+			return v, mounts
+		case named != nil:
+			other = mounts
+		case root == nil && hasAny(v.FS, rootMarks):
+			root, table = v, mounts
+		}
+	}
+	if root == nil {
+		table = other
+	}
+	return root, table
+}
+
+// mountedAtRoot returns the volume that a table of mounts has at /.
+func (d *Disk) mountedAtRoot(mounts []mount) *Volume {
+	for _, m := range mounts {
+		if m.path == "/" {
+			return d.bySpec(m.spec)
+		}
+	}
+	return nil
+}
+
+func hasAny(f fsread.FS, names []string) bool {
+	for _, name := range names {
+		if _, _, err := fsread.Lookup(f, name, true); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // root returns the volume with the root of a system, or the only one that can be
 // read, or nil.
 func (d *Disk) root() *Volume {
+	if d.system != nil {
+		return d.system
+	}
 	var readable []*Volume
 	for _, v := range d.Volumes {
-		if v.FS == nil {
-			continue
-		}
-		readable = append(readable, v)
-		for _, name := range []string{"/etc/fstab", "/etc/os-release", "/usr/lib/os-release", "/sbin/init"} {
-			if _, _, err := fsread.Lookup(v.FS, name, true); err == nil && v.Info.Type != "vfat" {
-				return v
-			}
+		if v.FS != nil {
+			readable = append(readable, v)
 		}
 	}
 	if len(readable) == 1 {
@@ -107,27 +163,41 @@ func (d *Disk) root() *Volume {
 	return nil
 }
 
-// findMountpoints reads the table of mounts of the system.
+// findMountpoints finds the system, and what it mounts where.
 func (d *Disk) findMountpoints() {
-	root := d.root()
-	if root == nil {
-		return
+	var table []mount
+	if d.system, table = d.findRoot(); d.system != nil {
+		d.system.Mountpoint = "/"
 	}
-	root.Mountpoint = "/"
-	data, err := ReadFile(root.FS, "/etc/fstab", 1<<20)
+	for _, m := range table {
+		if v := d.bySpec(m.spec); v != nil && v.Mountpoint == "" {
+			v.Mountpoint = m.path
+		}
+	}
+}
+
+// mount is a line of a table of mounts.
+type mount struct{ spec, path string }
+
+// maxMounts is how many lines of a table of mounts are looked at: more than
+// there are volumes.
+const maxMounts = 4 * limit.MaxVolumes
+
+// readFstab reads the table of mounts in a file system, if there is one.
+func readFstab(f fsread.FS) []mount {
+	data, err := ReadFile(f, "/etc/fstab", maxFstab)
 	if err != nil {
-		return
+		return nil
 	}
+	var out []mount
 	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
+	for lines.Scan() && len(out) < maxMounts {
 		f := strings.Fields(lines.Text())
-		if len(f) < 3 || strings.HasPrefix(f[0], "#") {
-			continue
-		}
-		if v := d.bySpec(f[0]); v != nil && v.Mountpoint == "" {
-			v.Mountpoint = f[1]
+		if len(f) >= 3 && !strings.HasPrefix(f[0], "#") {
+			out = append(out, mount{f[0], f[1]})
 		}
 	}
+	return out
 }
 
 // bySpec finds the volume that the first field of a line names.

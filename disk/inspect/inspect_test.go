@@ -63,7 +63,11 @@ func TestEFILoader(t *testing.T) {
 		{[]byte("#!/bin/sh\n"), ""},
 		{nil, ""},
 	} {
-		l, got := efiLoader(oneFile{c.data}, 1), ""
+		l, err := efiLoader(nil, oneFile{c.data}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
 		if l != nil {
 			got = l.Name + " " + l.Architecture
 		}
@@ -76,7 +80,7 @@ func TestEFILoader(t *testing.T) {
 func FuzzEFILoader(f *testing.F) {
 	f.Add(program(0x8664, "text", ".text", "mods"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if l := efiLoader(oneFile{data}, 1); l != nil && l.Firmware != "uefi" {
+		if l, _ := efiLoader(nil, oneFile{data}, 1); l != nil && l.Firmware != "uefi" {
 			t.Errorf("%+v", l)
 		}
 	})
@@ -94,14 +98,14 @@ func TestDamagedDisk(t *testing.T) {
 	binary.LittleEndian.PutUint32(entry[12:], 0xffffffff)
 	copy(entry[16:], entry[:16])
 	binary.LittleEndian.PutUint32(entry[24:], 0xfffffff0)
-	got, err := Open(whole{bytes.NewReader(d)}, int64(len(d)))
+	got, err := Open(nil, whole{bytes.NewReader(d)}, int64(len(d)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got.Volumes) != 1 || got.Volumes[0].Partition.Size != 512 || !strings.Contains(strings.Join(got.Table.Problems, ""), "ends behind the disk") {
 		t.Errorf("%+v, %v", got.Volumes, got.Table.Problems)
 	}
-	if l := got.Loaders(); len(l) != 1 || l[0].Name != "GRUB" || l[0].Firmware != "bios" {
+	if l, _ := got.Loaders(); len(l) != 1 || l[0].Name != "GRUB" || l[0].Firmware != "bios" {
 		t.Errorf("%+v", l)
 	}
 	if _, err := got.Tree(); err == nil || !strings.Contains(err.Error(), "can be read here") {

@@ -65,7 +65,7 @@ func Describe(m *image.Image) (*Report, error) {
 		Format: string(m.Format), Compression: string(m.Compression), Detail: m.Detail, Size: m.Size, FileSize: m.FileSize,
 		Volumes: []VolumeReport{}, Loaders: []Loader{},
 	}
-	d, err := Open(m, m.Size)
+	d, err := Open(m.Budget, m, m.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -82,19 +82,27 @@ func Describe(m *image.Image) (*Report, error) {
 			r.Problems = append(r.Problems, problem)
 		}
 		if v.Info.Type != "" {
-			vr.Filesystem = r.filesystem(v)
+			vr.Filesystem = r.filesystem(d, v)
 		}
 		r.Volumes = append(r.Volumes, vr)
 	}
-	r.Loaders = append(r.Loaders, d.Loaders()...)
+	loaders, err := d.Loaders()
+	if err != nil {
+		r.Problems = append(r.Problems, err.Error())
+	}
+	r.Loaders = append(r.Loaders, loaders...)
 	if root := d.root(); root != nil {
 		r.System = systemName(root.FS)
+	}
+	// What was not looked at because the command is to end is no problem.
+	if err := m.Budget.Err(); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
 
 // filesystem counts the files of a volume.
-func (r *Report) filesystem(v *Volume) *Filesystem {
+func (r *Report) filesystem(d *Disk, v *Volume) *Filesystem {
 	f := &Filesystem{Type: v.Info.Type, Label: v.Info.Label, UUID: v.Info.UUID, Size: max(0, v.Info.Size), Mountpoint: v.Mountpoint}
 	if v.Info.Free >= 0 {
 		f.Free = &v.Info.Free
@@ -103,7 +111,7 @@ func (r *Report) filesystem(v *Volume) *Filesystem {
 		return f
 	}
 	files, labelled := 0, 0
-	err := fsread.Walk(v.FS, func(_ string, _ uint64, n *fsread.Node) error {
+	err := fsread.Walk(d.budget, v.FS, func(_ *fsread.Place, n *fsread.Node) error {
 		files++
 		if _, ok := n.Attributes["security.selinux"]; ok {
 			labelled++
@@ -121,10 +129,13 @@ func (r *Report) filesystem(v *Volume) *Filesystem {
 	return f
 }
 
+// maxOSRelease is the longest description of a system in bytes.
+const maxOSRelease = 64 << 10
+
 // systemName reads PRETTY_NAME of os-release(5).
 func systemName(f fsread.FS) string {
 	for _, name := range osrelease.Files {
-		data, err := ReadFile(f, "/"+name, 64<<10)
+		data, err := ReadFile(f, "/"+name, maxOSRelease)
 		if err != nil {
 			continue
 		}

@@ -1,4 +1,4 @@
-// Package qcow2 writes disk images in QEMU's qcow2 format, version 3, as
+// Package qcow2 writes and reads disk images in QEMU's qcow2 format, version 3, as
 // docs/interop/qcow2.rst of QEMU describes it.
 //
 // Clusters are compressed in parallel on all processors and written in the

@@ -16,7 +16,7 @@ func TestImage(t *testing.T) {
 			if _, err := Write(t.Context(), &f, s.src, s.size, o); err != nil {
 				t.Fatal(err)
 			}
-			m, err := Open(bytes.NewReader(f.b))
+			m, err := Open(bytes.NewReader(f.b), nil)
 			if err != nil {
 				t.Fatalf("%s, %+v: %v", s.name, o, err)
 			}
@@ -29,7 +29,7 @@ func TestImage(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Open(bytes.NewReader([]byte("QFI"))); !errors.Is(err, ErrNotQcow2) {
+	if _, err := Open(bytes.NewReader([]byte("QFI")), nil); !errors.Is(err, ErrNotQcow2) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -56,7 +56,7 @@ func FuzzImage(f *testing.F) {
 			at := int(edits[0])<<16 | int(edits[1])<<8 | int(edits[2])
 			b[at%len(b)] = edits[3]
 		}
-		m, err := Open(bytes.NewReader(b))
+		m, err := Open(bytes.NewReader(b), nil)
 		if err != nil {
 			return
 		}

@@ -6,26 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/osbuildkit/osbuildkit/disk/internal/blocks"
+	"github.com/osbuildkit/osbuildkit/disk/limit"
 )
 
 // Image reads the disk in a qcow2 file, of version 2 or 3. It is safe for
 // several goroutines. The file is not trusted.
 type Image struct {
+	*blocks.Disk
 	r        io.ReaderAt
+	budget   *limit.Budget
 	bits     int
 	cluster  int64
 	size     int64
 	zstd     bool
 	version  int
-	l1       []uint64
+	l1       uint64 // offset of the first table
+	pages    *blocks.Pages
 	decoder  *zstd.Decoder
-	mu       sync.Mutex
-	tables   recent // by offset in the file
-	clusters recent // decompressed, by their entries
+	clusters *blocks.Recent[[]byte] // decompressed, by their entries
 }
 
 // Limits of what is taken for an image.
@@ -33,9 +36,14 @@ const (
 	maxL1      = 4 << 20 // entries: those of QEMU
 	offsetMask = 1<<56 - 1<<9
 	flagZero   = 1
+	// maxClusters bounds the clusters that are kept decompressed, in bytes.
+	maxClusters = 16 << 20
 )
 
-// Features of the header that a reader must know.
+// features are those of the header that a reader must know.
+var features = []string{"dirty", "corrupt", "external data file", "compression type", "extended tables"}
+
+// Features that are known here. What is dirty are reference counts alone.
 const (
 	incompatDirty = 1 << 0
 	incompatKnown = incompatDirty | incompatCompression
@@ -44,22 +52,20 @@ const (
 // ErrNotQcow2 says that a file does not start as a qcow2 image does.
 var ErrNotQcow2 = errors.New("not a qcow2 image")
 
-// Open reads the header and the first table of an image. An image that is only
-// a part of the disk, such as one with a backing file, is an error.
-func Open(r io.ReaderAt) (*Image, error) {
+// Open reads the header and looks through the tables of an image. An image that
+// is only a part of the disk, such as one with a backing file, is an error, and
+// so is one that uses a cluster twice.
+func Open(r io.ReaderAt, b *limit.Budget) (*Image, error) {
 	h := make([]byte, longHeader)
 	if n, err := r.ReadAt(h, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	} else if n < 72 || binary.BigEndian.Uint32(h) != magic {
 		return nil, ErrNotQcow2
 	}
-	m := &Image{r: r}
+	m := &Image{r: r, budget: b, pages: blocks.NewPages(r)}
 	if err := m.header(h); err != nil {
 		return nil, fmt.Errorf("qcow2 header: %w", err)
 	}
-	// Tables have up to 2 MiB, as clusters have.
-	most := max(2, int(16<<20/m.cluster))
-	m.tables, m.clusters = newRecent(min(most, 64)), newRecent(min(most, 64))
 	if m.zstd {
 		var err error
 		m.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(16<<20))
@@ -67,10 +73,15 @@ func Open(r io.ReaderAt) (*Image, error) {
 			return nil, err
 		}
 	}
+	m.clusters = blocks.NewRecent[[]byte](min(64, int(max(2, maxClusters/m.cluster))))
+	m.Disk = blocks.New(m.size, m.cluster, m)
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("qcow2 tables: %w", err)
+	}
 	return m, nil
 }
 
-// header reads what the header says, and the first table.
+// header reads what the header says.
 func (m *Image) header(h []byte) error {
 	be := binary.BigEndian
 	m.version = int(be.Uint32(h[4:]))
@@ -89,15 +100,8 @@ func (m *Image) header(h []byte) error {
 		return fmt.Errorf("a disk of %d bytes is not possible", size)
 	}
 	if m.version == 3 {
-		features := be.Uint64(h[72:])
-		if unknown := features &^ incompatKnown; unknown != 0 {
-			return fmt.Errorf("features %#x are not supported (external data file, extended tables, or newer than this program)", unknown)
-		}
-		if features&incompatCompression != 0 {
-			if be.Uint32(h[100:]) < longHeader || h[104] != compressionZstd {
-				return fmt.Errorf("the compression type %d is not known", h[104])
-			}
-			m.zstd = true
+		if err := m.features(h); err != nil {
+			return err
 		}
 	}
 	m.bits, m.cluster, m.size = int(clusterBits), 1<<clusterBits, int64(size)
@@ -107,34 +111,70 @@ func (m *Image) header(h []byte) error {
 	if want > have || want > maxL1 {
 		return fmt.Errorf("the table has %d entries for a disk that takes %d", have, want)
 	}
-	raw := make([]byte, want*8)
-	if err := readFull(m.r, raw, be.Uint64(h[40:])); err != nil {
-		return fmt.Errorf("first table: %w", err)
-	}
-	m.l1 = make([]uint64, want)
-	for i := range m.l1 {
-		m.l1[i] = be.Uint64(raw[i*8:])
+	if m.l1 = be.Uint64(h[40:]); m.l1 > 1<<62 || m.l1%8 != 0 {
+		return fmt.Errorf("the first table cannot be at %d", m.l1)
 	}
 	return nil
 }
 
-// readFull fills b from an offset that a file has given.
-func readFull(r io.ReaderAt, b []byte, at uint64) error {
-	if at > 1<<62 {
-		return fmt.Errorf("offset %d: %w", at, io.ErrUnexpectedEOF)
+// features looks at what a reader must know.
+func (m *Image) features(h []byte) error {
+	be := binary.BigEndian
+	bits := be.Uint64(h[72:])
+	if unknown := bits &^ incompatKnown; unknown != 0 {
+		for i, name := range features {
+			if unknown == 1<<i {
+				return fmt.Errorf("the feature %q is not supported", name)
+			}
+		}
+		return fmt.Errorf("features %#x are not supported (external data file, extended tables, or newer than this program)", unknown)
 	}
-	n, err := r.ReadAt(b, int64(at))
-	if n == len(b) {
+	if bits&incompatCompression == 0 {
 		return nil
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
+	if be.Uint32(h[100:]) < longHeader || h[104] > compressionZstd {
+		return fmt.Errorf("the compression type %d is not known", h[104])
 	}
-	return fmt.Errorf("offset %d: %w", at, err)
+	m.zstd = h[104] == compressionZstd
+	return nil
 }
 
-// Size is the size of the disk in bytes.
-func (m *Image) Size() int64 { return m.size }
+// check looks through all tables: no cluster may be used twice. What is
+// compressed is not counted, as several of them may lie in a cluster: the budget
+// bounds what they unpack to.
+func (m *Image) check() error {
+	claims := blocks.NewClaims()
+	perTable := m.cluster / 8
+	count := (m.size + m.cluster - 1) / m.cluster
+	for first := int64(0); first < count; first += perTable {
+		table, err := m.secondTable(first)
+		if err != nil {
+			return err
+		}
+		if table == 0 {
+			continue
+		}
+		if err := claims.Add(table >> m.bits); err != nil {
+			return err
+		}
+		for i := first; i < min(first+perTable, count); i++ {
+			entry, err := m.pages.BE64(table + uint64(i-first)*8)
+			if err != nil {
+				return fmt.Errorf("second table: %w", err)
+			}
+			if entry&flagCompressed != 0 || entry&offsetMask == 0 {
+				continue
+			}
+			if entry&offsetMask&uint64(m.cluster-1) != 0 {
+				return fmt.Errorf("cluster %d lies at %d, within a cluster of the file", i, entry&offsetMask)
+			}
+			if err := claims.Add(entry & offsetMask >> m.bits); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // Version is that of the format: 2, which QEMU also calls 0.10, or 3.
 func (m *Image) Version() int { return m.version }
@@ -150,91 +190,81 @@ func (m *Image) CompressionType() Compression {
 	return Zlib
 }
 
-// ReadAt reads from the disk.
-func (m *Image) ReadAt(p []byte, off int64) (n int, err error) {
-	if off < 0 {
-		return 0, errors.New("negative offset")
+// secondTable returns the offset of the table with the entry of a cluster of the
+// disk, 0 if there is none.
+func (m *Image) secondTable(index int64) (uint64, error) {
+	entry, err := m.pages.BE64(m.l1 + uint64(index/(m.cluster/8))*8)
+	if err != nil {
+		return 0, fmt.Errorf("first table: %w", err)
 	}
-	for n < len(p) {
-		if off >= m.size {
-			return n, io.EOF
-		}
-		in := off & (m.cluster - 1)
-		k := int(min(int64(len(p)-n), m.cluster-in, m.size-off))
-		if err := m.readCluster(p[n:n+k], off>>m.bits, in); err != nil {
-			return n, fmt.Errorf("qcow2 cluster %d: %w", off>>m.bits, err)
-		}
-		n, off = n+k, off+int64(k)
+	at := entry & offsetMask
+	if at&uint64(m.cluster-1) != 0 {
+		return 0, fmt.Errorf("first table: a table lies at %d, within a cluster of the file", at)
 	}
-	return n, nil
+	return at, nil
 }
 
-// readCluster reads a part of one cluster of the disk.
-func (m *Image) readCluster(p []byte, index, in int64) error {
-	entry, err := m.entry(index)
+// entry returns the entry of a cluster of the disk in the second table, and
+// whether there is a table.
+func (m *Image) entry(index int64) (entry uint64, table bool, err error) {
+	at, err := m.secondTable(index)
+	if err != nil || at == 0 {
+		return 0, false, err
+	}
+	if entry, err = m.pages.BE64(at + uint64(index%(m.cluster/8))*8); err != nil {
+		return 0, false, fmt.Errorf("second table: %w", err)
+	}
+	return entry, true, nil
+}
+
+// Find tells whether a cluster holds data; see blocks.Table.
+func (m *Image) Find(index int64) (data bool, run int64, err error) {
+	entry, table, err := m.entry(index)
+	if !table {
+		perTable := m.cluster / 8
+		return false, perTable - index%perTable, err
+	}
+	if entry&flagCompressed != 0 {
+		return true, 1, nil
+	}
+	return entry&offsetMask != 0 && (m.version == 2 || entry&flagZero == 0), 1, nil
+}
+
+// Read reads a part of one cluster of the disk; see blocks.Table.
+func (m *Image) Read(p []byte, index, in int64) error {
+	entry, _, err := m.entry(index)
 	if err != nil {
 		return err
 	}
-	switch {
-	case m.isZero(entry):
-		clear(p)
-		return nil
-	case entry&flagCompressed == 0:
+	if entry&flagCompressed == 0 {
 		// The file may end within its last cluster.
 		at := entry&offsetMask + uint64(in)
 		n, err := m.r.ReadAt(p, int64(at))
 		clear(p[n:])
 		if n == 0 && err != nil {
-			return fmt.Errorf("offset %d: %w", at, io.ErrUnexpectedEOF)
+			return fmt.Errorf("offset %d: %w", at, errors.Join(err, io.ErrUnexpectedEOF))
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		return nil
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	data := m.clusters.get(entry)
-	if data == nil {
+	data, ok := m.clusters.Get(entry)
+	if !ok {
 		if data, err = m.decompress(entry); err != nil {
 			return err
 		}
-		m.clusters.put(entry, data)
+		m.clusters.Put(entry, data)
 	}
 	copy(p, data[in:])
 	return nil
 }
 
-// isZero tells whether a cluster reads as zeros without being looked at.
-func (m *Image) isZero(entry uint64) bool {
-	if entry&flagCompressed != 0 {
-		return false
-	}
-	return entry&offsetMask == 0 || m.version == 3 && entry&flagZero != 0
-}
-
-// entry returns the entry of a cluster of the disk in the second table.
-func (m *Image) entry(index int64) (uint64, error) {
-	perTable := m.cluster / 8
-	at := m.l1[index/perTable] & offsetMask
-	if at == 0 {
-		return 0, nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	table := m.tables.get(at)
-	if table == nil {
-		table = make([]byte, m.cluster)
-		if err := readFull(m.r, table, at); err != nil {
-			return 0, fmt.Errorf("second table: %w", err)
-		}
-		m.tables.put(at, table)
-	}
-	return binary.BigEndian.Uint64(table[index%perTable*8:]), nil
-}
-
 // decompress reads a compressed cluster.
 func (m *Image) decompress(entry uint64) ([]byte, error) {
+	if err := m.budget.Read(m.cluster); err != nil {
+		return nil, err
+	}
 	shift := 62 - (m.bits - 8)
 	at := entry & (1<<shift - 1)
 	sectors := entry &^ (3 << 62) >> shift
@@ -259,59 +289,4 @@ func (m *Image) decompress(entry uint64) ([]byte, error) {
 		return nil, fmt.Errorf("compressed data at %d: %w", at, err)
 	}
 	return out, nil
-}
-
-// Next finds what is allocated; see sparse.Source.
-func (m *Image) Next(off int64) (start, end int64, err error) {
-	perTable := m.cluster / 8
-	index, last := off>>m.bits, (m.size+m.cluster-1)>>m.bits
-	for index < last {
-		if m.l1[index/perTable]&offsetMask == 0 {
-			index = (index/perTable + 1) * perTable
-			continue
-		}
-		entry, err := m.entry(index)
-		if err != nil {
-			return 0, 0, err
-		}
-		if !m.isZero(entry) {
-			break
-		}
-		index++
-	}
-	if index >= last {
-		return 0, 0, io.EOF
-	}
-	start = max(off, index<<m.bits)
-	for index < last {
-		entry, err := m.entry(index)
-		if err != nil {
-			return 0, 0, err
-		}
-		if m.isZero(entry) {
-			break
-		}
-		index++
-	}
-	return start, min(index<<m.bits, m.size), nil
-}
-
-// recent keeps the last few blocks that were used.
-type recent struct {
-	most   int
-	blocks map[uint64][]byte
-	order  []uint64 // the oldest first
-}
-
-func newRecent(most int) recent { return recent{most: most, blocks: map[uint64][]byte{}} }
-
-func (r *recent) get(key uint64) []byte { return r.blocks[key] }
-
-func (r *recent) put(key uint64, block []byte) {
-	if len(r.order) >= r.most {
-		delete(r.blocks, r.order[0])
-		r.order = r.order[1:]
-	}
-	r.blocks[key] = block
-	r.order = append(r.order, key)
 }

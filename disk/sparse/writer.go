@@ -23,6 +23,10 @@ type Writer struct {
 // empty.
 func NewWriter(w io.WriterAt) *Writer { return &Writer{w: w} }
 
+// NewWriterAt returns a Writer that starts at an offset of w, where nothing must
+// be yet.
+func NewWriterAt(w io.WriterAt, at int64) *Writer { return &Writer{w: w, at: at} }
+
 // Written is the number of bytes of the stream so far, holes included.
 func (w *Writer) Written() int64 { return w.at }
 

@@ -138,7 +138,7 @@ func compareFiles(t *testing.T, part, tree string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := fsread.Open(f, st.Size())
+	made, err := fsread.Open(nil, f, st.Size())
 	if err != nil {
 		t.Fatal(err)
 	}

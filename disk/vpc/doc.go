@@ -1,4 +1,4 @@
-// Package vpc writes disk images in the format of Virtual PC and Azure, VHD,
+// Package vpc writes and reads disk images in the format of Virtual PC and Azure, VHD,
 // fixed and dynamic, as Microsoft's Virtual Hard Disk Image Format Specification
 // describes it. QEMU calls the format vpc.
 //

@@ -39,7 +39,7 @@ func (a *app) bootCommand() *cobra.Command {
 			"With --wait-for the guest is stopped, and the exit code is 0, as soon as all that is waited for has been seen. " +
 			"KVM is used only if a guest really starts under it.\n\n" +
 			"IMAGE may be raw, qcow2, vdi, vmdk, vpc or vhdx, or one of them compressed with xz, zstd or gzip, or Google's archive with a " +
-			"disk.raw; what is compressed is unpacked to a temporary file.",
+			"disk.raw; what is not raw is unpacked to a sparse temporary file, and qemu starts from that.",
 		Args: exactArgs(1, "one IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.boot(cmd.Context(), &f, args[0]) },
 	}
@@ -63,9 +63,14 @@ func (a *app) boot(ctx context.Context, f *bootFlags, name string) error {
 		return err
 	}
 	defer m.Close()
-	g, err := f.newGuest(m)
+	g, err := f.newGuest(ctx, m, name)
 	if err != nil {
 		return err
+	}
+	// qemu gets a raw disk and is told so: what it would make of a file in
+	// another format is not ours to say.
+	if g.path, err = m.RawFile(); err != nil {
+		return imageError(ctx, err)
 	}
 	dir, err := os.MkdirTemp("", "osbuildkit-boot-")
 	if err != nil {
@@ -106,7 +111,7 @@ func (f *bootFlags) arguments(ctx context.Context, g *guest, dir string) ([]stri
 	return append(args,
 		"-accel", accel, "-cpu", cpu, "-m", strconv.Itoa(f.memory), "-smp", strconv.Itoa(f.cpus),
 		"-no-reboot", "-snapshot", "-nic", nic,
-		"-drive", "if=virtio,format="+string(g.format)+",file="+escapeComma(g.path),
+		"-drive", "if=virtio,format=raw,file="+escapeComma(g.path),
 		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
 	), nil
 }

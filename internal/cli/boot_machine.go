@@ -80,23 +80,22 @@ func (m *machine) files() (firmware, bool) {
 // guest is what is known about an image before it boots.
 type guest struct {
 	machine  *machine
-	qemu     string // the emulator
-	path     string // of the file for qemu
-	format   image.Format
+	qemu     string    // the emulator
+	path     string    // of the raw disk
 	firmware *firmware // nil: the BIOS
 }
 
 // newGuest finds out what an image needs to boot.
-func (f *bootFlags) newGuest(m *image.Image) (*guest, error) {
-	d, err := inspect.Open(m, m.Size)
+func (f *bootFlags) newGuest(ctx context.Context, m *image.Image, name string) (*guest, error) {
+	d, err := inspect.Open(m.Budget, m, m.Size)
 	if err != nil {
-		return nil, &exitError{code: exitInvalid, err: fmt.Errorf("%s: %w", m.Path, err)}
+		return nil, imageError(ctx, fmt.Errorf("%s: %w", name, err))
 	}
 	t := d.Table
 	if t == nil {
 		t = &partitions.Table{}
 	}
-	g := &guest{path: m.Path, format: m.Format}
+	g := &guest{}
 	arch := f.arch
 	if arch == "" {
 		if arch = d.Architecture(); arch == "" {

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/osbuildkit/osbuildkit/disk/image"
 	"github.com/osbuildkit/osbuildkit/disk/partitions"
 )
 
@@ -64,18 +63,18 @@ func TestBootArguments(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	g := &guest{machine: &machines[0], path: "/a,b.vhd", format: image.VPC, firmware: &firmware{filepath.Join(dir, "code"), filepath.Join(dir, "vars")}}
+	g := &guest{machine: &machines[0], path: "/a,b.vhd", firmware: &firmware{filepath.Join(dir, "code"), filepath.Join(dir, "vars")}}
 	args, err := f.arguments(t.Context(), g, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Join(args, " ")
-	for _, want := range []string{"if=virtio,format=vpc,file=/a,,b.vhd", "-machine q35", "readonly=on,file=" + dir + "/code", "file=" + dir + "/vars.fd", "hostfwd=tcp:127.0.0.1:8080-:80"} {
+	for _, want := range []string{"if=virtio,format=raw,file=/a,,b.vhd", "-machine q35", "readonly=on,file=" + dir + "/code", "file=" + dir + "/vars.fd", "hostfwd=tcp:127.0.0.1:8080-:80"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in %s", want, text)
 		}
 	}
-	g = &guest{machine: &machines[1], format: image.Raw}
+	g = &guest{machine: &machines[1]}
 	if args, err = f.arguments(t.Context(), g, dir); err != nil || !strings.Contains(strings.Join(args, " "), "-machine virt") {
 		t.Errorf("%v %v", args, err)
 	}
@@ -107,7 +106,7 @@ esac
 	var out, log strings.Builder
 	a := &app{stdout: &out, stderr: &log}
 	f := bootFlags{accel: "auto", memory: 512, cpus: 1, waits: []string{"login:"}, timeout: time.Minute}
-	g := &guest{machine: &machines[0], qemu: qemu, path: "/x", format: image.Raw}
+	g := &guest{machine: &machines[0], qemu: qemu, path: "/x"}
 	if err := a.bootAndWait(t.Context(), &f, g, t.TempDir()); err != nil {
 		t.Fatal(err, log.String())
 	}

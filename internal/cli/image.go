@@ -19,6 +19,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/disk/fsread"
 	"github.com/osbuildkit/osbuildkit/disk/image"
 	"github.com/osbuildkit/osbuildkit/disk/inspect"
+	"github.com/osbuildkit/osbuildkit/disk/limit"
 )
 
 func (a *app) imageCommand() *cobra.Command {
@@ -26,8 +27,7 @@ func (a *app) imageCommand() *cobra.Command {
 		Use:   "image",
 		Short: "Look into a disk image, without a mount",
 		Long: "Look into a disk image, without a mount and without privilege.\n\nFILE may be raw, qcow2, vdi, vmdk, vpc or vhdx, or one of them " +
-			"compressed with xz, zstd or gzip. Raw and qcow2 are read as they are; others are unpacked to a temporary file first, with qemu-img " +
-			"where they are not just compressed.",
+			"compressed with xz, zstd or gzip. All formats are read as they are; what is compressed as a whole is unpacked to a temporary file first.",
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -49,7 +49,7 @@ func (a *app) imageCommand() *cobra.Command {
 			if len(args) == 2 {
 				name = args[1]
 			}
-			return a.imageTree(cmd.Context(), args[0], partition, func(f fsread.FS) error { return a.imageList(f, name, recursive) })
+			return a.imageTree(cmd.Context(), args[0], partition, func(b *limit.Budget, f fsread.FS) error { return a.imageList(b, f, name, recursive) })
 		},
 	}
 	ls.Flags().BoolVarP(&recursive, "recursive", "R", false, "list all that is below as well, by whole paths")
@@ -58,7 +58,7 @@ func (a *app) imageCommand() *cobra.Command {
 		Short: "Print a file of the system in an image",
 		Args:  exactArgs(2, "one FILE and one PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.imageTree(cmd.Context(), args[0], partition, func(f fsread.FS) error { return a.imagePrint(cmd.Context(), f, args[1]) })
+			return a.imageTree(cmd.Context(), args[0], partition, func(_ *limit.Budget, f fsread.FS) error { return a.imagePrint(cmd.Context(), f, args[1]) })
 		},
 	}
 	for _, c := range []*cobra.Command{ls, cat} {
@@ -97,13 +97,13 @@ func imageError(ctx context.Context, err error) error {
 var errWrite = errors.New("standard output")
 
 // imageTree opens an image and gives its files to fn.
-func (a *app) imageTree(ctx context.Context, name string, partition int, fn func(fsread.FS) error) error {
+func (a *app) imageTree(ctx context.Context, name string, partition int, fn func(*limit.Budget, fsread.FS) error) error {
 	m, err := openImage(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	d, err := inspect.Open(m, m.Size)
+	d, err := inspect.Open(m.Budget, m, m.Size)
 	if err != nil {
 		return imageError(ctx, fmt.Errorf("%s: %w", name, err))
 	}
@@ -116,7 +116,7 @@ func (a *app) imageTree(ctx context.Context, name string, partition int, fn func
 	if err != nil {
 		return imageError(ctx, fmt.Errorf("%s: %w", name, err))
 	}
-	if err := fn(f); err != nil {
+	if err := fn(m.Budget, f); err != nil {
 		return imageError(ctx, err)
 	}
 	return nil
@@ -162,8 +162,12 @@ func (c contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
+// listed is how many files are aligned with each other: the lines of a list are
+// held until then.
+const listed = 1000
+
 // imageList prints files as ls -l does.
-func (a *app) imageList(f fsread.FS, name string, recursive bool) error {
+func (a *app) imageList(b *limit.Budget, f fsread.FS, name string, recursive bool) error {
 	number, resolved, err := fsread.Lookup(f, name, true)
 	if err != nil {
 		return err
@@ -173,26 +177,30 @@ func (a *app) imageList(f fsread.FS, name string, recursive bool) error {
 		return err
 	}
 	w := tabwriter.NewWriter(outWriter{a.stdout}, 0, 0, 1, ' ', tabwriter.AlignRight)
-	switch {
-	case n.Type() != fsread.TypeDir:
+	if n.Type() != fsread.TypeDir {
 		listNode(w, resolved, n)
-	case recursive:
-		err = fsread.Walk(subtree{f, number}, func(p string, _ uint64, n *fsread.Node) error {
-			listNode(w, path.Join(resolved, p), n)
-			return nil
-		})
-	default:
-		err = fsread.Walk(subtree{f, number}, func(p string, _ uint64, n *fsread.Node) error {
-			if p == "/" {
-				return nil
-			}
-			listNode(w, p[1:], n)
-			if n.Type() == fsread.TypeDir {
-				return fsread.SkipDir
-			}
-			return nil
-		})
+		return w.Flush()
 	}
+	lines := 0
+	err = fsread.Walk(b, subtree{f, number}, func(p *fsread.Place, n *fsread.Node) error {
+		switch {
+		case recursive:
+			listNode(w, path.Join(resolved, p.Path()), n)
+		case p.Name() == "":
+			return nil
+		default:
+			listNode(w, p.Name(), n)
+		}
+		if lines++; lines%listed == 0 {
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
+		if n.Type() == fsread.TypeDir && !recursive {
+			return fsread.SkipDir
+		}
+		return nil
+	})
 	return errors.Join(err, w.Flush())
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -21,9 +20,6 @@ import (
 )
 
 const cutUnit = 64 << 10
-
-// converted are the containers that qemu-img reads.
-var converted = []string{"vdi", "vmdk", "vmdk-stream", "vpc", "vpc-fixed", "vhdx"}
 
 // An image that is cut off anywhere is read as far as it goes, or is wrong
 // input: never a crash, and never a failure without a word.
@@ -57,9 +53,6 @@ func checkCut(t *testing.T, file string, whole bool) {
 	t.Helper()
 	commands := [][]string{
 		{"image", "info", "--json", file}, {"image", "info", file}, {"image", "ls", "-R", file}, {"image", "cat", file, "/etc/fstab"}, {"image", "ls", "--partition", "1", file},
-	}
-	if slices.Contains(converted, filepath.Base(file)) && !whole {
-		commands = commands[:1] // a program reads them, which takes a while
 	}
 	for _, args := range commands {
 		code, stdout, stderr := execute(t, "", args...)

@@ -208,7 +208,7 @@ func addExcludes(t *tree.Root, patterns []string) error {
 	}
 	var text []byte
 	if ok {
-		if text, err = t.ReadFile(filterFile); err != nil {
+		if text, err = t.ReadText(filterFile, tree.MaxConfig); err != nil {
 			return err
 		}
 	}

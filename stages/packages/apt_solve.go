@@ -166,7 +166,7 @@ func (s *aptSolver) prepare(t *tree.Root, o AptOptions) error {
 	for _, name := range o.ExcludePackages {
 		fmt.Fprintf(&pins, "Package: %s\nPin: release *\nPin-Priority: -1\n\n", name)
 	}
-	marks, err := t.ReadFile(marksFile)
+	marks, err := t.ReadText(marksFile, tree.MaxConfig)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -152,7 +152,7 @@ const marksFile = "var/lib/apt/extended_states"
 // readMarks returns the packages, as NAME:ARCH, that are marked automatic.
 func readMarks(t *tree.Root) (map[string]bool, error) {
 	auto := map[string]bool{}
-	data, err := t.ReadFile(marksFile)
+	data, err := t.ReadText(marksFile, tree.MaxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return auto, nil
 	}

@@ -276,7 +276,7 @@ func hasKeyUnit(t *tree.Root) (bool, error) {
 			if !strings.Contains(e.Name(), "ssh") || !strings.HasSuffix(e.Name(), ".service") || !e.Type().IsRegular() {
 				continue
 			}
-			data, err := t.ReadFile(path.Join(dir, e.Name()))
+			data, err := t.ReadText(path.Join(dir, e.Name()), tree.MaxUnit)
 			if err != nil {
 				return false, err
 			}

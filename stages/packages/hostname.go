@@ -28,7 +28,7 @@ var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?
 // it all.
 func tellName(t *tree.Root) (searchPath string, undo func() error, err error) {
 	nothing := func() error { return nil }
-	data, err := t.ReadFile("etc/hostname")
+	data, err := t.ReadText("etc/hostname", tree.MaxLine)
 	if missing(err) {
 		return "", nothing, nil
 	}
@@ -76,7 +76,7 @@ func tellName(t *tree.Root) (searchPath string, undo func() error, err error) {
 
 // fullName returns the name with its domain, as the tree's /etc/hosts has it.
 func fullName(t *tree.Root, name string) (string, error) {
-	data, err := t.ReadFile("etc/hosts")
+	data, err := t.ReadText("etc/hosts", tree.MaxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return name, nil
 	}

@@ -72,7 +72,7 @@ func emptyMachineID(t *tree.Root, name string, st fs.FileInfo) error {
 		}
 		if st.Size() < 32 {
 			// "uninitialized" asks systemd for its first-boot actions.
-			data, err := t.ReadFile(name)
+			data, err := t.ReadText(name, tree.MaxLine)
 			if err != nil || strings.TrimSpace(string(data)) == "uninitialized" {
 				return err
 			}
@@ -112,7 +112,7 @@ func neutralInitiator(t *tree.Root, name string, st fs.FileInfo) error {
 		return nil
 	}
 	for _, script := range []string{"usr/lib/open-iscsi/startup-checks.sh", "lib/open-iscsi/startup-checks.sh", "usr/libexec/open-iscsi/startup-checks.sh"} {
-		text, err := t.ReadFile(script)
+		text, err := t.ReadText(script, tree.MaxUnit)
 		if missing(err) {
 			continue
 		}
@@ -143,7 +143,7 @@ func neutralPopcon(t *tree.Root, name string, st fs.FileInfo) error {
 
 // rewrite changes the content of a file, and leaves its mode and owner.
 func rewrite(t *tree.Root, name string, st fs.FileInfo, change func([]byte) []byte) error {
-	data, err := t.ReadFile(name)
+	data, err := t.ReadText(name, tree.MaxConfig)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func unpackedPackages(t *tree.Root) ([]configurable, error) {
 		if s.Get("Multi-Arch") == "same" {
 			base += ":" + s.Get("Architecture")
 		}
-		script, err := t.ReadFile("var/lib/dpkg/info/" + base + ".postinst")
+		script, err := t.ReadText("var/lib/dpkg/info/"+base+".postinst", tree.MaxUnit)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

@@ -145,7 +145,7 @@ func (r *rpmRoot) libraries() ([]string, error) {
 	}
 	var dirs []string
 	for _, n := range names {
-		data, err := r.t.ReadFile(n)
+		data, err := r.t.ReadText(n, tree.MaxConfig)
 		if missing(err) {
 			continue
 		}
