@@ -144,7 +144,11 @@ func TestSources(t *testing.T) {
 		{Suite: "trixie-security", Origin: "Debian", Label: "Debian-Security", Components: []string{"main"}, Date: date},
 		{Suite: "x", Origin: "Someone", Label: "Debian", Date: date},
 	}}
-	got := strings.Join(defaultSources(list), "\n")
+	items, err := defaultSources(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(items, "\n")
 	want := `Types: deb
 URIs: https://snapshot.debian.org/archive/debian/20260912T075541Z
 Suites: trixie

@@ -32,18 +32,27 @@ func snapshotMirror(r debian.Repository) string {
 }
 
 // defaultSources returns deb822 stanzas for the repositories of a list.
-func defaultSources(list *debian.PackageList) []string {
+func defaultSources(list *debian.PackageList) ([]string, error) {
 	var out []string
 	for _, r := range list.Repositories {
 		mirror := snapshotMirror(r)
 		if mirror == "" {
 			continue
 		}
-		// A state of the past is past its date at some time.
-		out = append(out, fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nCheck-Valid-Until: no\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n",
-			mirror, r.Suite, strings.Join(r.Components, " ")))
+		var c aptConf
+		c.fail(word(r.Suite))
+		c.stanza([2]string{"Types", "deb"}, [2]string{"URIs", mirror}, [2]string{"Suites", r.Suite},
+			[2]string{"Components", strings.Join(r.Components, " ")},
+			// A state of the past is past its date at some time.
+			[2]string{"Check-Valid-Until", "no"},
+			[2]string{"Signed-By", "/usr/share/keyrings/debian-archive-keyring.gpg"})
+		text, err := c.text()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, strings.TrimSuffix(text, "\n"))
 	}
-	return out
+	return out, nil
 }
 
 // checkSource reports what is wrong with one item of the option sources.
