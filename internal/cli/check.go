@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -107,7 +108,7 @@ func (a *app) showFindings(findings []lint.Finding, src *source) []jsonPlace {
 	var places []jsonPlace
 	for _, f := range findings {
 		// The frontend knows the file by the last part of its name only.
-		if string(f.Text.Data) == string(src.data) {
+		if bytes.Equal(f.Text.Data, src.data) {
 			f.File = src.name
 		}
 		fmt.Fprintln(a.stderr, f.String())

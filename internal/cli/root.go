@@ -41,6 +41,8 @@ type app struct {
 	stdout, stderr io.Writer
 	// progress is where the progress of a build goes; nil is stderr.
 	progress io.Writer
+	// shown is where the last excerpt of a file was.
+	shown lineCursor
 }
 
 // exitError is an error with its exit code. Quiet ones have been shown.
