@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	"github.com/osbuildkit/osbuildkit/lint"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -111,7 +112,7 @@ func (a *app) showFindings(findings []lint.Finding, src *source) []jsonPlace {
 		if bytes.Equal(f.Text.Data, src.data) {
 			f.File = src.name
 		}
-		fmt.Fprintln(a.stderr, f.String())
+		fmt.Fprintln(a.stderr, redact.Shown(f.String()))
 		a.excerpt(f.Text.Data, f.Span)
 		place := newPlace(f.File, f.Span, f.Pointer, f.Message)
 		place.Rule, place.URL = f.Rule, f.URL

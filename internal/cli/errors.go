@@ -8,6 +8,7 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -32,7 +33,7 @@ func (a *app) showErrors(err error, src *source) []jsonPlace {
 		places = a.showFindings(warned.Findings, src)
 	}
 	for _, d := range diagnose(err, src) {
-		fmt.Fprintln(a.stderr, d.line)
+		fmt.Fprintln(a.stderr, redact.Shown(d.line))
 		if d.data != nil {
 			a.excerpt(d.data, d.span)
 		}

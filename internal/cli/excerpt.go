@@ -7,11 +7,16 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
 // maxLine is how much of a line is shown.
 const maxLine = 160
+
+// around is how many bytes beside what is shown of a line are looked at for
+// addresses with credentials.
+const around = 4096
 
 // lineCursor is a place in a text: what is shown of a file is in order, and a
 // file may be one line of 16 MiB, which is not to be read anew for each error.
@@ -66,12 +71,11 @@ func (a *app) excerpt(data []byte, span manifest.Span) {
 	if len(text) <= maxLine || utf8.RuneCount(text[:min(len(text), utf8.UTFMax*(maxLine+1))]) <= maxLine {
 		cut, offset = 0, 0
 	}
-	text = text[offset:]
-	var line []rune
-	for len(text) > 0 && len(line) < maxLine {
-		r, n := utf8.DecodeRune(text)
-		line, text = append(line, r), text[n:]
-	}
+	// An address may begin before what is shown, and end after it.
+	before := []rune(string(text[max(0, offset-around):offset]))
+	line := redact.Mask(append(before, []rune(string(text[offset:min(len(text), offset+utf8.UTFMax*maxLine+around)]))...))
+	line = line[len(before):]
+	line = line[:min(len(line), maxLine)]
 	from = min(from-cut, len(line))
 	to := len(line)
 	if span.End.Line == span.Start.Line {
