@@ -201,8 +201,7 @@ func mountsBelow(root string) ([]*mountinfo.Info, error) {
 // mountOf finds the mount that a path lies on: the last of the longest ones.
 func mountOf(all []*mountinfo.Info, path string) (found *mountinfo.Info) {
 	for _, m := range all {
-		holds := m.Mountpoint == "/" || m.Mountpoint == path || strings.HasPrefix(path, m.Mountpoint+"/")
-		if holds && (found == nil || len(m.Mountpoint) >= len(found.Mountpoint)) {
+		if within(path, m.Mountpoint) && (found == nil || len(m.Mountpoint) >= len(found.Mountpoint)) {
 			found = m
 		}
 	}

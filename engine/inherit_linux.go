@@ -33,8 +33,9 @@ import (
 
 // startClean starts a command in a session, a mount namespace and a state of
 // its own. Mounts of the engine end with its namespace, however it ends; those
-// that appear elsewhere on the machine are seen in it.
-func startClean(cmd *exec.Cmd) error {
+// that appear elsewhere on the machine are seen in it. Root is the engine's
+// directory.
+func startClean(cmd *exec.Cmd, root string) error {
 	noSetGroups, err := setGroupsDenied()
 	if err != nil {
 		return err
@@ -51,6 +52,9 @@ func startClean(cmd *exec.Cmd) error {
 		// The thread is not given back, so it ends with this function.
 		runtime.LockOSThread()
 		err := cleanThread()
+		if err == nil {
+			err = releaseMounts(root, cmd.Env)
+		}
 		if err == nil {
 			err = cmd.Start()
 		}

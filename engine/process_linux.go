@@ -128,7 +128,7 @@ func (p *process) fork() error {
 	p.cmd.Stderr = log // what is written when it crashes
 	p.cmd.Env = cleanEnvironment(os.Environ(), p.root)
 	p.cmd.Dir = "/"
-	if err := startClean(p.cmd); err != nil {
+	if err := startClean(p.cmd, p.root); err != nil {
 		return errors.Join(err, p.control.Close())
 	}
 	read := make(chan struct{})

@@ -72,9 +72,7 @@ func TestManyNamesAreTheKernels(t *testing.T) {
 	mounted := true
 	unmount := func() {
 		if mounted {
-			if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
-				t.Errorf("umount: %v: %s", err, out)
-			}
+			fstest.Unmount(t, part, at)
 			mounted = false
 		}
 	}

@@ -240,11 +240,7 @@ func Compare(t *testing.T, part, kind string, tree string, c *content.Tree) {
 	if out, err := exec.Command("mount", "-t", kind, "-o", "loop,ro", part, dir).CombinedOutput(); err != nil {
 		t.Skipf("a file system of type %s cannot be mounted here: %s", kind, out)
 	}
-	defer func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %s", out)
-		}
-	}()
+	defer Unmount(t, part, dir)
 	names := map[string]*content.File{}
 	var collect func(at string, f *content.File)
 	collect = func(at string, f *content.File) {

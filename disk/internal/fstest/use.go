@@ -7,10 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Use mounts a file system of Tree to be written to and works in it as a system
@@ -19,34 +18,49 @@ import (
 func Use(t *testing.T, part, kind string) {
 	t.Helper()
 	dir := t.TempDir()
-	mountWritable(t, part, kind, dir)
-	err := work(dir)
-	if out, umount := exec.Command("umount", dir).CombinedOutput(); umount != nil {
-		t.Errorf("umount: %s", out)
+	if out, err := exec.Command("mount", "-t", kind, "-o", "loop", part, dir).CombinedOutput(); err != nil {
+		t.Skipf("a file system of type %s cannot be mounted here: %s", kind, out)
 	}
+	err := work(dir)
+	Unmount(t, part, dir)
 	if err != nil {
 		t.Error(err)
 	}
 }
 
-// mountWritable mounts a file system. The loop device of a read-only mount that
-// has just ended may be there for a moment still; mount takes it then, and the
-// file system is read-only.
-func mountWritable(t *testing.T, part, kind, dir string) {
+// unmountTime is how long another mount namespace may hold a file system.
+const unmountTime = time.Minute
+
+// Unmount unmounts a file system and waits until the kernel is done with it: a
+// process that makes a mount namespace of its own meanwhile keeps it in use for a
+// moment, and what is not written yet is missing in the file until then.
+func Unmount(t *testing.T, part, dir string) {
 	t.Helper()
-	for wait := 50 * time.Millisecond; ; wait *= 2 {
-		if out, err := exec.Command("mount", "-t", kind, "-o", "loop", part, dir).CombinedOutput(); err != nil {
-			t.Skipf("a file system of type %s cannot be mounted here: %s", kind, out)
-		}
-		var st unix.Statfs_t
-		if err := unix.Statfs(dir, &st); err != nil || st.Flags&unix.ST_RDONLY == 0 || wait > 5*time.Second {
-			return // what is wrong shows when it is written to
-		}
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Fatalf("umount: %s", out)
-		}
-		time.Sleep(wait)
+	if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+		t.Errorf("umount: %s", out)
+		return
 	}
+	for end := time.Now().Add(unmountTime); ; time.Sleep(20 * time.Millisecond) {
+		device := loopOf(part)
+		if device == "" {
+			return
+		}
+		if time.Now().After(end) {
+			t.Errorf("%s still uses %s", device, part)
+			return
+		}
+	}
+}
+
+// loopOf returns the loop device that a file backs, or "".
+func loopOf(part string) string {
+	names, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, n := range names {
+		if data, err := os.ReadFile(n); err == nil && strings.TrimSpace(string(data)) == part {
+			return filepath.Base(filepath.Dir(filepath.Dir(n)))
+		}
+	}
+	return ""
 }
 
 func work(dir string) error {
