@@ -15,7 +15,7 @@ GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_te
 export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: all build demo test test-unit test-e2e test-frontend image-here test-boots test-machine test-kills test-rpm bench bench-cache bench-disk bench-rpm lint generate setup tools clean
+.PHONY: all build demo test test-unit test-e2e test-frontend image-here test-boots test-machine test-kills test-rpm bench bench-cache bench-disk bench-rpm bench-check fuzz lint generate setup tools clean
 
 all: build
 
@@ -124,6 +124,17 @@ bench-disk: setup
 # What the installation of about 200 RPM packages costs, beside dnf as root.
 bench-rpm: setup build
 	$(GO) run ./test/bench -program bin/osbuildkit -rpm
+
+# What checking costs: 20 manifests of 16 MiB that are made to cost as much as
+# they can, and an honest one of 2 MB.
+bench-check:
+	$(GO) test -run '^$$' -bench '^BenchmarkCheck$$' -benchtime $${OSBUILDKIT_BENCH_ROUNDS:-1}x ./internal/cli
+
+# Runs every fuzz target of the repository for FUZZTIME each. What one finds is
+# kept as a file below testdata, and "go test" tries it ever after.
+FUZZTIME ?= 20s
+fuzz:
+	sh ./hack/fuzz.sh $(FUZZTIME)
 
 generate:
 	$(GO) generate ./...

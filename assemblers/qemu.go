@@ -31,7 +31,7 @@ type QemuOptions struct {
 	// default.
 	RootFSType string `json:"root_fs_type,omitempty" jsonschema:"enum=ext4,enum=xfs,enum=btrfs,default=ext4"`
 	// Partitions are the partitions of the disk, in the long form.
-	Partitions []QemuPartition `json:"partitions,omitempty" jsonschema:"oneof_required=partitions,minItems=1"`
+	Partitions []QemuPartition `json:"partitions,omitempty" jsonschema:"oneof_required=partitions,minItems=1,maxItems=128"`
 	// Bootloader says which boot loader is installed. By default a disk with a
 	// DOS partition table gets GRUB for BIOS if the tree has its configuration,
 	// and one with a GPT gets none but what the tree has on its EFI partition.

@@ -136,9 +136,7 @@ func newFrontends(workers *worker.Controller) (map[string]frontend.Frontend, err
 func (d *daemon) newWorker(o daemonOptions) (*base.Worker, error) {
 	rootless := userns.RunningInUserNS()
 	mode := oci.ProcessSandbox
-	if rootless && procIsMasked() {
-		// A container manager has covered parts of /proc; the kernel then lets no
-		// inner namespace mount a fresh one.
+	if SharesProcesses() {
 		mode = oci.NoProcessSandbox
 		logrus.Warn("parts of /proc are covered: steps share the process namespace of the engine")
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/catalog"
 	"github.com/osbuildkit/osbuildkit/examples"
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
@@ -75,7 +76,8 @@ func BuildFunc(cfg Config) gwclient.BuildFunc {
 	return func(ctx context.Context, c gwclient.Client) (*gwclient.Result, error) {
 		out, err := Build(ctx, c, cfg)
 		if err != nil {
-			return nil, err
+			// It is shown by another program, and kept in its history.
+			return nil, redact.Error(err)
 		}
 		return out.Result, nil
 	}

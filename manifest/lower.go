@@ -206,7 +206,7 @@ func (l *loader) known(name *node, pointer string, s *Stage) bool {
 	} else if _, ok := l.catalog.Schema(module.Stage, s.Type); ok {
 		hint = `it is a stage: give it in "stages"`
 	}
-	if hint == "" {
+	if hint == "" && !l.full() {
 		hint = didYouMean(s.Type, l.catalog.Names(s.Kind))
 	}
 	if hint == "" {

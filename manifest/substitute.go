@@ -327,8 +327,11 @@ func (s *substitution) place(m *node) string {
 // unmarked is the hint for an error where something looks like a marker in a
 // file without build arguments, or "".
 func (l *loader) unmarked(n *node) string {
+	if l.args != nil || len(n.kids) > 1 {
+		return ""
+	}
 	m := markerKey(n)
-	if l.args != nil || m == nil || len(n.kids) > 1 {
+	if m == nil {
 		return ""
 	}
 	if l.order > 0 {

@@ -253,6 +253,10 @@ func constant(v any) string {
 	return clip(string(b), maxQuoted)
 }
 
+// maxHints is the number of errors in the options of one stage up to which the
+// nearest names are looked for. It is ten times what is shown.
+const maxHints = 10 * maxErrors
+
 func (t *translator) enum(e *jsonschema.ValidationError, want []any) {
 	words := make([]string, len(want))
 	var names []string
@@ -263,7 +267,7 @@ func (t *translator) enum(e *jsonschema.ValidationError, want []any) {
 		}
 	}
 	hint := ""
-	if n := t.at(e.InstanceLocation); n != nil && n.kind == kindString {
+	if n := t.at(e.InstanceLocation); n != nil && n.kind == kindString && len(t.found) <= maxHints {
 		hint = didYouMean(n.text, names)
 	}
 	t.add(e, hint, "must be %s, found %s", list(words, "or"), t.describe(e))
@@ -279,7 +283,10 @@ func (t *translator) description(e *jsonschema.ValidationError) string {
 func (t *translator) unknownOption(loc []string, schemaURL string) {
 	key := loc[len(loc)-1]
 	known := t.schema.properties(t.schema.at(schemaURL))
-	hint := didYouMean(key, known)
+	hint := ""
+	if len(t.found) <= maxHints {
+		hint = didYouMean(key, known)
+	}
 	if hint == "" {
 		switch {
 		case len(known) == 0:

@@ -8,6 +8,8 @@ import (
 	"path"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 )
 
 // maxLocation bounds a location, in bytes.
@@ -184,14 +186,8 @@ func escape(s string, plain func(i int) bool) string {
 	return b.String()
 }
 
-// Redacted returns an address without the password in it, for messages.
-func Redacted(s string) string {
-	u, err := url.Parse(s)
-	if err != nil || u.User == nil {
-		return s
-	}
-	return u.Redacted()
-}
+// Redacted returns an address without the credentials in it, for messages.
+func Redacted(s string) string { return redact.URL(s) }
 
 // checkURL accepts what can be fetched without a program of its own.
 func checkURL(s string) error {

@@ -18,6 +18,9 @@ import (
 
 // Bounds of repomd.xml and of what it lists.
 const (
+	// maxTimestamp is the last second that fits 32 bits, in the year 2106. The
+	// time becomes that of a build, and file systems have none after it.
+	maxTimestamp = 1<<32 - 1
 	// MaxRepomd bounds repomd.xml, in bytes.
 	MaxRepomd = 4 << 20
 	// MaxRepomdSignature bounds repomd.xml.asc, in bytes.
@@ -176,7 +179,7 @@ func (x *xmlData) data() (*Data, error) {
 	if len(x.Timestamp) > 0 {
 		// Some write fractions of seconds; it only says how old the file is.
 		whole, _, _ := strings.Cut(strings.TrimSpace(x.Timestamp[0]), ".")
-		if d.Timestamp, err = strconv.ParseInt(whole, 10, 64); err != nil || d.Timestamp < 0 {
+		if d.Timestamp, err = strconv.ParseInt(whole, 10, 64); err != nil || d.Timestamp < 0 || d.Timestamp > maxTimestamp {
 			return nil, fmt.Errorf("%.40q is no valid timestamp", x.Timestamp[0])
 		}
 	}

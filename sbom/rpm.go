@@ -22,7 +22,7 @@ const rpmFields = 10
 // RPM writes the document of a tree with RPM packages. The inventory is what
 // rpm says of them: a line for each, with its name, epoch, version, release,
 // architecture, license, vendor, address, source package and summary, separated
-// by tabs; "(none)" stands for what it does not have. The list, which may be
+// by tabs, each as a shell quotes it; "(none)" stands for what it does not have. The list, which may be
 // nil, adds what is known of the package files.
 func RPM(s Subject, inventory []byte, list *rpmmd.PackageList) ([]byte, error) {
 	release := parseOSRelease(s.OSRelease)
@@ -33,10 +33,11 @@ func RPM(s Subject, inventory []byte, list *rpmmd.PackageList) ([]byte, error) {
 		}
 	}
 	var packages []spdxPackage
-	for line := range strings.Lines(string(inventory)) {
-		f := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", rpmFields)
-		if len(f) != rpmFields {
-			return nil, fmt.Errorf("%.80q is no line of an inventory of RPM packages", line)
+	for rest := string(inventory); rest != ""; {
+		var f []string
+		var err error
+		if f, rest, err = readRecord(rest); err != nil {
+			return nil, err
 		}
 		for i := range f {
 			if f[i] == "(none)" {
@@ -56,6 +57,39 @@ func RPM(s Subject, inventory []byte, list *rpmmd.PackageList) ([]byte, error) {
 		packages = append(packages, p)
 	}
 	return s.encode(release, packages)
+}
+
+// readRecord reads the fields of one package, each as a shell quotes it or a
+// plain word. Line ends and tabs between quotes are part of the field; in what
+// is returned they are spaces.
+func readRecord(text string) (fields []string, rest string, err error) {
+	bad := func() ([]string, string, error) {
+		return nil, "", fmt.Errorf("%.80q is no line of an inventory of RPM packages", text)
+	}
+	var field strings.Builder
+	for i, quoted := 0, false; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\'':
+			quoted = !quoted
+		case c == '\\' && !quoted && i+1 < len(text):
+			i++
+			field.WriteByte(text[i])
+		case quoted && c < ' ' || c == 0x7f:
+			field.WriteByte(' ')
+		case c == '\t' || c == '\n':
+			fields = append(fields, field.String())
+			field.Reset()
+			if c == '\n' {
+				if len(fields) != rpmFields {
+					return bad()
+				}
+				return fields, text[i+1:], nil
+			}
+		default:
+			field.WriteByte(c)
+		}
+	}
+	return bad()
 }
 
 func rpmPackage(f []string, release map[string]string) spdxPackage {

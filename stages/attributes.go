@@ -154,7 +154,9 @@ func (o *AttributesOptions) check() []module.Problem {
 	return sortProblems(problems)
 }
 
-func escapePointer(s string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(s) }
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
+func escapePointer(s string) string { return pointerEscapes.Replace(s) }
 
 func (f *FileAttributes) check(bad func(key, format string, args ...any)) {
 	if f.Mode != "" {

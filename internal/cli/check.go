@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	"github.com/osbuildkit/osbuildkit/lint"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -109,10 +111,10 @@ func (a *app) showFindings(findings []lint.Finding, src *source) []jsonPlace {
 	var places []jsonPlace
 	for _, f := range findings {
 		// The frontend knows the file by the last part of its name only.
-		if string(f.Text.Data) == string(src.data) {
+		if bytes.Equal(f.Text.Data, src.data) {
 			f.File = src.name
 		}
-		fmt.Fprintln(a.stderr, f.String())
+		fmt.Fprintln(a.stderr, redact.Shown(f.String()))
 		a.excerpt(f.Text.Data, f.Span)
 		place := newPlace(f.File, f.Span, f.Pointer, f.Message)
 		place.Rule, place.URL = f.Rule, f.URL

@@ -12,6 +12,8 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/util/progress/progressui"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 )
 
 // logLines is how much of a failed step's log is shown again at the end.
@@ -27,6 +29,8 @@ type display struct {
 	mu    sync.Mutex
 	names map[digest.Digest]string
 	logs  map[digest.Digest][]byte
+	// clean makes what steps print fit to be shown.
+	clean map[stream]*redact.Log
 	// failed is the last step that ended with an error of its own.
 	failed digest.Digest
 }
@@ -69,9 +73,43 @@ func (d *display) wait() []client.VertexWarning {
 	return d.warnings
 }
 
+// stream is one of the outputs of a step.
+type stream struct {
+	vertex digest.Digest
+	number int
+}
+
+// sanitize takes out of a status what is not to be shown: credentials in
+// addresses, and what a step prints to command the terminal.
+func (d *display) sanitize(s *client.SolveStatus) {
+	for _, v := range s.Vertexes {
+		v.Name, v.Error = redact.Shown(v.Name), redact.Shown(v.Error)
+	}
+	for _, v := range s.Statuses {
+		v.ID, v.Name = redact.Shown(v.ID), redact.Shown(v.Name)
+	}
+	for _, l := range s.Logs {
+		key := stream{l.Vertex, l.Stream}
+		if d.clean == nil {
+			d.clean = map[stream]*redact.Log{}
+		}
+		if d.clean[key] == nil {
+			d.clean[key] = &redact.Log{}
+		}
+		l.Data = d.clean[key].Next(l.Data)
+	}
+	for _, w := range s.Warnings {
+		w.Short = []byte(redact.Shown(string(w.Short)))
+		for i, line := range w.Detail {
+			w.Detail[i] = []byte(redact.Shown(string(line)))
+		}
+	}
+}
+
 func (d *display) note(s *client.SolveStatus) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.sanitize(s)
 	for _, v := range s.Vertexes {
 		d.names[v.Digest] = v.Name
 		if v.Error != "" && !strings.HasSuffix(v.Error, context.Canceled.Error()) {

@@ -8,6 +8,7 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -32,7 +33,7 @@ func (a *app) showErrors(err error, src *source) []jsonPlace {
 		places = a.showFindings(warned.Findings, src)
 	}
 	for _, d := range diagnose(err, src) {
-		fmt.Fprintln(a.stderr, d.line)
+		fmt.Fprintln(a.stderr, redact.Shown(d.line))
 		if d.data != nil {
 			a.excerpt(d.data, d.span)
 		}
@@ -159,37 +160,4 @@ func firstLine(span manifest.Span) manifest.Span {
 		span.End = manifest.Position{Line: span.Start.Line, Column: span.Start.Column + 1}
 	}
 	return span
-}
-
-// maxLine is the number of characters of a line that are shown.
-const maxLine = 160
-
-// excerpt prints the first line of a span and marks it with carets.
-func (a *app) excerpt(data []byte, span manifest.Span) {
-	if span.Start.Line < 1 {
-		return
-	}
-	lines := strings.Split(string(data), "\n")
-	if span.Start.Line > len(lines) {
-		return
-	}
-	line := []rune(strings.TrimPrefix(strings.TrimSuffix(lines[span.Start.Line-1], "\r"), "\ufeff"))
-	from := min(max(span.Start.Column-1, 0), len(line))
-	to := len(line)
-	if span.End.Line == span.Start.Line {
-		to = min(max(span.End.Column-1, from+1), max(len(line), from+1))
-	}
-	if len(line) > maxLine {
-		cut := max(0, from-maxLine/4)
-		line, from, to = line[cut:min(len(line), cut+maxLine)], from-cut, min(to-cut, maxLine)
-	}
-	var pad strings.Builder
-	for _, r := range line[:min(from, len(line))] {
-		if r == '\t' {
-			pad.WriteRune('\t')
-		} else {
-			pad.WriteByte(' ')
-		}
-	}
-	fmt.Fprintf(a.stderr, "%6d | %s\n       | %s%s\n", span.Start.Line, string(line), pad.String(), strings.Repeat("^", max(1, to-from)))
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
+
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 )
 
 // Exit codes of the command line. The same fault has the same code whichever
@@ -41,6 +43,8 @@ type app struct {
 	stdout, stderr io.Writer
 	// progress is where the progress of a build goes; nil is stderr.
 	progress io.Writer
+	// shown is where the last excerpt of a file was.
+	shown lineCursor
 }
 
 // exitError is an error with its exit code. Quiet ones have been shown.
@@ -110,7 +114,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		code, err = abortCode(ctx), context.Cause(ctx)
 		fmt.Fprintln(a.stderr, "Aborted")
 	case ee == nil || !ee.quiet:
-		fmt.Fprintf(a.stderr, "osbuildkit: %v\n", err)
+		fmt.Fprintf(a.stderr, "osbuildkit: %s\n", redact.Shown(err.Error()))
 	}
 	if asJSON(cmd, args) {
 		a.printFailure(err, code)

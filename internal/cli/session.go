@@ -185,6 +185,9 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	// The embedded engine has no one to show its history to, and writing a
 	// record takes longer than looking up a whole graph in the cache.
 	opt.Internal = e.Kind() == engine.Embedded
+	if opt.Internal && engine.SharesProcesses() {
+		fmt.Fprintln(r.app.stderr, "warning: parts of /proc are covered here, so steps share the process namespace of the engine: they can see its processes, and end them; build as root, outside of a container or with a builder of its own to have steps kept apart")
+	}
 	show, err := r.app.newDisplay(r.flags.progress)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "gith
 
 // under is what the modules stand on, and all is that and the modules.
 var (
-	repositories = []string{"debian", "rpmmd", "internal/expand", "internal/pgp"}
+	repositories = []string{"debian", "rpmmd", "internal/expand", "internal/pgp", "internal/redact"}
 	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk/..."}, repositories)
 	all          = slices.Concat(under, []string{"stages/...", "assemblers/...", "manifest", "catalog"})
 )
@@ -42,9 +42,10 @@ var arrows = map[string][]string{
 	"internal/pgp":          {},
 	"internal/command":      {},
 	"internal/crypt":        {},
+	"internal/redact":       {},
 	"internal/osrelease":    {},
 	"internal/grubdir":      {"tree", "internal/osrelease"},
-	"rpmmd":                 {"internal/editdistance", "internal/expand", "internal/pgp"},
+	"rpmmd":                 {"internal/editdistance", "internal/expand", "internal/pgp", "internal/redact"},
 	"examples":              {},
 	"sbom":                  append([]string{"internal/editdistance", "internal/osrelease"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
@@ -70,7 +71,7 @@ var arrows = map[string][]string{
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/expand", "internal/grubdir", "internal/osrelease", "internal/private", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "internal/redact", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/expand", "internal/grubdir", "internal/osrelease", "internal/private", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

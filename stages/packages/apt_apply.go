@@ -113,7 +113,11 @@ func installFiles(ctx context.Context, in *module.Input, t *tree.Root, debs stri
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(work, "apt.conf"), []byte(applyConfig(seen, searchPath)), 0o644); err != nil {
+	config, err := applyConfig(seen, searchPath)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(work, "apt.conf"), []byte(config), 0o644); err != nil {
 		return err
 	}
 	for i := range list.Packages {
@@ -155,30 +159,34 @@ func checkFile(file string, p *debian.Package) error {
 
 // applyConfig is apt's configuration for the installation. The tree's own
 // hooks stay in force: they are part of the system that is built.
-func applyConfig(seen, searchPath string) string {
-	var paths string
+func applyConfig(seen, searchPath string) (string, error) {
+	var c aptConf
 	if searchPath != "" {
-		paths = fmt.Sprintf("DPkg::Path %q;\n", searchPath)
+		c.set("DPkg::Path", searchPath)
 	}
-	return paths + fmt.Sprintf(`APT::Sandbox::User "root";
-APT::Color "false";
-APT::Get::AutomaticRemove "false";
-APT::Keep-Downloaded-Packages "true";
-Acquire::Languages "none";
-Dir::State::lists "%[1]s/lists";
-Dir::Cache::archives "%[1]s/cache/archives";
-Dir::Cache::pkgcache "";
-Dir::Cache::srcpkgcache "";
-Dir::Etc::sourcelist "/dev/null";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Log::Terminal "";
-Dir::Log::History "";
-Dir::Log::Planner "";
-Dir::Log::Solver "";
-Dpkg::Use-Pty "false";
-Dpkg::Progress-Fancy "false";
-Dpkg::Options { "--force-unsafe-io"; "--force-confdef"; "--force-confold"; };
-`, seen)
+	for _, l := range [][2]string{
+		{"APT::Sandbox::User", "root"},
+		{"APT::Color", "false"},
+		{"APT::Get::AutomaticRemove", "false"},
+		{"APT::Keep-Downloaded-Packages", "true"},
+		{"Acquire::Languages", "none"},
+		{"Dir::State::lists", seen + "/lists"},
+		{"Dir::Cache::archives", seen + "/cache/archives"},
+		{"Dir::Cache::pkgcache", ""},
+		{"Dir::Cache::srcpkgcache", ""},
+		{"Dir::Etc::sourcelist", "/dev/null"},
+		{"Dir::Etc::sourceparts", "/dev/null"},
+		{"Dir::Log::Terminal", ""},
+		{"Dir::Log::History", ""},
+		{"Dir::Log::Planner", ""},
+		{"Dir::Log::Solver", ""},
+		{"Dpkg::Use-Pty", "false"},
+		{"Dpkg::Progress-Fancy", "false"},
+	} {
+		c.set(l[0], l[1])
+	}
+	c.list("Dpkg::Options", "--force-unsafe-io", "--force-confdef", "--force-confold")
+	return c.text()
 }
 
 // preseed enters answers to the questions of packages to come.

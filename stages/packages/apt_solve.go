@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -27,7 +26,7 @@ func solveAptTools(ctx context.Context, in *module.Input) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	return solveApt(ctx, in, aptSolver{work: work, seen: work, state: in.Tree})
+	return solveApt(ctx, in, aptSolver{work: work, seen: work})
 }
 
 // solveAptInside is the part org.osbuildkit.apt.solve-inside: the tree's own
@@ -42,7 +41,7 @@ func solveAptInside(ctx context.Context, in *module.Input) error {
 	if err != nil {
 		return err
 	}
-	return solveApt(ctx, in, aptSolver{work: work, seen: seen, root: in.Tree, state: "/"})
+	return solveApt(ctx, in, aptSolver{work: work, seen: seen, root: in.Tree})
 }
 
 // aptSolver asks an apt what it would install. Nothing of the configuration
@@ -52,9 +51,7 @@ type aptSolver struct {
 	// work is a directory for apt's own state; seen is its name for apt.
 	work, seen string
 	// root is the root directory of the program.
-	root string
-	// state is apt's name of the tree.
-	state string
+	root  string
 	repos []*repository
 	arch  string
 }
@@ -75,11 +72,11 @@ func solveApt(ctx context.Context, in *module.Input, s aptSolver) error {
 		return err
 	}
 	defer t.Close()
-	all, err := installed(t)
+	status, err := readStatus(t)
 	if err != nil {
 		return err
 	}
-	if s.arch, err = nativeArch(all); err != nil {
+	if s.arch, err = nativeArch(present(status)); err != nil {
 		return err
 	}
 	repos, err := input(in, "repos")
@@ -93,7 +90,7 @@ func solveApt(ctx context.Context, in *module.Input, s aptSolver) error {
 		}
 		s.repos = append(s.repos, repo)
 	}
-	if err := s.prepare(t, o); err != nil {
+	if err := s.prepare(t, o, status); err != nil {
 		return err
 	}
 	if _, err := run(ctx, in, s.apt("-qq", "update")); err != nil {
@@ -140,7 +137,7 @@ func (s *aptSolver) apt(args ...string) program {
 
 // prepare lays out apt's directories: a configuration, sources that name the
 // repositories by file:, and private state and cache directories.
-func (s *aptSolver) prepare(t *tree.Root, o AptOptions) error {
+func (s *aptSolver) prepare(t *tree.Root, o AptOptions, status []debian.Stanza) error {
 	for _, d := range []string{"state/lists/partial", "cache/archives/partial", "etc", "log"} {
 		if err := os.MkdirAll(filepath.Join(s.work, d), 0o755); err != nil {
 			return err
@@ -150,7 +147,7 @@ func (s *aptSolver) prepare(t *tree.Root, o AptOptions) error {
 	if err := os.Chmod(s.work, 0o755); err != nil {
 		return err
 	}
-	var sources strings.Builder
+	var sources, pins aptConf
 	for i, r := range s.repos {
 		if err := s.linkRepository(i, r); err != nil {
 			return err
@@ -159,21 +156,26 @@ func (s *aptSolver) prepare(t *tree.Root, o AptOptions) error {
 		if debian.IsFlat(suite) {
 			suite = debian.ReleaseDir(suite) + "/"
 		}
-		fmt.Fprintf(&sources, "deb [trusted=yes by-hash=no check-valid-until=no arch=%s] file:%s/repos/%d %s %s\n",
-			s.arch, s.seen, i, suite, strings.Join(r.info.Components, " "))
+		sources.fail(word(s.arch))
+		sources.line("deb [trusted=yes by-hash=no check-valid-until=no arch="+s.arch+"]",
+			append([]string{"file:" + s.seen + "/repos/" + strconv.Itoa(i), suite}, r.info.Components...)...)
 	}
-	var pins strings.Builder
 	for _, name := range o.ExcludePackages {
-		fmt.Fprintf(&pins, "Package: %s\nPin: release *\nPin-Priority: -1\n\n", name)
+		pins.stanza([2]string{"Package", name}, [2]string{"Pin", "release *"}, [2]string{"Pin-Priority", "-1"})
 	}
-	marks, err := t.ReadText(marksFile, tree.MaxConfig)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	auto, err := readMarks(t)
+	if err != nil {
 		return err
 	}
-	for name, data := range map[string]string{
-		"sources.list": sources.String(), "preferences": pins.String(),
-		"apt.conf": s.config(), "state/extended_states": string(marks),
-	} {
+	// What apt is to know of the tree is copied: apt opens no file of the tree,
+	// in which a link may stand for one.
+	files := map[string]string{"state/status": statusText(status), "state/extended_states": marksText(auto)}
+	for name, conf := range map[string]*aptConf{"sources.list": &sources, "preferences": &pins, "apt.conf": s.config()} {
+		if files[name], err = conf.text(); err != nil {
+			return err
+		}
+	}
+	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(s.work, name), []byte(data), 0o644); err != nil {
 			return err
 		}
@@ -209,9 +211,15 @@ func (s *aptSolver) linkRepository(i int, r *repository) error {
 }
 
 // config is apt's whole configuration.
-func (s *aptSolver) config() string {
-	status := filepath.Join(s.state, statusFile)
-	lines := [][2]string{
+func (s *aptSolver) config() *aptConf {
+	var c aptConf
+	// APT_CONFIG is read before the parts, and clearing a list is the only
+	// way to keep hooks of the build root out.
+	for _, name := range []string{"DPkg::Pre-Install-Pkgs", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success", "APT::Architectures"} {
+		c.clear(name)
+	}
+	c.list("APT::Architectures", s.arch)
+	for _, l := range [][2]string{
 		{"APT::Architecture", s.arch},
 		{"APT::Sandbox::User", "root"},
 		{"APT::Get::AutomaticRemove", "false"},
@@ -223,7 +231,7 @@ func (s *aptSolver) config() string {
 		{"Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", "false"},
 		{"Debug::NoLocking", "true"},
 		{"Dir::State", s.seen + "/state"},
-		{"Dir::State::status", status},
+		{"Dir::State::status", s.seen + "/state/status"},
 		{"Dir::State::extended_states", s.seen + "/state/extended_states"},
 		{"Dir::Cache", s.seen + "/cache"},
 		{"Dir::Etc", s.seen + "/etc"},
@@ -236,16 +244,10 @@ func (s *aptSolver) config() string {
 		{"Dir::Etc::trusted", "/dev/null"},
 		{"Dir::Etc::trustedparts", "/dev/null"},
 		{"Dir::Log", s.seen + "/log"},
+	} {
+		c.set(l[0], l[1])
 	}
-	var b strings.Builder
-	// APT_CONFIG is read before the parts, and clearing a list is the only
-	// way to keep hooks of the build root out.
-	b.WriteString("#clear DPkg::Pre-Install-Pkgs;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n")
-	b.WriteString("#clear APT::Architectures;\nAPT::Architectures { " + strconv.Quote(s.arch) + "; };\n")
-	for _, l := range lines {
-		b.WriteString(l[0] + " " + strconv.Quote(l[1]) + ";\n")
-	}
-	return b.String()
+	return &c
 }
 
 // list turns apt's list of addresses into a package list.

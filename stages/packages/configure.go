@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -103,9 +105,8 @@ func earlyScripts(ctx context.Context, in *module.Input, t *tree.Root) error {
 // statusFile is dpkg's list of installed packages.
 const statusFile = "var/lib/dpkg/status"
 
-// installed reads the package database: the stanzas of all packages that are
-// there, by name and architecture.
-func installed(t *tree.Root) (map[string]debian.Stanza, error) {
+// readStatus reads the package database.
+func readStatus(t *tree.Root) ([]debian.Stanza, error) {
 	data, err := t.ReadFile(statusFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the tree has no package database (%s); put org.osbuildkit.debootstrap before this stage", statusFile)
@@ -113,18 +114,32 @@ func installed(t *tree.Root) (map[string]debian.Stanza, error) {
 	if err != nil {
 		return nil, err
 	}
-	stanzas, err := debian.ParseControl(data)
+	stanzas, err := debian.ParseStatus(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", statusFile, err)
+		return nil, fmt.Errorf("the package database of the tree, %s: %w", statusFile, err)
 	}
+	return stanzas, nil
+}
+
+// installed reads the package database: the stanzas of all packages that are
+// there, by name and architecture.
+func installed(t *tree.Root) (map[string]debian.Stanza, error) {
+	stanzas, err := readStatus(t)
+	if err != nil {
+		return nil, err
+	}
+	return present(stanzas), nil
+}
+
+// present picks the packages that are there.
+func present(stanzas []debian.Stanza) map[string]debian.Stanza {
 	out := map[string]debian.Stanza{}
 	for _, s := range stanzas {
-		f := strings.Fields(s.Get("Status"))
-		if len(f) == 3 && f[2] != "not-installed" && f[2] != "config-files" {
+		if debian.IsPresent(s) {
 			out[s.Get("Package")+":"+s.Get("Architecture")] = s
 		}
 	}
-	return out, nil
+	return out
 }
 
 // checkConfigured reports packages that are not wholly installed.
@@ -164,6 +179,9 @@ func readMarks(t *tree.Root) (map[string]bool, error) {
 		return nil, fmt.Errorf("%s: %w", marksFile, err)
 	}
 	for _, s := range stanzas {
+		if err := debian.CheckMark(s); err != nil {
+			return nil, fmt.Errorf("%s: %w", marksFile, err)
+		}
 		if s.Get("Auto-Installed") == "1" {
 			auto[s.Get("Package")+":"+s.Get("Architecture")] = true
 		}
@@ -195,16 +213,25 @@ func writeMarks(t *tree.Root, auto map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	var b strings.Builder
+	marks := map[string]bool{}
 	for _, name := range names {
-		pkg, arch, _ := strings.Cut(name, ":")
 		// apt files a package for all architectures under the native one.
-		if arch == "all" {
-			arch = native
+		if pkg, ok := strings.CutSuffix(name, ":all"); ok {
+			name = pkg + ":" + native
 		}
+		marks[name] = true
+	}
+	return t.ReplaceFile(marksFile, []byte(marksText(marks)), 0o644, 0, 0)
+}
+
+// marksText is apt's file of the marks of packages, given as NAME:ARCH.
+func marksText(auto map[string]bool) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(auto)) {
+		pkg, arch, _ := strings.Cut(name, ":")
 		fmt.Fprintf(&b, "Package: %s\nArchitecture: %s\nAuto-Installed: 1\n\n", pkg, arch)
 	}
-	return t.ReplaceFile(marksFile, []byte(b.String()), 0o644, 0, 0)
+	return b.String()
 }
 
 // nativeArch returns the tree's architecture: that of its dpkg.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
@@ -233,10 +234,30 @@ func (o DnfOptions) keyText(r DnfRepository) (string, error) {
 	return string(keys.Armor()), nil
 }
 
+// lastKeys are the keys that were read last: they are asked for once for each
+// repository that a manifest names, and there may be many of both.
+var lastKeys struct {
+	sync.Mutex
+	texts []string
+	keys  *rpmmd.Keys
+	err   error
+}
+
 func givenKeys(texts []string) (*rpmmd.Keys, error) {
 	if len(texts) == 0 {
 		return nil, nil //nolint:nilnil // no keys are given
 	}
+	l := &lastKeys
+	l.Lock()
+	defer l.Unlock()
+	if !slices.Equal(l.texts, texts) {
+		l.keys, l.err = readGivenKeys(texts)
+		l.texts = slices.Clone(texts)
+	}
+	return l.keys, l.err
+}
+
+func readGivenKeys(texts []string) (*rpmmd.Keys, error) {
 	var all []*rpmmd.Keys
 	for i, text := range texts {
 		keys, err := rpmmd.ReadKeys([]byte(text))
@@ -310,7 +331,8 @@ func (o DnfOptions) check() []module.Problem {
 		return c.problems
 	}
 	ids := map[string]bool{}
-	for i, r := range o.WithDefaults("x86_64").Repos {
+	o = o.WithDefaults("x86_64")
+	for i, r := range o.Repos {
 		at := fmt.Sprintf("/repos/%d", i)
 		if ids[r.ID] {
 			c.add(at, "two repositories are called %q: give them different values of \"id\"", r.ID)
@@ -321,11 +343,13 @@ func (o DnfOptions) check() []module.Problem {
 	return c.problems
 }
 
+// checkRepository checks one of the repositories; the options have their
+// defaults.
 func (o DnfOptions) checkRepository(c *checker, at string, r DnfRepository) {
 	if strings.TrimSpace(r.Baseurl+r.Metalink+r.Mirrorlist) == "" {
 		c.add(at, "it is not said where the repository is: give \"metalink\", \"mirrorlist\" or \"baseurl\"")
 	}
-	v := o.WithDefaults("x86_64").Variables()
+	v := o.Variables()
 	for _, a := range []struct {
 		key  string
 		urls []string

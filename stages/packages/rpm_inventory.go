@@ -13,9 +13,11 @@ import (
 // InventoryFile is the file that the part org.osbuild.rpm.inventory writes.
 const InventoryFile = "rpms.txt"
 
-// InventoryFormat is what it has of each package: a line with these fields, one
-// tab between two. A field that a package does not have is "(none)".
-const InventoryFormat = `%{NAME}\t%{EPOCHNUM}\t%{VERSION}\t%{RELEASE}\t%{ARCH}\t%{LICENSE}\t%{VENDOR}\t%{URL}\t%{SOURCERPM}\t%{SUMMARY}\n`
+// InventoryFormat is what it has of each package: these fields, each as a shell
+// quotes it, one tab between two and the end of a line after the last. So what
+// a package says of itself cannot be the beginning of another. A field that a
+// package does not have is "(none)", and numbers have no quotes.
+const InventoryFormat = `%{NAME:shescape}\t%{EPOCHNUM}\t%{VERSION:shescape}\t%{RELEASE:shescape}\t%{ARCH:shescape}\t%{LICENSE:shescape}\t%{VENDOR:shescape}\t%{URL:shescape}\t%{SOURCERPM:shescape}\t%{SUMMARY:shescape}\n`
 
 // inventoryRPMs asks the build root's rpm what a tree has.
 func inventoryRPMs(ctx context.Context, in *module.Input) error {
