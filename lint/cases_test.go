@@ -37,7 +37,7 @@ const (
 )
 
 var (
-	debian = stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+sum+`}`)
+	debian = stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`}`)
 	dnf    = stage("org.osbuild.dnf", `{"releasever": "9", "packages": ["systemd"], "repos": [{"baseurl": "https://a.example/20260101/"}]}`)
 	fstab  = stage("org.osbuild.fstab", `{"filesystems": [{"label": "a", "path": "/", "vfs_type": "ext4", "passno": 1}]}`)
 )
