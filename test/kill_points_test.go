@@ -57,10 +57,21 @@ func storedBase(t *testing.T) (store, id string) {
 		t.Fatalf("stdout names no tree: %q", &p.stdout)
 	}
 	store = t.TempDir()
-	if err := os.CopyFS(filepath.Join(store, "trees"), os.DirFS(filepath.Join(shared.store, "trees"))); err != nil {
+	trees := filepath.Join(store, "trees")
+	if err := os.CopyFS(trees, os.DirFS(filepath.Join(shared.store, "trees"))); err != nil {
 		t.Fatal(err)
 	}
+	closeTrees(t, trees)
 	return store, m[1]
+}
+
+// closeTrees makes the trees of a store that a test has written private, as those
+// that the program writes are.
+func closeTrees(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // killable is the build that is killed: it loads a stored tree, installs from a

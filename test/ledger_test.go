@@ -134,6 +134,7 @@ func TestNodesRoundTrip(t *testing.T) {
 	empty := t.TempDir()
 	for _, store := range []string{shared.store, empty} {
 		writeBase(t, filepath.Join(store, "trees"), id)
+		closeTrees(t, filepath.Join(store, "trees"))
 	}
 	r := roundTrip(t, empty, func(host string) object {
 		return object{
