@@ -240,6 +240,10 @@ func (g *Graph) stage(ctx context.Context, at place, t Tree) (Tree, error) {
 		return Tree{}, fmt.Errorf("there is no such %s", at.stage.Kind)
 	}
 	if expand, ok := expansions[m.Name]; ok && m.Run == nil {
+		// Scripts of packages run in the tree: known before anything is fetched.
+		if err := g.runsImage(); err != nil {
+			return Tree{}, err
+		}
 		return expand(g, ctx, at, t)
 	}
 	if m.Kind == module.Assembler {

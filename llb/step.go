@@ -206,10 +206,8 @@ func (g *Graph) root(ctx context.Context, at place, t Tree, s step, runner llb.S
 		}
 		return root, readonly, err
 	case module.Inside:
-		if g.opt.Runs != nil && !g.opt.Runs(g.opt.Platform) {
-			return llb.State{}, nil, fmt.Errorf("it runs programs of the image, which is for %s, and this builder runs only its own, for %s: "+
-				"register an emulator on the builder (binfmt_misc with qemu-user), or add a %s node to it",
-				platforms.Format(g.opt.Platform), platforms.Format(g.opt.BuildPlatform), platforms.Format(g.opt.Platform))
+		if err := g.runsImage(); err != nil {
+			return llb.State{}, nil, err
 		}
 		if s.readonly {
 			return t.Root, readonly, nil
@@ -217,6 +215,17 @@ func (g *Graph) root(ctx context.Context, at place, t Tree, s step, runner llb.S
 		return t.Root, nil, nil
 	}
 	return llb.State{}, nil, fmt.Errorf("unknown sandbox %q", s.module.Sandbox)
+}
+
+// runsImage returns an error where the builder cannot run the programs of the
+// image.
+func (g *Graph) runsImage() error {
+	if g.opt.Runs == nil || g.opt.Runs(g.opt.Platform) {
+		return nil
+	}
+	return fmt.Errorf("it runs programs of the image, which is for %s, and this builder runs only its own, for %s: "+
+		"register an emulator on the builder (binfmt_misc with qemu-user), or add a %s node to it",
+		platforms.Format(g.opt.Platform), platforms.Format(g.opt.BuildPlatform), platforms.Format(g.opt.Platform))
 }
 
 // network says whether the step has access to the network: only what asks for
