@@ -18,11 +18,10 @@ type identity struct {
 	Arch    string `json:"arch"`
 }
 
-// parseIdentity reads the first fields of a line of an inventory.
-func parseIdentity(line string) (identity, error) {
-	f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+// parseIdentity takes the first fields of a package in an inventory.
+func parseIdentity(f []string) (identity, error) {
 	if len(f) < 5 {
-		return identity{}, fmt.Errorf("%.80q is no line of an inventory of RPM packages", line)
+		return identity{}, fmt.Errorf("%.80q is no line of an inventory of RPM packages", strings.Join(f, "\t"))
 	}
 	p := identity{Name: f[0], Version: f[2], Release: f[3], Arch: f[4]}
 	if f[1] != "(none)" && f[1] != "" {
@@ -38,6 +37,36 @@ func parseIdentity(line string) (identity, error) {
 	return p, nil
 }
 
+// ReadInventory reads the fields of the first package of an inventory, each as a shell quotes it or a
+// plain word. Line ends and tabs between quotes are part of the field; in what
+// is returned they are spaces.
+func ReadInventory(text string) (fields []string, rest string, err error) {
+	bad := func() ([]string, string, error) {
+		return nil, "", fmt.Errorf("%.80q is no line of an inventory of RPM packages", text)
+	}
+	var field strings.Builder
+	for i, quoted := 0, false; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\'':
+			quoted = !quoted
+		case c == '\\' && !quoted && i+1 < len(text):
+			i++
+			field.WriteByte(text[i])
+		case quoted && c < ' ' || c == 0x7f:
+			field.WriteByte(' ')
+		case c == '\t' || c == '\n':
+			fields = append(fields, field.String())
+			field.Reset()
+			if c == '\n' {
+				return fields, text[i+1:], nil
+			}
+		default:
+			field.WriteByte(c)
+		}
+	}
+	return bad()
+}
+
 // EncodeInstalled returns the JSON form of the list of all packages that are
 // installed, as an inventory has them: lines of name, epoch, version, release,
 // architecture and more, separated by tabs. Those of the list have what it says;
@@ -51,12 +80,17 @@ func EncodeInstalled(inventory []byte, list *PackageList) ([]byte, error) {
 		known[identity{p.Name, p.Epoch, p.Version, p.Release, p.Arch}] = p
 	}
 	var found []identity
-	for line := range strings.Lines(string(inventory)) {
+	for rest := string(inventory); rest != ""; {
+		var f []string
+		var err error
+		if f, rest, err = ReadInventory(rest); err != nil {
+			return nil, err
+		}
 		// The keys that rpm knows stand among the packages.
-		if strings.HasPrefix(line, "gpg-pubkey\t") {
+		if f[0] == "gpg-pubkey" {
 			continue
 		}
-		p, err := parseIdentity(line)
+		p, err := parseIdentity(f)
 		if err != nil {
 			return nil, err
 		}

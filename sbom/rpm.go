@@ -3,7 +3,6 @@ package sbom
 import (
 	"fmt"
 	"net/url"
-	"strings"
 
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
@@ -36,8 +35,12 @@ func RPM(s Subject, inventory []byte, list *rpmmd.PackageList) ([]byte, error) {
 	for rest := string(inventory); rest != ""; {
 		var f []string
 		var err error
-		if f, rest, err = readRecord(rest); err != nil {
+		whole := rest
+		if f, rest, err = rpmmd.ReadInventory(rest); err != nil {
 			return nil, err
+		}
+		if len(f) != rpmFields {
+			return nil, fmt.Errorf("%.80q is no line of an inventory of RPM packages", whole)
 		}
 		for i := range f {
 			if f[i] == "(none)" {
@@ -57,39 +60,6 @@ func RPM(s Subject, inventory []byte, list *rpmmd.PackageList) ([]byte, error) {
 		packages = append(packages, p)
 	}
 	return s.encode(release, packages)
-}
-
-// readRecord reads the fields of one package, each as a shell quotes it or a
-// plain word. Line ends and tabs between quotes are part of the field; in what
-// is returned they are spaces.
-func readRecord(text string) (fields []string, rest string, err error) {
-	bad := func() ([]string, string, error) {
-		return nil, "", fmt.Errorf("%.80q is no line of an inventory of RPM packages", text)
-	}
-	var field strings.Builder
-	for i, quoted := 0, false; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '\'':
-			quoted = !quoted
-		case c == '\\' && !quoted && i+1 < len(text):
-			i++
-			field.WriteByte(text[i])
-		case quoted && c < ' ' || c == 0x7f:
-			field.WriteByte(' ')
-		case c == '\t' || c == '\n':
-			fields = append(fields, field.String())
-			field.Reset()
-			if c == '\n' {
-				if len(fields) != rpmFields {
-					return bad()
-				}
-				return fields, text[i+1:], nil
-			}
-		default:
-			field.WriteByte(c)
-		}
-	}
-	return bad()
 }
 
 func rpmPackage(f []string, release map[string]string) spdxPackage {
