@@ -39,9 +39,9 @@ func TestToolbox(t *testing.T) {
 }
 
 // TestBuildEnvironment gives the toolbox's pipeline as the build environment:
-// what its steps install is that of the toolbox and so in the cache, and the image
-// is the same. The times in it are those of the newest suite, and in the toolbox
-// those of the release, so that the assembler sees another tree.
+// its base is that of the toolbox and so in the cache, and the image is the same.
+// The times in it are those of the newest suite, and in the toolbox
+// those of the release, so that packages are installed once more.
 func TestBuildEnvironment(t *testing.T) {
 	need(t)
 	environment, err := filepath.Abs("../examples/toolbox.json")
@@ -53,7 +53,7 @@ func TestBuildEnvironment(t *testing.T) {
 	build(t, "-o", own, image)
 	p := build(t, "-o", given, "--build-env", environment, image)
 	for _, name := range p.ran() {
-		if !strings.HasPrefix(name, "[build 2/2] org.osbuildkit.apt: solve") && name != "[assembler 1/1] org.osbuild.qemu" {
+		if !strings.HasPrefix(name, "[build 2/2] org.osbuildkit.apt: ") && name != "[assembler 1/1] org.osbuild.qemu" {
 			t.Errorf("%s ran", name)
 		}
 	}

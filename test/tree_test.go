@@ -224,7 +224,7 @@ func checkStatus(t *testing.T, tree map[string]entry, list *debian.PackageList) 
 	}
 }
 
-var snapshotSource = regexp.MustCompile(`https?://snapshot\.debian\.org/archive/debian/\d{8}T\d{6}Z`)
+var liveSource = regexp.MustCompile(`^https?://[a-z]+\.debian\.org/debian(-security)?/?$`)
 
 // checkSources sees to it that the tree's sources are the archive's.
 func checkSources(t *testing.T, tree map[string]entry) {
@@ -235,7 +235,7 @@ func checkSources(t *testing.T, tree map[string]entry) {
 			continue
 		}
 		for _, u := range regexp.MustCompile(`https?://\S+`).FindAllString(string(e.Data), -1) {
-			if found++; !snapshotSource.MatchString(u) {
+			if found++; !liveSource.MatchString(u) {
 				t.Errorf("/%s has the source %s", name, u)
 			}
 		}
