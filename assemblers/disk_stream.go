@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 
-	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 )
 
 // writeCompressed writes the raw disk as one compressed stream.
@@ -158,7 +158,7 @@ func writeSparseTar(ctx context.Context, w io.Writer, name string, src sparse.So
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if _, err := io.CopyBuffer(struct{ io.Writer }{w}, content.Reader(ctx, io.NewSectionReader(src, r.at, r.size)), buf); err != nil {
+		if _, err := io.CopyBuffer(struct{ io.Writer }{w}, ctxio.Reader(ctx, io.NewSectionReader(src, r.at, r.size)), buf); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -124,7 +125,7 @@ func (f *flattener) copy(e *content.Entry) (err error) {
 	defer func() { err = errors.Join(err, to.Close()) }()
 	// Holes stay holes, which also is less to read for what comes after.
 	w := sparse.NewWriter(to)
-	_, err = io.CopyBuffer(struct{ io.Writer }{w}, content.Reader(f.ctx, from), f.buffer())
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, ctxio.Reader(f.ctx, from), f.buffer())
 	f.bytes += w.Written()
 	if err != nil {
 		return err

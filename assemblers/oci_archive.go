@@ -18,7 +18,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 )
@@ -288,6 +288,6 @@ func (b blob) copyTo(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	defer f.Close()
-	_, err = io.CopyBuffer(struct{ io.Writer }{w}, content.Reader(ctx, f), make([]byte, 1<<20))
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, ctxio.Reader(ctx, f), make([]byte, 1<<20))
 	return err
 }

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -63,7 +63,7 @@ func sumFile(ctx context.Context, path string) (string, error) {
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, content.Reader(ctx, f), make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(h, ctxio.Reader(ctx, f), make([]byte, 1<<20)); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

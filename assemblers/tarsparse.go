@@ -11,6 +11,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/disk/content"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 )
 
 const (
@@ -65,7 +66,7 @@ func (t *treeTar) addSparse(e *content.Entry, h *tar.Header) (bool, error) {
 	}
 	for _, r := range runs {
 		if err == nil {
-			_, err = io.CopyBuffer(struct{ io.Writer }{t.w}, content.Reader(t.ctx, io.NewSectionReader(f, r.at, r.size)), t.buf)
+			_, err = io.CopyBuffer(struct{ io.Writer }{t.w}, ctxio.Reader(t.ctx, io.NewSectionReader(f, r.at, r.size)), t.buf)
 		}
 	}
 	if err == nil {

@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
@@ -205,7 +206,7 @@ func verifyFile(ctx context.Context, file, checksum string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := io.CopyBuffer(h, contextReader{ctx, f}, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(h, ctxio.Reader(ctx, f), make([]byte, 1<<20)); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != want {

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
@@ -84,14 +85,14 @@ func (a *archive) read(ctx context.Context, visit func(name string, h *untar.Hea
 		return err
 	}
 	a.packed = st.Size()
-	br := bufio.NewReaderSize(contextReader{ctx, f}, 1<<20)
+	br := bufio.NewReaderSize(ctxio.Reader(ctx, f), 1<<20)
 	r, err := expand.Open(expand.ByContent(br), br, maxArchiveDictionary)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	// What is read of a few bytes takes time as well.
-	tr := untar.NewReader(contextReader{ctx, expand.Limit(r, maxArchiveBytes+4096*maxArchiveEntries)})
+	tr := untar.NewReader(ctxio.Reader(ctx, expand.Limit(r, maxArchiveBytes+4096*maxArchiveEntries)))
 	var total, size, names int64
 	for n := 0; ; n++ {
 		h, err := tr.Next()
@@ -124,20 +125,6 @@ func (a *archive) read(ctx context.Context, visit func(name string, h *untar.Hea
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
-}
-
-// contextReader ends with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read reads, or says why it is not to go on.
-func (c contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	return c.r.Read(p)
 }
 
 // name takes leading directories off, of which "." is one as for GNU tar; ""

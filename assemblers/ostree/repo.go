@@ -13,6 +13,8 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 )
 
 // Repo is a repository that is being written. Files are compressed by several
@@ -138,7 +140,7 @@ func writeFile(ctx context.Context, tmp string, meta Meta, content io.Reader, si
 	if err != nil {
 		return sum, err
 	}
-	n, err := io.CopyBuffer(struct{ io.Writer }{z}, struct{ io.Reader }{io.TeeReader(io.LimitReader(contextReader{ctx, content}, size), h)}, make([]byte, 256<<10))
+	n, err := io.CopyBuffer(struct{ io.Writer }{z}, struct{ io.Reader }{io.TeeReader(io.LimitReader(ctxio.Reader(ctx, content), size), h)}, make([]byte, 256<<10))
 	if err == nil && n != size {
 		err = fmt.Errorf("it has %d bytes less than it had", size-n)
 	}
@@ -146,20 +148,6 @@ func writeFile(ctx context.Context, tmp string, meta Meta, content io.Reader, si
 		return sum, err
 	}
 	return Checksum(h.Sum(nil)), nil
-}
-
-// contextReader ends with its context: a file may be of any size.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read reads, or says why it is not to go on.
-func (c contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	return c.r.Read(p)
 }
 
 // write stores an object.

@@ -3,7 +3,6 @@ package content
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,20 +48,4 @@ func (h *Holes) Add(e *Entry) error {
 			e.Path, e.Stat.Size, data, h.What, int64(MaxHoles>>30))
 	}
 	return nil
-}
-
-// Reader returns a reader that ends with its context.
-func Reader(ctx context.Context, r io.Reader) io.Reader { return contextReader{ctx, r} }
-
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read reads, or says why it is not to go on.
-func (c contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	return c.r.Read(p)
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 )
 
 // maxTreePath bounds the length of a path in a tree, as the kernel does. A
@@ -82,7 +84,7 @@ func (e *Entry) CopyTo(ctx context.Context, w io.Writer, buf []byte) error {
 	}
 	defer f.Close()
 	// The wrappers keep the copy to the buffer, and its end to that of the build.
-	n, err := io.CopyBuffer(struct{ io.Writer }{w}, Reader(ctx, io.LimitReader(f, e.Stat.Size)), buf)
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, ctxio.Reader(ctx, io.LimitReader(f, e.Stat.Size)), buf)
 	if err == nil && n != e.Stat.Size {
 		err = fmt.Errorf("%q has %d bytes less than it had: the tree is being changed", e.Path, e.Stat.Size-n)
 	}

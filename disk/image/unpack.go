@@ -16,6 +16,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/disk/limit"
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 )
 
 // maxWindow is the most that a decompressor may remember in bytes: what zstd
@@ -25,7 +26,7 @@ const maxWindow = 128 << 20
 // unpack writes what is in a compressed file to dst, with holes. It ends as soon
 // as it is clear that there is no disk in it.
 func unpack(b *limit.Budget, dst *os.File, src io.Reader, c Compression) error {
-	r, err := decompressor(bufio.NewReaderSize(budgetReader{src, b.Err}, 1<<20), c)
+	r, err := decompressor(bufio.NewReaderSize(ctxio.Reader(b.Context(), src), 1<<20), c)
 	if err != nil {
 		return err
 	}
@@ -73,20 +74,6 @@ func readHead(r io.Reader, buf []byte) (n int, err error) {
 		n += k
 	}
 	return n, err
-}
-
-// budgetReader reads until the command is to end.
-type budgetReader struct {
-	r   io.Reader
-	err func() error
-}
-
-// Read reads on.
-func (r budgetReader) Read(p []byte) (int, error) {
-	if err := r.err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
 }
 
 // unpackedReader counts what a decompressor gives.

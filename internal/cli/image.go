@@ -20,6 +20,7 @@ import (
 	"github.com/osbuildkit/osbuildkit/disk/image"
 	"github.com/osbuildkit/osbuildkit/disk/inspect"
 	"github.com/osbuildkit/osbuildkit/disk/limit"
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 )
 
 func (a *app) imageCommand() *cobra.Command {
@@ -132,7 +133,7 @@ func (a *app) imagePrint(ctx context.Context, f fsread.FS, name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if _, err := io.Copy(outWriter{a.stdout}, contextReader{ctx, io.NewSectionReader(src, 0, size)}); err != nil {
+	if _, err := io.Copy(outWriter{a.stdout}, ctxio.Reader(ctx, io.NewSectionReader(src, 0, size))); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
@@ -147,19 +148,6 @@ func (o outWriter) Write(p []byte) (int, error) {
 		err = fmt.Errorf("%w: %w", errWrite, err)
 	}
 	return n, err
-}
-
-// contextReader ends with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	return c.r.Read(p)
 }
 
 // listed is how many files are aligned with each other: the lines of a list are

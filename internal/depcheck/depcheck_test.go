@@ -29,7 +29,7 @@ var heavy = []string{"github.com/moby/buildkit", "github.com/containerd/", "gith
 // under is what the modules stand on, and all is that and the modules.
 var (
 	repositories = []string{"debian", "rpmmd", "internal/expand", "internal/pgp", "internal/redact"}
-	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk/..."}, repositories)
+	under        = slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/ctxio", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk/..."}, repositories)
 	all          = slices.Concat(under, []string{"stages/...", "assemblers/...", "manifest", "catalog"})
 )
 
@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"internal/pgp":          {},
 	"internal/command":      {},
 	"internal/crypt":        {},
+	"internal/ctxio":        {},
 	"internal/redact":       {},
 	"internal/osrelease":    {},
 	"internal/grubdir":      {"tree", "internal/osrelease"},
@@ -50,18 +51,18 @@ var arrows = map[string][]string{
 	"sbom":                  append([]string{"internal/editdistance", "internal/osrelease"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
 	"lint":                  {"module", "manifest", "debian", "internal/crypt", "internal/editdistance", "internal/expand", "internal/pgp"},
-	"disk/...":              {"disk/...", "internal/osrelease"},
-	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/editdistance", "internal/expand", "internal/grubdir", "internal/osrelease", "disk/...", "stages/keyboard", "stages/selabel", "stages/untar", "stages/packages/stub"},
+	"disk/...":              {"disk/...", "internal/ctxio", "internal/osrelease"},
+	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/ctxio", "internal/editdistance", "internal/expand", "internal/grubdir", "internal/osrelease", "disk/...", "stages/keyboard", "stages/selabel", "stages/untar", "stages/packages/stub"},
 	"stages/keyboard":       {"internal/editdistance"},
 	"stages/selabel":        {},
 	"stages/untar":          {},
 	"stages/packages":       append([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "stages/packages/stub"}, repositories...),
 	"stages/packages/stub":  {"tree"},
-	"assemblers":            {"module", "tree", "ledger", "internal/command", "internal/grubdir", "internal/osrelease", "disk/...", "assemblers/ostree"},
-	"assemblers/ostree":     {},
+	"assemblers":            {"module", "tree", "ledger", "internal/command", "internal/ctxio", "internal/grubdir", "internal/osrelease", "disk/...", "assemblers/ostree"},
+	"assemblers/ostree":     {"internal/ctxio"},
 	"catalog":               all,
 	"internal/runner":       {"module", "tree", "internal/command", "stages/packages/stub"},
-	"internal/program":      {"module", "tree", "internal/command", "internal/runner", "stages/packages/stub"},
+	"internal/program":      {"module", "tree", "internal/command", "internal/ctxio", "internal/runner", "stages/packages/stub"},
 	"cmd/osbuildkit-runner": slices.Concat(under, []string{"stages/...", "assemblers/...", "internal/runner"}),
 	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "manifest", "stages/keyboard", "stages/packages/..."}, repositories),
 	"frontend":              slices.Concat(all, []string{"lint", "llb", "examples", "sbom"}),
@@ -71,7 +72,7 @@ var arrows = map[string][]string{
 }
 
 // light are the packages that import nothing of BuildKit.
-var light = []string{"module", "internal/redact", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/expand", "internal/grubdir", "internal/osrelease", "internal/private", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
+var light = []string{"module", "internal/redact", "tree", "ledger", "debian", "rpmmd", "internal/pgp", "internal/command", "internal/crypt", "internal/ctxio", "internal/expand", "internal/grubdir", "internal/osrelease", "internal/private", "examples", "sbom", "manifest", "lint", "disk", "stages", "stages/packages", "assemblers", "catalog", "internal/runner", "internal/program", "cmd/osbuildkit-runner"}
 
 type pkg struct {
 	ImportPath string

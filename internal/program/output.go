@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -72,19 +73,8 @@ func sumFile(ctx context.Context, t *tree.Root, name string) (sum string, err er
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, readerFunc(func(p []byte) (int, error) {
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
-		}
-		return f.Read(p)
-	}), make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(h, ctxio.Reader(ctx, f), make([]byte, 1<<20)); err != nil {
 		return "", fmt.Errorf("computing the checksum of %s: %w", name, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
-
-// readerFunc is a function that reads.
-type readerFunc func(p []byte) (int, error)
-
-// Read calls it.
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
