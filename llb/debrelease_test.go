@@ -1,7 +1,6 @@
 package llb
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -9,12 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/buildkit/client/llb"
 
+	"github.com/osbuildkit/osbuildkit/internal/testkey"
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
@@ -62,57 +59,6 @@ func (a *archive) ReadFile(ctx context.Context, st llb.State, name string) ([]by
 	return nil, errors.New("no source")
 }
 
-// signer signs release files.
-type signer struct {
-	t      *testing.T
-	entity *openpgp.Entity
-}
-
-func newSigner(t *testing.T) *signer {
-	t.Helper()
-	e, err := openpgp.NewEntity("Made Up", "", "made-up@example.org", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &signer{t, e}
-}
-
-func (s *signer) keyring() string {
-	s.t.Helper()
-	var out bytes.Buffer
-	w, err := armor.Encode(&out, openpgp.PublicKeyType, nil)
-	if err == nil {
-		err = errors.Join(s.entity.Serialize(w), w.Close())
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return out.String()
-}
-
-func (s *signer) detached(text string) string {
-	s.t.Helper()
-	var out bytes.Buffer
-	if err := openpgp.ArmoredDetachSign(&out, s.entity, strings.NewReader(text), nil); err != nil {
-		s.t.Fatal(err)
-	}
-	return out.String()
-}
-
-func (s *signer) clear(text string) string {
-	s.t.Helper()
-	var out bytes.Buffer
-	w, err := clearsign.Encode(&out, s.entity.PrivateKey, nil)
-	if err == nil {
-		_, err = w.Write([]byte(text))
-		err = errors.Join(err, w.Close())
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return out.String()
-}
-
 // one looks for one repository.
 func one(t *testing.T, g *Graph, r packages.RepositoryOptions, auth credentials) (metadata, error) {
 	t.Helper()
@@ -126,7 +72,7 @@ func one(t *testing.T, g *Graph, r packages.RepositoryOptions, auth credentials)
 // TestRepositories reads repositories of all forms that apt reads.
 func TestRepositories(t *testing.T) {
 	t.Parallel()
-	key, stranger := newSigner(t), newSigner(t)
+	key, stranger := testkey.NewSigner(t, nil), testkey.NewSigner(t, nil)
 	const base = "https://a.example/deb"
 	sum := strings.Repeat("1", 64)
 	flat := "Date: Sat, 31 May 2025 08:00:00 UTC\nSHA256:\n " + sum + " 5 Packages.gz\n"
@@ -139,20 +85,20 @@ func TestRepositories(t *testing.T) {
 		want             []string
 		fails            string
 	}{
-		{name: "InRelease", suite: "x", files: map[string]string{"dists/x/InRelease": key.clear(suite)}, want: []string{"dists/x/InRelease", "dists/x/main/binary-amd64/Packages.xz"}},
-		{name: "Release and Release.gpg", suite: "x", files: map[string]string{"dists/x/Release": suite, "dists/x/Release.gpg": key.detached(suite)}, want: []string{"dists/x/Release", "dists/x/Release.gpg", "dists/x/main/binary-amd64/Packages.xz"}},
-		{name: "a suite with a slash", suite: "x/updates", files: map[string]string{"dists/x/updates/InRelease": key.clear(suite)}, want: []string{"dists/x/updates/InRelease", "dists/x/updates/main/binary-amd64/Packages.xz"}},
-		{name: "another suite's", suite: "x-security", files: map[string]string{"dists/x-security/InRelease": key.clear(suite)}, fails: base + "/dists/x-security/InRelease: the release file is that of the suite \"\" (codename \"x\") and not of \"x-security\""},
-		{name: "another suite's, detached", suite: "y", files: map[string]string{"dists/y/Release": suite, "dists/y/Release.gpg": key.detached(suite)}, fails: "and not of \"y\""},
-		{name: "another suite's, pinned", suite: "y", pin: pin(suite), files: map[string]string{"dists/y/Release": suite, "dists/y/Release.gpg": key.detached(suite)}, want: []string{"dists/y/Release", "dists/y/Release.gpg", "dists/y/main/binary-amd64/Packages.xz"}},
-		{name: "flat", suite: "./", files: map[string]string{"InRelease": key.clear(flat)}, want: []string{"InRelease", "Packages.gz"}},
-		{name: "flat, a slash", suite: "/", files: map[string]string{"InRelease": key.clear(flat)}, want: []string{"InRelease", "Packages.gz"}},
-		{name: "flat, in a directory", suite: "binary/", files: map[string]string{"binary/Release": flat, "binary/Release.gpg": key.detached(flat)}, want: []string{"binary/Release", "binary/Release.gpg", "binary/Packages.gz"}},
-		{name: "flat, by hash", suite: "./b/", files: map[string]string{"b/InRelease": key.clear(byHash)}, want: []string{"b/InRelease", "b/Packages.gz"}},
-		{name: "Release, pinned", suite: "./", pin: pin(flat), files: map[string]string{"Release": flat, "Release.gpg": key.detached(flat)}, want: []string{"Release", "Release.gpg", "Packages.gz"}},
-		{name: "another Release is pinned", suite: "./", pin: pin(suite), files: map[string]string{"Release": flat, "Release.gpg": key.detached(flat)}, fails: "digest mismatch"},
+		{name: "InRelease", suite: "x", files: map[string]string{"dists/x/InRelease": key.Clear(suite)}, want: []string{"dists/x/InRelease", "dists/x/main/binary-amd64/Packages.xz"}},
+		{name: "Release and Release.gpg", suite: "x", files: map[string]string{"dists/x/Release": suite, "dists/x/Release.gpg": key.Detached(suite)}, want: []string{"dists/x/Release", "dists/x/Release.gpg", "dists/x/main/binary-amd64/Packages.xz"}},
+		{name: "a suite with a slash", suite: "x/updates", files: map[string]string{"dists/x/updates/InRelease": key.Clear(suite)}, want: []string{"dists/x/updates/InRelease", "dists/x/updates/main/binary-amd64/Packages.xz"}},
+		{name: "another suite's", suite: "x-security", files: map[string]string{"dists/x-security/InRelease": key.Clear(suite)}, fails: base + "/dists/x-security/InRelease: the release file is that of the suite \"\" (codename \"x\") and not of \"x-security\""},
+		{name: "another suite's, detached", suite: "y", files: map[string]string{"dists/y/Release": suite, "dists/y/Release.gpg": key.Detached(suite)}, fails: "and not of \"y\""},
+		{name: "another suite's, pinned", suite: "y", pin: pin(suite), files: map[string]string{"dists/y/Release": suite, "dists/y/Release.gpg": key.Detached(suite)}, want: []string{"dists/y/Release", "dists/y/Release.gpg", "dists/y/main/binary-amd64/Packages.xz"}},
+		{name: "flat", suite: "./", files: map[string]string{"InRelease": key.Clear(flat)}, want: []string{"InRelease", "Packages.gz"}},
+		{name: "flat, a slash", suite: "/", files: map[string]string{"InRelease": key.Clear(flat)}, want: []string{"InRelease", "Packages.gz"}},
+		{name: "flat, in a directory", suite: "binary/", files: map[string]string{"binary/Release": flat, "binary/Release.gpg": key.Detached(flat)}, want: []string{"binary/Release", "binary/Release.gpg", "binary/Packages.gz"}},
+		{name: "flat, by hash", suite: "./b/", files: map[string]string{"b/InRelease": key.Clear(byHash)}, want: []string{"b/InRelease", "b/Packages.gz"}},
+		{name: "Release, pinned", suite: "./", pin: pin(flat), files: map[string]string{"Release": flat, "Release.gpg": key.Detached(flat)}, want: []string{"Release", "Release.gpg", "Packages.gz"}},
+		{name: "another Release is pinned", suite: "./", pin: pin(suite), files: map[string]string{"Release": flat, "Release.gpg": key.Detached(flat)}, fails: "digest mismatch"},
 		{name: "not signed", suite: "./", files: map[string]string{"Release": flat}, fails: base + "/Release: the repository is not signed, as there is no file InRelease and no file Release.gpg: invalid response status 404"},
-		{name: "signed by a stranger", suite: "./", files: map[string]string{"Release": flat, "Release.gpg": stranger.detached(flat)}, fails: base + "/Release: the Release file is signed by"},
+		{name: "signed by a stranger", suite: "./", files: map[string]string{"Release": flat, "Release.gpg": stranger.Detached(flat)}, fails: base + "/Release: the Release file is signed by"},
 		{name: "nothing", suite: "./", files: nil, fails: "invalid response status 404; and there is no file Release beside it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -164,7 +110,7 @@ func TestRepositories(t *testing.T) {
 			}
 			opt.Resolver = a
 			g := New(&manifest.Manifest{}, opt)
-			r := packages.RepositoryOptions{Mirror: base, Suite: tt.suite, Keyring: key.keyring(), Checksum: tt.pin}.WithDefaults("amd64")
+			r := packages.RepositoryOptions{Mirror: base, Suite: tt.suite, Keyring: key.Keyring(), Checksum: tt.pin}.WithDefaults("amd64")
 			var got []string
 			for range 2 { // the second time it is known
 				m, err := one(t, g, r, credentials{})
@@ -197,14 +143,14 @@ func TestRepositories(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	const base = "http://a.example/deb"
-	key := newSigner(t)
+	key := testkey.NewSigner(t, nil)
 	text := "Date: Sat, 31 May 2025 08:00:00 UTC\nSHA256:\n " + strings.Repeat("1", 64) + " 5 Packages.gz\n"
 	for word, steps := range map[string]bool{packages.AuthorizationPlain: false, packages.AuthorizationLine: true} {
 		opt := rpmOptions(t, newNetwork())
-		a := &archive{files: map[string]string{base + "/InRelease": key.clear(text)}, said: map[string]string{"/authorization": word}}
+		a := &archive{files: map[string]string{base + "/InRelease": key.Clear(text)}, said: map[string]string{"/authorization": word}}
 		if steps {
 			// The step that is refused reports it and does not fail.
-			a.files = map[string]string{base + "/Release": text, base + "/Release.gpg": key.detached(text)}
+			a.files = map[string]string{base + "/Release": text, base + "/Release.gpg": key.Detached(text)}
 			a.said["/InRelease"+packages.ReportSuffix] = `{"code": 44, "text": "the server answers 404"}`
 		}
 		opt.Resolver = a
@@ -216,7 +162,7 @@ func TestCredentials(t *testing.T) {
 			if err != nil || c.secret != "mirror" || (c.client != nil) != steps {
 				t.Fatalf("%s: %+v, %v", word, c, err)
 			}
-			m, err := one(t, g, packages.RepositoryOptions{Mirror: base, Suite: "./", Keyring: key.keyring()}.WithDefaults("amd64"), c)
+			m, err := one(t, g, packages.RepositoryOptions{Mirror: base, Suite: "./", Keyring: key.Keyring()}.WithDefaults("amd64"), c)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/internal/testkey"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -68,12 +69,12 @@ const (
 // addresses, which there are, and of which time the system is.
 func TestSystemSuites(t *testing.T) {
 	t.Parallel()
-	key := newSigner(t)
+	key := testkey.NewSigner(t, nil)
 	now := time.Date(2025, 9, 8, 12, 0, 0, 0, time.UTC)
-	stable := key.clear(releaseText("Debian", "Debian", "stable", "trixie", sixth, "Version: 13.1\n"))
-	updates := key.clear(releaseText("Debian", "Debian", "stable-updates", "trixie-updates", sixth, "Valid-Until: "+seventh+"\n"))
-	fresh := key.clear(releaseText("Debian", "Debian", "stable-updates", "trixie-updates", sixth, ""))
-	security := key.clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", seventh, ""))
+	stable := key.Clear(releaseText("Debian", "Debian", "stable", "trixie", sixth, "Version: 13.1\n"))
+	updates := key.Clear(releaseText("Debian", "Debian", "stable-updates", "trixie-updates", sixth, "Valid-Until: "+seventh+"\n"))
+	fresh := key.Clear(releaseText("Debian", "Debian", "stable-updates", "trixie-updates", sixth, ""))
+	security := key.Clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", seventh, ""))
 	const (
 		m  = "http://m.example/debian/dists/"
 		ms = "http://m.example/debian-security/dists/"
@@ -121,13 +122,13 @@ func TestSystemSuites(t *testing.T) {
 			want: []string{"http://m.example/debian trixie", "http://m.example/debian trixie-updates"}, warns: "trixie-security"},
 		{name: "security that cannot be asked", files: with(ms+"trixie-security/InRelease", "error: connection refused"), fails: "repository \"trixie-security\": none of 2 mirrors has the repository:\n  http://m.example/debian-security: error: connection refused"},
 		{name: "too many requests are no answer", files: with(ms+"trixie-security/InRelease", "error: invalid response status 429"), fails: "status 429"},
-		{name: "a stranger's security", files: with(ms+"trixie-security/InRelease", newSigner(t).clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", seventh, ""))), fails: "the keyring has no such key"},
+		{name: "a stranger's security", files: with(ms+"trixie-security/InRelease", testkey.NewSigner(t, nil).Clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", seventh, ""))), fails: "the keyring has no such key"},
 		{name: "the first mirror does not answer", mirrors: []string{"http://down.example/debian", "http://m.example/debian"}, files: with("http://down.example/debian/dists/trixie/InRelease", "error: no such host"),
 			want: []string{"http://m.example/debian trixie", "http://m.example/debian trixie-updates", "http://m.example/debian-security trixie-security"}, epoch: seventh},
 		{name: "no mirror answers", mirrors: []string{"http://a.example/debian", "http://b.example/debian"}, fails: "none of 2 mirrors has the repository:\n  http://a.example/debian: invalid response status 404"},
 		{name: "a snapshot", options: `"snapshot": "20250907T000000Z"`, files: map[string]string{
 			"https://snap.example/debian/20250907T000000Z/dists/trixie/InRelease": stable, "https://snap.example/debian/20250907T000000Z/dists/trixie-updates/InRelease": updates,
-			"https://snap.example/debian-security/20250907T000000Z/dists/trixie-security/InRelease": key.clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", sixth, "")),
+			"https://snap.example/debian-security/20250907T000000Z/dists/trixie-security/InRelease": key.Clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", sixth, "")),
 		}, want: []string{"https://snap.example/debian/20250907T000000Z trixie", "https://snap.example/debian/20250907T000000Z trixie-updates", "https://snap.example/debian-security/20250907T000000Z trixie-security"}, epoch: sixth},
 		{name: "a snapshot of the build, with a checksum", snapshot: "20250908T000000Z", options: `"checksum": "` + pin + `"`, files: map[string]string{
 			"https://snap.example/debian/20250908T000000Z/dists/trixie/InRelease": stable, "https://snap.example/debian/20250908T000000Z/dists/trixie-updates/InRelease": fresh,
@@ -137,30 +138,30 @@ func TestSystemSuites(t *testing.T) {
 			files: map[string]string{"http://m.example/debian/20250907T120000Z/dists/trixie/InRelease": stable}, want: []string{"http://m.example/debian/20250907T120000Z trixie"}, epoch: sixth},
 		{name: "an address with a time", options: `"mirror": "http://m.example/debian/20250907T000000Z"`,
 			files: map[string]string{"http://m.example/debian/20250907T000000Z/dists/trixie/InRelease": stable, "http://m.example/debian/20250907T000000Z/dists/trixie-updates/InRelease": updates,
-				"http://m.example/debian-security/20250907T000000Z/dists/trixie-security/InRelease": key.clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", sixth, ""))},
+				"http://m.example/debian-security/20250907T000000Z/dists/trixie-security/InRelease": key.Clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", sixth, ""))},
 			want: []string{"http://m.example/debian/20250907T000000Z trixie", "http://m.example/debian/20250907T000000Z trixie-updates", "http://m.example/debian-security/20250907T000000Z trixie-security"}, epoch: sixth},
 		{name: "a file that is newer than the snapshot", options: `"snapshot": "20250901T000000Z"`, files: map[string]string{"https://snap.example/debian/20250901T000000Z/dists/trixie/InRelease": stable},
 			fails: "has the date 2025-09-06T08:00:00Z, which is after the snapshot of 2025-09-01"},
 		{name: "a snapshot that is to come", options: `"snapshot": "20260901T000000Z"`, fails: "the snapshot 20260901T000000Z is of a time that is to come"},
-		{name: "sid", options: `"suite": "sid"`, files: map[string]string{m + "sid/InRelease": key.clear(releaseText("Debian", "Debian", "unstable", "sid", sixth, ""))}, want: []string{"http://m.example/debian sid"}, epoch: sixth},
+		{name: "sid", options: `"suite": "sid"`, files: map[string]string{m + "sid/InRelease": key.Clear(releaseText("Debian", "Debian", "unstable", "sid", sixth, ""))}, want: []string{"http://m.example/debian sid"}, epoch: sixth},
 		{name: "a name for the suite", options: `"suite": "stable"`, files: map[string]string{m + "stable/InRelease": stable, m + "stable-updates/InRelease": fresh, ms + "stable-security/InRelease": security},
 			want: []string{"http://m.example/debian stable", "http://m.example/debian stable-updates", "http://m.example/debian-security stable-security"}, epoch: seventh},
 		{name: "a release that nobody knew", options: `"suite": "zurg"`, files: map[string]string{
-			m + "zurg/InRelease":           key.clear(releaseText("Debian", "Debian", "testing", "zurg", sixth, "")),
-			m + "zurg-updates/InRelease":   key.clear(releaseText("Debian", "Debian", "testing-updates", "zurg-updates", seventh, "")),
-			ms + "zurg-security/InRelease": key.clear(releaseText("Debian", "Debian-Security", "testing-security", "zurg-security", sixth, "")),
+			m + "zurg/InRelease":           key.Clear(releaseText("Debian", "Debian", "testing", "zurg", sixth, "")),
+			m + "zurg-updates/InRelease":   key.Clear(releaseText("Debian", "Debian", "testing-updates", "zurg-updates", seventh, "")),
+			ms + "zurg-security/InRelease": key.Clear(releaseText("Debian", "Debian-Security", "testing-security", "zurg-security", sixth, "")),
 		}, want: []string{"http://m.example/debian zurg", "http://m.example/debian zurg-updates", "http://m.example/debian-security zurg-security"}, epoch: seventh},
 		{name: "Ubuntu", options: `"suite": "noble", "mirror": "http://u.example/ubuntu"`, files: map[string]string{
-			"http://u.example/ubuntu/dists/noble/InRelease":          key.clear(releaseText("Ubuntu", "Ubuntu", "noble", "noble", sixth, "")),
-			"http://u.example/ubuntu/dists/noble-updates/InRelease":  key.clear(releaseText("Ubuntu", "Ubuntu", "noble-updates", "noble", seventh, "")),
-			"http://u.example/ubuntu/dists/noble-security/InRelease": key.clear(releaseText("Ubuntu", "Ubuntu", "noble-security", "noble", sixth, "")),
+			"http://u.example/ubuntu/dists/noble/InRelease":          key.Clear(releaseText("Ubuntu", "Ubuntu", "noble", "noble", sixth, "")),
+			"http://u.example/ubuntu/dists/noble-updates/InRelease":  key.Clear(releaseText("Ubuntu", "Ubuntu", "noble-updates", "noble", seventh, "")),
+			"http://u.example/ubuntu/dists/noble-security/InRelease": key.Clear(releaseText("Ubuntu", "Ubuntu", "noble-security", "noble", sixth, "")),
 		}, want: []string{"http://u.example/ubuntu noble", "http://u.example/ubuntu noble-updates", "http://u.example/ubuntu noble-security"}, epoch: seventh},
-		{name: "a derivative", files: with(m+"trixie/InRelease", key.clear(releaseText("Someone", "Someone", "stable", "trixie", sixth, ""))), want: []string{"http://m.example/debian trixie"}, epoch: sixth},
+		{name: "a derivative", files: with(m+"trixie/InRelease", key.Clear(releaseText("Someone", "Someone", "stable", "trixie", sixth, ""))), want: []string{"http://m.example/debian trixie"}, epoch: sixth},
 		{name: "Debian 10", options: `"suite": "buster"`, files: map[string]string{
-			m + "buster/InRelease":          key.clear(releaseText("Debian", "Debian", "oldoldstable", "buster", sixth, "Version: 10.13\n")),
-			ms + "buster/updates/InRelease": key.clear(releaseText("Debian", "Debian-Security", "oldoldstable", "buster", seventh, "")),
+			m + "buster/InRelease":          key.Clear(releaseText("Debian", "Debian", "oldoldstable", "buster", sixth, "Version: 10.13\n")),
+			ms + "buster/updates/InRelease": key.Clear(releaseText("Debian", "Debian-Security", "oldoldstable", "buster", seventh, "")),
 		}, want: []string{"http://m.example/debian buster", "http://m.example/debian-security buster/updates"}, epoch: seventh, warns: "buster-updates"},
-		{name: "security for other machines", files: with(ms+"trixie-security/InRelease", key.clear(strings.Replace(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", seventh, ""), "amd64\n", "arm64\n", 1))),
+		{name: "security for other machines", files: with(ms+"trixie-security/InRelease", key.Clear(strings.Replace(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", seventh, ""), "amd64\n", "arm64\n", 1))),
 			want: []string{"http://m.example/debian trixie", "http://m.example/debian trixie-updates"}, epoch: sixth, warns: "has no architecture"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -195,7 +196,7 @@ func TestSystemSuites(t *testing.T) {
 				}
 				opt.Snapshot = &at
 			}
-			text := `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "keyring": ` + quoted(t, key.keyring()) + `, ` + tt.options + `}}]}`
+			text := `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "keyring": ` + quoted(t, key.Keyring()) + `, ` + tt.options + `}}]}`
 			if strings.Contains(tt.options, `"suite"`) {
 				text = strings.Replace(text, `"suite": "trixie", `, "", 1)
 			}
@@ -238,16 +239,16 @@ func TestSystemSuites(t *testing.T) {
 // time is that of the release.
 func TestToolboxIsSteady(t *testing.T) {
 	t.Parallel()
-	key := newSigner(t)
+	key := testkey.NewSigner(t, nil)
 	steps := func(date string) []string {
 		opt := options(t)
 		opt.Now = func() time.Time { return time.Date(2025, 9, 8, 0, 0, 0, 0, time.UTC) }
 		opt.Resolver = &suites{files: map[string]string{
-			"https://mirror.example/debian/dists/trixie/InRelease":                   key.clear(releaseText("Debian", "Debian", "stable", "trixie", sixth, "")),
-			"https://mirror.example/debian/dists/trixie-updates/InRelease":           key.clear(releaseText("Debian", "Debian", "stable-updates", "trixie-updates", date, "")),
-			"https://mirror.example/debian-security/dists/trixie-security/InRelease": key.clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", date, "")),
+			"https://mirror.example/debian/dists/trixie/InRelease":                   key.Clear(releaseText("Debian", "Debian", "stable", "trixie", sixth, "")),
+			"https://mirror.example/debian/dists/trixie-updates/InRelease":           key.Clear(releaseText("Debian", "Debian", "stable-updates", "trixie-updates", date, "")),
+			"https://mirror.example/debian-security/dists/trixie-security/InRelease": key.Clear(releaseText("Debian", "Debian-Security", "stable-security", "trixie-security", date, "")),
 		}}
-		opt.ToolboxManifest = testManifest(t, `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "keyring": `+quoted(t, key.keyring())+`}}]}`)
+		opt.ToolboxManifest = testManifest(t, `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "keyring": `+quoted(t, key.Keyring())+`}}]}`)
 		st, err := New(&manifest.Manifest{}, opt).Toolbox(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -287,10 +288,10 @@ func quoted(t *testing.T, text string) string {
 // the system.
 func TestSnapshotOfLaterStages(t *testing.T) {
 	t.Parallel()
-	key := newSigner(t)
-	trixie := key.clear(releaseText("Debian", "Debian", "stable", "trixie", sixth, ""))
-	backports := key.clear(releaseText("Debian", "Debian Backports", "stable-backports", "trixie-backports", sixth, ""))
-	own := key.clear("Origin: Own\nCodename: own\nDate: " + sixth + "\nArchitectures: amd64\nComponents: main\nSHA256:\n " + strings.Repeat("1", 64) + " 5 main/binary-amd64/Packages.xz\n")
+	key := testkey.NewSigner(t, nil)
+	trixie := key.Clear(releaseText("Debian", "Debian", "stable", "trixie", sixth, ""))
+	backports := key.Clear(releaseText("Debian", "Debian Backports", "stable-backports", "trixie-backports", sixth, ""))
+	own := key.Clear("Origin: Own\nCodename: own\nDate: " + sixth + "\nArchitectures: amd64\nComponents: main\nSHA256:\n " + strings.Repeat("1", 64) + " 5 main/binary-amd64/Packages.xz\n")
 	for snapshot, want := range map[string]string{"": "http://m.example/debian", "20250907T000000Z": "http://s.example/debian/20250907T000000Z"} {
 		a := &suites{files: map[string]string{want + "/dists/trixie/InRelease": trixie, want + "/dists/trixie-backports/InRelease": backports, "http://own.example/dists/own/InRelease": own}}
 		opt := options(t)
@@ -301,7 +302,7 @@ func TestSnapshotOfLaterStages(t *testing.T) {
 			}
 			return []string{"http://m.example/debian"}
 		}
-		k := quoted(t, key.keyring())
+		k := quoted(t, key.Keyring())
 		text := fmt.Sprintf(`{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "updates": false, "snapshot": %q, "keyring": %s}},
 			{"name": "org.osbuildkit.apt", "options": {"packages": ["a"], "repos": [{"suite": "trixie-backports", "keyring": %[2]s}, {"suite": "own", "mirror": "http://own.example", "keyring": %[2]s}]}}]}`, snapshot, k)
 		m := testManifest(t, strings.Replace(text, `"snapshot": "", `, "", 1))
@@ -315,19 +316,19 @@ func TestSnapshotOfLaterStages(t *testing.T) {
 // it has: the steps are the same.
 func TestRepositorySignedAnew(t *testing.T) {
 	t.Parallel()
-	key := newSigner(t)
+	key := testkey.NewSigner(t, nil)
 	epoch := int64(1_700_000_000)
 	steps := func(date string) map[string]string {
 		a := &suites{files: map[string]string{}}
 		for _, s := range []string{"trixie", "trixie-updates", "trixie-security"} {
 			for _, archive := range []string{"debian", "debian-security"} {
-				a.files["https://mirror.example/"+archive+"/dists/"+s+"/InRelease"] = key.clear(releaseText("Debian", "Debian", "x", s, date, ""))
+				a.files["https://mirror.example/"+archive+"/dists/"+s+"/InRelease"] = key.Clear(releaseText("Debian", "Debian", "x", s, date, ""))
 			}
 		}
 		opt := options(t)
 		opt.Resolver, opt.Epoch = a, &epoch
 		opt.Now = func() time.Time { return time.Date(2025, 9, 8, 0, 0, 0, 0, time.UTC) }
-		m := testManifest(t, `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "keyring": `+quoted(t, key.keyring())+`}}]}`)
+		m := testManifest(t, `{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "keyring": `+quoted(t, key.Keyring())+`}}]}`)
 		out := map[string]string{}
 		for _, op := range parse(t, define(t, m, opt, "tree")) {
 			if e := op.op.GetExec(); e != nil {

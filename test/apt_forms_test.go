@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -24,10 +23,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/osbuildkit/osbuildkit/internal/testkey"
 )
 
 // debFile returns a Debian package with one file, which no build has fetched yet.
@@ -37,29 +35,14 @@ func debFile(t *testing.T, name string) []byte {
 		var out bytes.Buffer
 		z := gzip.NewWriter(&out)
 		w := tar.NewWriter(z)
-		err := w.WriteHeader(&tar.Header{Name: "./" + file, Mode: 0o644, Size: int64(len(text)), Typeflag: tar.TypeReg, ModTime: time.Unix(1_700_000_000, 0)})
-		if err == nil {
-			_, err = w.Write([]byte(text))
-		}
+		err := addFile(w, file, text)
 		if err := errors.Join(err, w.Close(), z.Close()); err != nil {
 			t.Fatal(err)
 		}
 		return out.Bytes()
 	}
-	var out bytes.Buffer
-	out.WriteString("!<arch>\n")
 	control := archive("control", debControl(name)+"Description: made up\n")
-	for _, m := range []struct {
-		name string
-		data []byte
-	}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", control}, {"data.tar.gz", archive("usr/share/"+name, time.Now().String()+"\n")}} {
-		fmt.Fprintf(&out, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, 1_700_000_000, 0, 0, "100644", len(m.data))
-		out.Write(m.data)
-		if len(m.data)%2 == 1 {
-			out.WriteByte('\n')
-		}
-	}
-	return out.Bytes()
+	return arFile([]arMember{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", control}, {"data.tar.gz", archive("usr/share/"+name, time.Now().String()+"\n")}})
 }
 
 func debControl(name string) string {
@@ -88,10 +71,10 @@ var aptForms = []aptForm{
 }
 
 // files lists the files of the repository.
-func (f aptForm) files(t *testing.T, key *openpgp.Entity) map[string][]byte {
+func (f aptForm) files(t *testing.T, key *testkey.Signer) map[string][]byte {
 	t.Helper()
 	deb := debFile(t, f.name)
-	index := []byte(debControl(f.name) + fmt.Sprintf("Filename: %s\nSize: %d\nSHA256: %x\nDescription: made up\n\n", f.file, len(deb), sha256.Sum256(deb)))
+	index := []byte(debControl(f.name) + poolFields(f.file, deb) + "Description: made up\n\n")
 	sums := ""
 	if plain, ok := strings.CutSuffix(f.index, ".gz"); ok {
 		// apt wants to know it, though it is not there.
@@ -117,23 +100,11 @@ func (f aptForm) files(t *testing.T, key *openpgp.Entity) map[string][]byte {
 	if strings.Contains(f.index, "binary-all") {
 		out[path.Join(f.dir, "main/binary-amd64/Packages")] = nil
 	}
-	var signed bytes.Buffer
 	if f.detached {
-		if err := openpgp.ArmoredDetachSign(&signed, key, strings.NewReader(release), nil); err != nil {
-			t.Fatal(err)
-		}
-		out[path.Join(f.dir, "Release")], out[path.Join(f.dir, "Release.gpg")] = []byte(release), signed.Bytes()
+		out[path.Join(f.dir, "Release")], out[path.Join(f.dir, "Release.gpg")] = []byte(release), []byte(key.Detached(release))
 		return out
 	}
-	w, err := clearsign.Encode(&signed, key.PrivateKey, nil)
-	if err == nil {
-		_, err = io.WriteString(w, release)
-		err = errors.Join(err, w.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	out[path.Join(f.dir, "InRelease")] = signed.Bytes()
+	out[path.Join(f.dir, "InRelease")] = []byte(key.Clear(release))
 	return out
 }
 
@@ -232,18 +203,8 @@ func plainApt(t *testing.T, server, key string) []string {
 // with a line end, which the command line takes off and buildx does not.
 func TestAptForms(t *testing.T) {
 	need(t, "apt-get")
-	key, err := openpgp.NewEntity("Made Up", "", "made-up@example.org", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var public bytes.Buffer
-	w, err := armor.Encode(&public, openpgp.PublicKeyType, nil)
-	if err == nil {
-		err = errors.Join(key.Serialize(w), w.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testkey.NewSigner(t, nil)
+	public := key.Keyring()
 	s := &aptServer{files: map[string][]byte{}}
 	server := httptest.NewServer(s)
 	defer server.Close()
@@ -253,11 +214,11 @@ func TestAptForms(t *testing.T) {
 		for name, data := range f.files(t, key) {
 			s.files[fmt.Sprintf("%d/%s", i, name)] = data
 		}
-		repos = append(repos, object{"mirror": fmt.Sprintf("%s/%d", server.URL, i), "suite": f.suite, "keyring": public.String()})
+		repos = append(repos, object{"mirror": fmt.Sprintf("%s/%d", server.URL, i), "suite": f.suite, "keyring": public})
 		names = append(names, f.name)
 		wanted = append(wanted, "usr/share/"+f.name)
 	}
-	plain := plainApt(t, server.URL, public.String())
+	plain := plainApt(t, server.URL, public)
 	if len(plain) != len(aptForms) {
 		t.Fatalf("plain apt takes %q", plain)
 	}

@@ -3,14 +3,12 @@
 package test
 
 import (
-	"bytes"
 	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/osbuildkit/osbuildkit/internal/testkey"
 )
 
 // failure is a build that must fail.
@@ -263,22 +261,7 @@ func matchText(pattern, text string) bool {
 // quotedKey returns a fresh public key as a JSON string.
 func quotedKey(t *testing.T) string {
 	t.Helper()
-	key, err := openpgp.NewEntity("Another Archive", "", "archive@example.org", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	w, err := armor.Encode(&out, openpgp.PublicKeyType, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := key.Serialize(w); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(out.String())
+	text, err := json.Marshal(testkey.NewSigner(t, nil).Keyring())
 	if err != nil {
 		t.Fatal(err)
 	}

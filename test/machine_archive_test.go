@@ -3,12 +3,8 @@
 package test
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -20,11 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
-
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/internal/testkey"
 )
 
 // upgradedPackage is a package of the machine that the live archive has in a newer
@@ -42,20 +35,7 @@ func newerPackage(t *testing.T, images string) (deb []byte, control, version str
 	}
 	dir := t.TempDir()
 	old, tree, made := filepath.Join(dir, "old.deb"), filepath.Join(dir, "tree"), filepath.Join(dir, "new.deb")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, shared.mirror.URL()+"/"+list.Packages[at].Path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(res.Body)
-	res.Body.Close()
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s, %v", list.Packages[at].Path, res.Status, err)
-	}
-	if err := os.WriteFile(old, data, 0o644); err != nil {
+	if err := os.WriteFile(old, fetched(t, list.Packages[at].Path), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	output(t, "dpkg-deb", "-R", old, tree)
@@ -72,36 +52,20 @@ func newerPackage(t *testing.T, images string) (deb []byte, control, version str
 // its address as a guest sees it, the key that signs it and the package's version.
 func startArchive(t *testing.T, images string) (address, key, version string) {
 	t.Helper()
-	signer, err := openpgp.NewEntity("Made Up", "", "made-up@example.org", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer := testkey.NewSigner(t, nil)
 	deb, control, version := newerPackage(t, images)
-	index := fmt.Sprintf("%s\nFilename: pool/new.deb\nSize: %d\nSHA256: %x\n\n", control, len(deb), sha256.Sum256(deb))
+	index := control + "\n" + poolFields("pool/new.deb", deb) + "\n"
 	release := fmt.Sprintf("Codename: live\nSuite: live\nArchitectures: all amd64\nComponents: main\nDate: %s\nSHA256:\n %x %d main/binary-amd64/Packages\n",
 		time.Now().UTC().Format(time.RFC1123), sha256.Sum256([]byte(index)), len(index))
-	var signed, armored bytes.Buffer
-	w, err := clearsign.Encode(&signed, signer.PrivateKey, nil)
-	if err == nil {
-		_, err = io.WriteString(w, release)
-		err = errors.Join(err, w.Close())
-	}
-	a, err2 := armor.Encode(&armored, openpgp.PublicKeyType, nil)
-	if err2 == nil {
-		err2 = errors.Join(signer.Serialize(a), a.Close())
-	}
-	if err := errors.Join(err, err2); err != nil {
-		t.Fatal(err)
-	}
 	server := httptest.NewServer(&aptServer{files: map[string][]byte{
-		path.Join("dists/live", "InRelease"): signed.Bytes(), "dists/live/main/binary-amd64/Packages": []byte(index), "pool/new.deb": deb,
+		path.Join("dists/live", "InRelease"): []byte(signer.Clear(release)), "dists/live/main/binary-amd64/Packages": []byte(index), "pool/new.deb": deb,
 	}})
 	t.Cleanup(server.Close)
 	u, err := url.Parse(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return "http://" + archiveName + ":" + u.Port(), armored.String(), version
+	return "http://" + archiveName + ":" + u.Port(), signer.Keyring(), version
 }
 
 // upgrade brings the machine up to date from a live archive, which is named as

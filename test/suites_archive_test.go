@@ -19,11 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
-
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/internal/testkey"
 )
 
 // madeTool is the package of which the suites of a madeArchive have versions.
@@ -35,8 +32,7 @@ const madeTool = "made-tool"
 // several paths, each in a state of its own.
 type madeArchive struct {
 	t      *testing.T
-	key    *openpgp.Entity
-	public string
+	key    *testkey.Signer
 	server *httptest.Server
 	// base is the index of the release without madeTool.
 	base string
@@ -54,20 +50,7 @@ const (
 
 func newMadeArchive(t *testing.T) *madeArchive {
 	t.Helper()
-	key, err := openpgp.NewEntity("Made Up", "", "made-up@example.org", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &madeArchive{t: t, key: key, files: map[string][]byte{}}
-	var public bytes.Buffer
-	w, err := armor.Encode(&public, openpgp.PublicKeyType, nil)
-	if err == nil {
-		err = errors.Join(key.Serialize(w), w.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.public = public.String()
+	a := &madeArchive{t: t, key: testkey.NewSigner(t, nil), files: map[string][]byte{}}
 	a.server = httptest.NewServer(a)
 	t.Cleanup(a.server.Close)
 	stanzas := minimalSystem(t)
@@ -132,19 +115,10 @@ func (a *madeArchive) publish(at, suite, label, tool string, date time.Time) {
 	}
 	release := "Origin: Debian\nLabel: " + label + "\nSuite: stable" + kind + "\nCodename: " + suite + "\nVersion: 13.1\nArchitectures: amd64\nComponents: main\nDate: " +
 		date.UTC().Format(time.RFC1123) + "\nNo-Support-for-Architecture-all: Packages\nSHA256:\n" + fmt.Sprintf(" %x %d main/binary-amd64/Packages\n", sha256.Sum256([]byte(index)), len(index))
-	var signed bytes.Buffer
-	w, err := clearsign.Encode(&signed, a.key.PrivateKey, nil)
-	if err == nil {
-		_, err = io.WriteString(w, release)
-		err = errors.Join(err, w.Close())
-	}
-	if err != nil {
-		a.t.Fatal(err)
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	dir := at + "/dists/" + suite
-	a.files[dir+"/InRelease"], a.files[dir+"/main/binary-amd64/Packages"] = signed.Bytes(), []byte(index)
+	a.files[dir+"/InRelease"], a.files[dir+"/main/binary-amd64/Packages"] = []byte(a.key.Clear(release)), []byte(index)
 }
 
 // withdraw takes a suite away.
@@ -169,7 +143,7 @@ func (a *madeArchive) ownApt(file string) []byte {
 		for t := d.Data(); ; {
 			h, err := t.Next()
 			if errors.Is(err, io.EOF) {
-				return addFile(w, "usr/share/keyrings/made-up.asc", a.public)
+				return addFile(w, "usr/share/keyrings/made-up.asc", a.key.Keyring())
 			}
 			if err != nil {
 				return err
@@ -219,12 +193,20 @@ func packDeb(t *testing.T, control string, data func(*tar.Writer) error, scripts
 		}
 		return err
 	})
+	return arFile([]arMember{{"debian-binary", []byte("2.0\n")}, {"control.tar", info}, {"data.tar", archive(data)}})
+}
+
+// arMember is a file in an archive of ar.
+type arMember struct {
+	name string
+	data []byte
+}
+
+// arFile makes an archive of ar, which a Debian package is.
+func arFile(members []arMember) []byte {
 	var out bytes.Buffer
 	out.WriteString("!<arch>\n")
-	for _, m := range []struct {
-		name string
-		data []byte
-	}{{"debian-binary", []byte("2.0\n")}, {"control.tar", info}, {"data.tar", archive(data)}} {
+	for _, m := range members {
 		fmt.Fprintf(&out, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, 1_700_000_000, 0, 0, "100644", len(m.data))
 		out.Write(m.data)
 		if len(m.data)%2 == 1 {

@@ -38,7 +38,7 @@ func TestSuites(t *testing.T) {
 
 	out := t.TempDir()
 	of := func(options object) string {
-		options["suite"], options["mirror"], options["keyring"] = suite, a.server.URL+"/"+madeMirror, a.public
+		options["suite"], options["mirror"], options["keyring"] = suite, a.server.URL+"/"+madeMirror, a.key.Keyring()
 		options["path_excludes"] = []string{"/usr/share/doc/*"}
 		return manifestFile(t, "image.json", object{"stages": []any{
 			stage("org.osbuildkit.debootstrap", options), stage("org.osbuildkit.apt", object{"packages": []string{madeTool}}),
@@ -88,7 +88,7 @@ func TestSuites(t *testing.T) {
 	})
 	t.Run("lacking", func(t *testing.T) {
 		a.withdraw(madeMirror+"-security", "trixie-security")
-		options := object{"suite": suite, "mirror": a.server.URL + "/" + madeMirror, "keyring": a.public, "variant": "required", "packages": []string{madeTool}}
+		options := object{"suite": suite, "mirror": a.server.URL + "/" + madeMirror, "keyring": a.key.Keyring(), "variant": "required", "packages": []string{madeTool}}
 		p := build(t, args(manifestFile(t, "image.json", object{"stages": []any{stage("org.osbuildkit.debootstrap", options)}}))...)
 		if !strings.Contains(p.text(), "the security updates of trixie-security are left out: ") {
 			t.Errorf("no warning: %s", p.text())

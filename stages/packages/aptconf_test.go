@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,12 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/internal/testkey"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -48,7 +45,8 @@ func aptTest(t *testing.T, status func(dir string) map[string]string) (out strin
 	}
 	packages := "Package: probe\nVersion: 1\nArchitecture: amd64\nMaintainer: x\nDescription: x\nFilename: pool/probe_1_amd64.deb\nSize: 8\nSHA256: " + strings.Repeat("a", 64) + "\n"
 	release := fmt.Sprintf("Suite: s\nCodename: s\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nArchitectures: amd64\nComponents: main\nSHA256:\n %x %d main/binary-amd64/Packages\n", sha256.Sum256([]byte(packages)), len(packages))
-	signed, public := clearSigned(t, release)
+	key := testkey.NewSigner(t, &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
+	signed, public := key.Clear(release), key.Keyring()
 	put("repos/0/dists/s/InRelease", signed)
 	put("repos/0/dists/s/main/binary-amd64/Packages", packages)
 	options, err := json.Marshal(AptOptions{Packages: []string{"probe"}, Repos: []RepositoryOptions{{Suite: "s", Keyring: public}}})
@@ -73,29 +71,6 @@ func aptTest(t *testing.T, status func(dir string) map[string]string) (out strin
 		t.Errorf("a command of the tree has run: %v", err)
 	}
 	return string(data) + log.String(), err
-}
-
-// clearSigned signs a text with a new key, and returns the key as well.
-func clearSigned(t *testing.T, text string) (signed, public string) {
-	t.Helper()
-	key, err := openpgp.NewEntity("Archive", "", "archive@example.org", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out, keys bytes.Buffer
-	w, err := clearsign.Encode(&out, key.PrivateKey, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := armor.Encode(&keys, openpgp.PublicKeyType, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = w.Write([]byte(text))
-	if err := errors.Join(err, w.Close(), key.Serialize(a), a.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return out.String(), keys.String()
 }
 
 // TestAptSolvesHostileDatabase gives apt trees whose package database is made

@@ -12,12 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/internal/testkey"
 )
 
 // smallRepository cuts the repository that bootstrap has fetched down to the
@@ -57,7 +55,8 @@ func (b *builder) smallRepository(dir, suite string, names ...string) (keyring s
 	packages := reachable(all.String(), names)
 	text := fmt.Sprintf("Origin: Debian\nLabel: Debian\nSuite: stable\nCodename: %s\nDate: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n %x %d main/binary-amd64/Packages\n",
 		suite, time.Now().UTC().Format(time.RFC1123), sha256.Sum256([]byte(packages)), len(packages))
-	signed, keyring := b.sign(text)
+	key := testkey.NewSigner(b.t, &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
+	signed, keyring := []byte(key.Clear(text)), key.Keyring()
 	out := filepath.Join(dir, "0", "dists", suite)
 	if err := os.MkdirAll(filepath.Join(out, "main/binary-amd64"), 0o755); err != nil {
 		b.t.Fatal(err)
@@ -101,35 +100,4 @@ func reachable(index string, names []string) string {
 		}
 	}
 	return out.String()
-}
-
-// sign signs a text with a new key and returns both.
-func (b *builder) sign(text string) (signed []byte, keyring string) {
-	b.t.Helper()
-	key, err := openpgp.NewEntity("Small Archive", "", "small@example.org", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	var out, public bytes.Buffer
-	w, err := clearsign.Encode(&out, key.PrivateKey, nil)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if _, err := w.Write([]byte(text)); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		b.t.Fatal(err)
-	}
-	a, err := armor.Encode(&public, openpgp.PublicKeyType, nil)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if err := key.Serialize(a); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := a.Close(); err != nil {
-		b.t.Fatal(err)
-	}
-	return out.Bytes(), public.String()
 }
