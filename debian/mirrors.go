@@ -66,7 +66,7 @@ func MirrorsOfClient(dir, suite string) []string {
 	if !IsSecurity(suite) {
 		return nil
 	}
-	m, err := ClientMirror(dir, strings.TrimSuffix(strings.TrimSuffix(suite, "-security"), "/updates"))
+	m, err := ClientMirror(dir, releaseOf(suite))
 	if err != nil {
 		return nil
 	}
@@ -93,7 +93,7 @@ func ClientMirror(dir, suite string) (string, error) {
 	}
 	if IsSecurity(suite) {
 		for _, s := range all {
-			base := strings.TrimSuffix(strings.TrimSuffix(s.Suite, "-security"), "/updates")
+			base := releaseOf(s.Suite)
 			if usable(s) && IsSecurity(s.Suite) && (debianSuites[base] || strings.Contains(s.URI, securityArchive)) {
 				return s.URI, nil
 			}

@@ -32,6 +32,12 @@ func IsSecurity(suite string) bool {
 	return strings.HasSuffix(suite, "-security") || strings.HasSuffix(suite, "/updates") && !strings.Contains(suite, "-")
 }
 
+// releaseOf returns the suite to which one of security updates belongs; another
+// suite is its own.
+func releaseOf(suite string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(suite, "-security"), "/updates")
+}
+
 // DefaultMirrors returns where a suite of Debian is asked for where nothing else
 // is known: at Debian's general mirror, and then in the snapshot archive as it is
 // on the day of the build.

@@ -48,13 +48,8 @@ func (p *pass) bootDisks(fn func(d *bootDisk)) {
 			} `json:"bootloader"`
 		}
 		decode(s, &b)
-		for _, in := range s.Inputs {
-			for _, r := range in.References {
-				if tree := p.m.Pipeline(r.ID); tree != nil {
-					fn(&bootDisk{contents: p.contentsOf(tree), assembler: s, place: place, loader: b.Bootloader.Type})
-					return
-				}
-			}
+		if trees := p.m.Trees(s); len(trees) > 0 {
+			fn(&bootDisk{contents: p.contentsOf(trees[0]), assembler: s, place: place, loader: b.Bootloader.Type})
 		}
 	})
 }

@@ -171,18 +171,12 @@ func mentions(s *manifest.Stage) []mention {
 func filesystemMismatch(p *pass) {
 	p.disks(func(_ *manifest.Pipeline, assembler *manifest.Stage, o diskOptions) {
 		mounted := o.mounted()
-		for _, in := range assembler.Inputs {
-			for _, r := range in.References {
-				tree := p.m.Pipeline(r.ID)
-				if tree == nil {
-					continue
-				}
-				for _, s := range tree.Stages {
-					for _, q := range mentions(s) {
-						if want := mounted[q.mountpoint]; q.uuid != "" && want != "" && !strings.EqualFold(q.uuid, want) {
-							p.atOption(tree, s, q.path, "the assembler gives the file system of %s the UUID %s, so nothing is found under %s: name the same",
-								quote(q.mountpoint), quote(want), quote(q.uuid))
-						}
+		for _, tree := range p.m.Trees(assembler) {
+			for _, s := range tree.Stages {
+				for _, q := range mentions(s) {
+					if want := mounted[q.mountpoint]; q.uuid != "" && want != "" && !strings.EqualFold(q.uuid, want) {
+						p.atOption(tree, s, q.path, "the assembler gives the file system of %s the UUID %s, so nothing is found under %s: name the same",
+							quote(q.mountpoint), quote(want), quote(q.uuid))
 					}
 				}
 			}

@@ -130,27 +130,21 @@ func (p *pass) labels(at *manifest.Pipeline, s *manifest.Stage, o diskOptions) {
 // for, with who does.
 func (p *pass) usedNames(assembler *manifest.Stage) map[string]string {
 	out := map[string]string{}
-	for _, in := range assembler.Inputs {
-		for _, r := range in.References {
-			tree := p.m.Pipeline(r.ID)
-			if tree == nil {
-				continue
+	for _, tree := range p.m.Trees(assembler) {
+		for _, s := range tree.Stages {
+			var o struct {
+				Filesystems []struct{ Label, PartLabel string } `json:"filesystems"`
+				RootFS      struct{ Label string }              `json:"rootfs"`
+				BootFS      struct{ Label string }              `json:"bootfs"`
 			}
-			for _, s := range tree.Stages {
-				var o struct {
-					Filesystems []struct{ Label, PartLabel string } `json:"filesystems"`
-					RootFS      struct{ Label string }              `json:"rootfs"`
-					BootFS      struct{ Label string }              `json:"bootfs"`
-				}
-				switch s.Type {
-				case "org.osbuild.fstab", "org.osbuild.grub2", "org.osbuild.grub2.legacy":
-					decode(s, &o)
-				}
-				for _, f := range o.Filesystems {
-					out["LABEL="+f.Label], out["PARTLABEL="+f.PartLabel] = s.Type, s.Type
-				}
-				out["LABEL="+o.RootFS.Label], out["LABEL="+o.BootFS.Label] = s.Type, s.Type
+			switch s.Type {
+			case "org.osbuild.fstab", "org.osbuild.grub2", "org.osbuild.grub2.legacy":
+				decode(s, &o)
 			}
+			for _, f := range o.Filesystems {
+				out["LABEL="+f.Label], out["PARTLABEL="+f.PartLabel] = s.Type, s.Type
+			}
+			out["LABEL="+o.RootFS.Label], out["LABEL="+o.BootFS.Label] = s.Type, s.Type
 		}
 	}
 	return out

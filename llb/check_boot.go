@@ -50,13 +50,8 @@ func (c *check) boots() {
 	if json.Unmarshal(c.at.stage.Options, &o) != nil {
 		return
 	}
-	for _, in := range c.at.stage.Inputs {
-		for _, r := range in.References {
-			if tree := c.graph.m.Pipeline(r.ID); tree != nil {
-				c.grub(tree, &o)
-				return
-			}
-		}
+	if trees := c.graph.m.Trees(c.at.stage); len(trees) > 0 {
+		c.grub(trees[0], &o)
 	}
 }
 

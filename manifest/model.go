@@ -67,6 +67,20 @@ func (m *Manifest) Pipeline(name string) *Pipeline {
 	return nil
 }
 
+// Trees returns the pipelines whose trees a stage or an assembler takes as inputs,
+// in their order.
+func (m *Manifest) Trees(s *Stage) []*Pipeline {
+	var out []*Pipeline
+	for _, in := range s.Inputs {
+		for _, r := range in.References {
+			if p := m.Pipeline(r.ID); p != nil {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
 // Pipeline is a list of stages that builds one tree, or, for the pipeline
 // "assembler" of the older formats, one directory of files.
 type Pipeline struct {

@@ -200,10 +200,14 @@ func (i *info) Sys() any {
 // Mode returns the type and the bits of the mode.
 func (i *info) Mode() fs.FileMode {
 	m := fs.FileMode(i.st.Mode & 0o777)
-	for bit, mode := range map[uint32]fs.FileMode{unix.S_ISUID: fs.ModeSetuid, unix.S_ISGID: fs.ModeSetgid, unix.S_ISVTX: fs.ModeSticky} {
-		if i.st.Mode&bit != 0 {
-			m |= mode
-		}
+	if i.st.Mode&unix.S_ISUID != 0 {
+		m |= fs.ModeSetuid
+	}
+	if i.st.Mode&unix.S_ISGID != 0 {
+		m |= fs.ModeSetgid
+	}
+	if i.st.Mode&unix.S_ISVTX != 0 {
+		m |= fs.ModeSticky
 	}
 	switch i.st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 
 	"github.com/osbuildkit/osbuildkit/internal/expand"
@@ -172,10 +171,4 @@ func removeSeed(t *tree.Root) error {
 		return nil
 	}
 	return err
-}
-
-// sortedUnique sorts a list and leaves out what occurs twice.
-func sortedUnique(list []string) []string {
-	slices.Sort(list)
-	return slices.Compact(list)
 }
