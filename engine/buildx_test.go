@@ -1,10 +1,11 @@
 package engine
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/osbuildkit/osbuildkit/internal/treetest"
 )
 
 // A docker command without its plugin says many things, and none of them that
@@ -18,9 +19,7 @@ func TestBuildxPluginMissing(t *testing.T) {
 		dir := t.TempDir()
 		script := func(name, text string) {
 			t.Helper()
-			if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
-				t.Fatal(err)
-			}
+			treetest.Program(t, filepath.Join(dir, name), []byte("#!/bin/sh\n"+text))
 		}
 		script("docker", "echo \""+said+"\" >&2\nexit 1\n")
 		t.Setenv("PATH", dir+":/usr/bin:/bin")

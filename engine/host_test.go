@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/osbuildkit/osbuildkit/internal/treetest"
 )
 
 func TestJudgeRuntime(t *testing.T) {
@@ -33,9 +35,7 @@ func TestCheckRuntimeOnce(t *testing.T) {
 	script := filepath.Join(dir, "runc")
 	write := func(seccomp string) {
 		text := "#!/bin/sh\necho x >>" + calls + "\necho runc version 1.2\necho " + seccomp + "\n"
-		if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		treetest.Program(t, script, []byte(text))
 	}
 	count := func() int {
 		data, _ := os.ReadFile(calls)
@@ -73,9 +73,7 @@ func TestFindRuntime(t *testing.T) {
 		t.Errorf("without runc: %v", err)
 	}
 	for _, want := range []string{filepath.Join(admin, "runc"), filepath.Join(path, "runc"), filepath.Join(path, "buildkit-runc")} {
-		if err := os.WriteFile(want, []byte("#!/bin/sh\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		treetest.Program(t, want, []byte("#!/bin/sh\n"))
 		if rt, err := findRuntime(); err != nil || rt.path != want {
 			t.Errorf("found %q, %v; want %q", rt.path, err, want)
 		}

@@ -15,6 +15,8 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	apitypes "github.com/moby/buildkit/api/types"
 	"google.golang.org/grpc"
+
+	"github.com/osbuildkit/osbuildkit/internal/treetest"
 )
 
 // serveShared serves the shared engine on a socket for the time of a test.
@@ -202,9 +204,7 @@ esac
 echo "ERROR: no builder \"$4\" found" >&2
 exit 1
 `
-	if err := os.WriteFile(filepath.Join(dir, "docker"), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	treetest.Program(t, filepath.Join(dir, "docker"), []byte(script))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	t.Cleanup(func() {
 		pids, err := os.ReadFile(filepath.Join(dir, "pids"))

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/osbuildkit/osbuildkit/internal/treetest"
 )
 
 // rootlessID is the user and group of the rootless tests. It exists in a mount
@@ -59,9 +61,7 @@ func copyFile(t *testing.T, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(to, data, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	treetest.Program(t, to, data)
 }
 
 // needRootless skips where no rootless engine can run, and returns a directory

@@ -113,12 +113,10 @@ func standIn(t *testing.T, dir, name string) {
 		return
 	}
 	data, err := os.ReadFile(self)
-	if err == nil {
-		err = os.WriteFile(place, data, 0o755)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	treetest.Program(t, place, data)
 }
 
 // readTree is the tree without a stand-in.
@@ -131,14 +129,8 @@ func readTree(t *testing.T, dir, program string) treetest.Tree {
 // of the test become words, and the file that follows -- if there is one.
 func fakeTool(t *testing.T, buildRoot, name, more string) {
 	t.Helper()
-	dir := filepath.Join(buildRoot, "usr/bin")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	text := "#!/bin/sh\necho \"${0##*/} $*\" >>" + buildRoot + "/calls\n" + more + "\n"
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	treetest.Program(t, filepath.Join(buildRoot, "usr/bin", name), []byte(text))
 }
 
 // calls returns what fake tools have noted.

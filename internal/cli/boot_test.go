@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/disk/partitions"
+	"github.com/osbuildkit/osbuildkit/internal/treetest"
 )
 
 func TestBootFirmware(t *testing.T) {
@@ -100,9 +101,7 @@ case "$*" in
 *) echo "host login:" ;;
 esac
 `
-	if err := os.WriteFile(qemu, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	treetest.Program(t, qemu, []byte(script))
 	var out, log strings.Builder
 	a := &app{stdout: &out, stderr: &log}
 	f := bootFlags{accel: "auto", memory: 512, cpus: 1, waits: []string{"login:"}, timeout: time.Minute}

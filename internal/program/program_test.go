@@ -14,19 +14,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/osbuildkit/osbuildkit/internal/treetest"
 )
 
 // write makes an executable file.
 func write(t *testing.T, name, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
-	// A process that another test starts meanwhile would hold the file open
-	// for writing, and then it cannot be run.
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	treetest.Program(t, file, []byte(text))
 	return file
 }
 

@@ -153,12 +153,32 @@ func create(full string, n Node) error {
 	case fs.ModeNamedPipe:
 		err = syscall.Mkfifo(full, 0o600)
 	default:
-		err = os.WriteFile(full, []byte(n.Data), 0o600)
+		err = writeFile(full, []byte(n.Data), 0o600)
 	}
 	if err == nil && os.Geteuid() == 0 {
 		err = os.Lchown(full, n.UID, n.GID)
 	}
 	return err
+}
+
+// writeFile writes a file that may be run at once. A process that another test
+// starts meanwhile would hold it open for writing, and then it is "text file busy".
+func writeFile(name string, data []byte, perm fs.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(name, data, perm)
+}
+
+// Program writes a program that the test is to run, and the directories above it.
+func Program(tb testing.TB, name string, data []byte) {
+	tb.Helper()
+	err := os.MkdirAll(filepath.Dir(name), 0o755)
+	if err == nil {
+		err = writeFile(name, data, 0o755)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // Read returns the tree in directory dir.

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/osbuildkit/osbuildkit/internal/testca"
+	"github.com/osbuildkit/osbuildkit/internal/treetest"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 )
@@ -120,13 +121,7 @@ func TestFetch(t *testing.T) {
 				}
 				// A build root with this program alone.
 				root := t.TempDir()
-				if err := os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				script := "#!/bin/sh\nexec " + file + " \"$@\"\n"
-				if err := os.WriteFile(filepath.Join(root, file), []byte(script), 0o755); err != nil {
-					t.Fatal(err)
-				}
+				treetest.Program(t, filepath.Join(root, file), []byte("#!/bin/sh\nexec "+file+" \"$@\"\n"))
 				var said bytes.Buffer
 				err = fetchFile(t.Context(), &module.Input{Tree: t.TempDir(), OutputDir: out, BuildRoot: root, Options: options, Log: &said,
 					Secrets: secretFiles(t, c.secrets)})
@@ -205,12 +200,7 @@ func TestFetchAuthorized(t *testing.T) {
 					t.Fatal(err)
 				}
 				root := makeTree(t, nil)
-				if err := os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(root, file), []byte("#!/bin/sh\nexec "+file+" \"$@\"\n"), 0o755); err != nil {
-					t.Fatal(err)
-				}
+				treetest.Program(t, filepath.Join(root, file), []byte("#!/bin/sh\nexec "+file+" \"$@\"\n"))
 				var said bytes.Buffer
 				in := &module.Input{Tree: t.TempDir(), OutputDir: t.TempDir(), BuildRoot: root, Options: options, Log: &said,
 					Secrets: secretFiles(t, map[string][]byte{SecretAuthorization: []byte(c.secret)})}
