@@ -46,13 +46,10 @@ func findLaterKernels(t *tree.Root, id, cmdline string) (*laterKernels, error) {
 		return nil, err
 	}
 	own := func(name, text string) (string, error) {
-		data, err := t.ReadFile(path.Join(kernelDir, name))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		data, err := t.ReadText(path.Join(kernelDir, name), tree.MaxEntry)
+		if errors.Is(err, fs.ErrNotExist) {
 			l.files = append(l.files, laterFile{name, text})
 			return "", nil
-		case err == nil && len(data) > maxOSRelease:
-			err = fmt.Errorf("/%s/%s has %d bytes, more than %d", kernelDir, name, len(data), maxOSRelease)
 		}
 		return string(data), err
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/debian"
-	"github.com/osbuildkit/osbuildkit/rpmmd"
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
 
@@ -110,7 +110,7 @@ func (g *Graph) findSuite(ctx context.Context, r packages.RepositoryOptions, com
 		}
 		missing = missing && lacking(err)
 		if companion || len(places) > 1 {
-			err = fmt.Errorf("%s: %w", rpmmd.Redacted(p.mirror), err)
+			err = fmt.Errorf("%s: %w", redact.URL(p.mirror), err)
 		}
 		failed = append(failed, err)
 	}

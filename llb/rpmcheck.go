@@ -8,6 +8,7 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
@@ -69,7 +70,7 @@ func (g *Graph) checkPackages(ctx context.Context, at place, files []*rpmDownloa
 		}
 		f := files[i]
 		f.attempt++
-		if !f.fail(fmt.Errorf("%s: %s", rpmmd.Redacted(downloads[i].url), found[n].Problem)) {
+		if !f.fail(fmt.Errorf("%s: %s", redact.URL(downloads[i].url), found[n].Problem)) {
 			lost = append(lost, f.lost())
 		}
 		again = true

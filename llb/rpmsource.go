@@ -15,6 +15,7 @@ import (
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/codes"
 
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	"github.com/osbuildkit/osbuildkit/rpmmd"
 	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
@@ -112,7 +113,7 @@ func (g *Graph) rpmSource(ctx context.Context, at place, number int, o packages.
 		if errors.As(err, &missing) {
 			return nil, err
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", rpmmd.Redacted(s.mirrors[i]), err))
+		failed = append(failed, fmt.Errorf("%s: %w", redact.URL(s.mirrors[i]), err))
 	}
 	return nil, mirrorsError("", failed)
 }
@@ -172,11 +173,11 @@ func (g *Graph) rpmMirrors(ctx context.Context, o packages.DnfOptions, r package
 		}
 		data, err := g.readSmall(ctx, download{url: u, name: strings.ReplaceAll(l.what, " ", ""), client: s.client}, o)
 		if err != nil {
-			return fmt.Errorf("the %s %s: %w", l.what, rpmmd.Redacted(u), err)
+			return fmt.Errorf("the %s %s: %w", l.what, redact.URL(u), err)
 		}
 		mirrors, err := l.parse(data)
 		if err != nil {
-			return fmt.Errorf("%s: %w", rpmmd.Redacted(u), err)
+			return fmt.Errorf("%s: %w", redact.URL(u), err)
 		}
 		for _, m := range mirrors {
 			s.mirrors = append(s.mirrors, m.URL)
@@ -306,7 +307,7 @@ func (g *Graph) checkMetadata(ctx context.Context, at place, s *rpmSource, files
 	s.opened = map[int]bool{}
 	for n, i := range numbers {
 		if found[n].Problem != "" {
-			return fmt.Errorf("%s: %s", rpmmd.Redacted(files[i].url), found[n].Problem)
+			return fmt.Errorf("%s: %s", redact.URL(files[i].url), found[n].Problem)
 		}
 		s.opened[i] = found[n].Opened
 	}
@@ -533,7 +534,7 @@ func (g *Graph) eachDownload(ctx context.Context, at place, files []*rpmDownload
 			f.repeated, again = true, true
 			continue
 		}
-		if !f.fail(fmt.Errorf("%s: %w", rpmmd.Redacted(downloads[i].url), explainFetch(errs[i]))) {
+		if !f.fail(fmt.Errorf("%s: %w", redact.URL(downloads[i].url), explainFetch(errs[i]))) {
 			lost = append(lost, f.lost())
 			continue
 		}

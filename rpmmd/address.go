@@ -111,7 +111,7 @@ func sameServer(mirror, address string) error {
 		return err
 	}
 	if m.Scheme != a.Scheme || server(m) != server(a) {
-		return fmt.Errorf("at %.200q, and not at the server of the repository, %s://%s; if that server is meant, give the repository's address there as a further \"baseurl\"", Redacted(address), m.Scheme, m.Host)
+		return fmt.Errorf("at %.200q, and not at the server of the repository, %s://%s; if that server is meant, give the repository's address there as a further \"baseurl\"", redact.URL(address), m.Scheme, m.Host)
 	}
 	if a.User != nil && (m.User == nil || a.User.String() != m.User.String()) {
 		return errors.New("its address names a user, who is not the one of the repository's address")
@@ -186,9 +186,6 @@ func escape(s string, plain func(i int) bool) string {
 	return b.String()
 }
 
-// Redacted returns an address without the credentials in it, for messages.
-func Redacted(s string) string { return redact.URL(s) }
-
 // checkURL accepts what can be fetched without a program of its own.
 func checkURL(s string) error {
 	if len(s) > maxURL {
@@ -205,9 +202,9 @@ func checkURL(s string) error {
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("the address %q is neither http nor https", Redacted(s))
+		return fmt.Errorf("the address %q is neither http nor https", redact.URL(s))
 	case strings.Contains(s, "#"):
-		return fmt.Errorf("the address %q has a fragment (#…), which no server is asked for", Redacted(s))
+		return fmt.Errorf("the address %q has a fragment (#…), which no server is asked for", redact.URL(s))
 	}
 	return nil
 }

@@ -63,3 +63,14 @@ func FuzzShown(f *testing.F) {
 		}
 	})
 }
+
+func TestURL(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"https://u:secret@x/a?b": "https://u:xxxxx@x/a?b", "https://token@x/a": "https://xxxxx@x/a", "https://x/a?token=t": "https://x/a?token=xxxxx", "https://x//a b": "https://x//a b", ":": ":",
+	} {
+		if got := URL(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
