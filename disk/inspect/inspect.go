@@ -85,11 +85,15 @@ func (d *Disk) add(p partitions.Partition) {
 
 // Problem says why the files of a volume cannot be read, if they should be: it
 // is damaged, or a file system of a known family with something unknown in it.
-// It is empty for a volume that is read, or that no one reads here.
+// It is empty for a volume that is read, or that no one reads here, unless a part
+// of it is missing.
 func (v *Volume) Problem() string {
 	readable := slices.Contains([]string{"ext2", "ext3", "ext4", "vfat"}, v.Info.Type)
-	if v.Err == nil || errors.Is(v.Err, fsread.ErrUnsupported) && !readable {
+	switch {
+	case v.Err == nil || errors.Is(v.Err, fsread.ErrUnsupported) && !readable && v.Info.Size <= v.Partition.Size:
 		return ""
+	case !readable && v.Info.Size > v.Partition.Size:
+		return fmt.Sprintf("partition %d: its %s has %d bytes and lies in %d: it is cut off", v.Partition.Number, v.Info.Type, v.Info.Size, v.Partition.Size)
 	}
 	return fmt.Sprintf("partition %d: %v", v.Partition.Number, v.Err)
 }
