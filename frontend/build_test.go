@@ -181,4 +181,18 @@ func TestTarget(t *testing.T) {
 			t.Errorf("%q: %q, %v", c.asked, got, err)
 		}
 	}
+	for _, c := range []struct{ kind, options, want string }{
+		{"org.osbuild.qemu", `{"filename": "a.qcow2"}`, ""},
+		{"org.osbuild.rawfs", `{"filename": "a.img"}`, ""},
+		{"org.osbuild.noop", `{}`, ""},
+		{"org.example.disk", `{"filename": "a.list"}`, ""},
+		{"org.osbuild.tar", `{"filename": "a.tar"}`, "a.tar cannot be in a container disk"},
+		{"org.osbuild.qemu", `{"filename": "a.vmdk"}`, "a.vmdk cannot be in a container disk"},
+		{"org.osbuild.ostree.commit", `{"tar": {"filename": "c.tar"}}`, "c.tar cannot be in a container disk"},
+	} {
+		m := &manifest.Manifest{Pipelines: []*manifest.Pipeline{{Name: "assembler", Stages: []*manifest.Stage{{Type: c.kind, Options: []byte(c.options)}}}}}
+		if _, err := Target(m, ContainerDiskTarget); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: %v, want %q", c.kind, c.options, err, c.want)
+		}
+	}
 }

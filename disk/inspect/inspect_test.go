@@ -126,7 +126,7 @@ func TestCutOffUnread(t *testing.T) {
 	}{
 		{"xfs", "XFSB", 0, func(b []byte, size uint64) { be.PutUint32(b[4:], 4096); be.PutUint64(b[8:], size/4096) }},
 		{"btrfs", "_BHRfS_M", 65600, func(b []byte, size uint64) { le.PutUint64(b[65536+112:], size); le.PutUint64(b[65536+136:], 1) }},
-		{"erofs", "\xe2\xe1\xf5\xe0", 1024, func(b []byte, size uint64) { b[1024+12] = 12; le.PutUint32(b[1024+36:], uint32(size/4096)) }},
+		{"erofs", "\xe2\xe1\xf5\xe0", 1024, func(b []byte, size uint64) { b[1024+12] = 12; le.PutUint32(b[1024+36:], uint32(size>>12)) }},
 		{"squashfs", "hsqs", 0, func(b []byte, size uint64) { le.PutUint64(b[40:], size) }},
 		{"swap", "SWAPSPACE2", 4086, func(b []byte, size uint64) { le.PutUint32(b[1024+4:], uint32(size/4096-1)) }},
 	} {
