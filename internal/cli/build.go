@@ -170,6 +170,9 @@ func (f *buildFlags) check() error {
 	if _, err := build.ParseSecret(f.secrets); err != nil {
 		return usageError("--secret: %w", err)
 	}
+	if f.outputDir == "" {
+		return usageError("--output-directory: it is empty: give a directory, such as . for this one")
+	}
 	if out, err := os.Stat(f.outputDir); err == nil {
 		if store, err := os.Stat(f.store); err == nil && os.SameFile(out, store) {
 			return usageError("--output-directory %s: it is the store, which holds what belongs to the embedded engine: choose another directory", f.outputDir)

@@ -80,6 +80,9 @@ func TestNoStore(t *testing.T) {
 		if want := "osbuildkit: --store: there is no store at " + absent + "\n"; code != exitInvalid || stdout != "" || stderr != want {
 			t.Errorf("%s: exit code %d, %q, %q", command, code, stdout, stderr)
 		}
+		if code, _, stderr := execute(t, "", command, "--store", ""); code != exitInvalid || !strings.Contains(stderr, "--store: it is empty") {
+			t.Errorf("%s: exit code %d, %q", command, code, stderr)
+		}
 		if _, err := os.Stat(absent); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s has made it: %v", command, err)
 		}

@@ -40,6 +40,8 @@ func TestOutputPlaces(t *testing.T) {
 		{"one platform", func(dir string) error { return os.WriteFile(dir+"/linux_arm64", nil, 0o644) }, []string{"-o", ".", "--platform", "linux/arm64"}, ""},
 		{"the store", func(dir string) error { return os.Mkdir(dir+"/store", 0o755) }, []string{"-o", "store", "--store", "store"}, "it is the store"},
 		{"a file for the store", func(dir string) error { return os.WriteFile(dir+"/store", nil, 0o644) }, []string{"-o", ".", "--store", "store"}, "--store: "},
+		{"no directory", func(string) error { return nil }, []string{"-o", ""}, "--output-directory: it is empty"},
+		{"no store", func(string) error { return nil }, []string{"-o", ".", "--store", ""}, "--store: it is empty"},
 		{"unwritable", func(dir string) error { return os.Mkdir(dir+"/out", 0o555) }, []string{"-o", "out/new"}, "out cannot be written to: permission denied"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -54,7 +56,7 @@ func TestOutputPlaces(t *testing.T) {
 			before := listing(t, dir)
 			args := []string{"build", "--builder", "unix:///nonexistent/sock"}
 			for i, a := range c.args {
-				if i > 0 && (c.args[i-1] == "-o" || c.args[i-1] == "--store") {
+				if i > 0 && a != "" && (c.args[i-1] == "-o" || c.args[i-1] == "--store") {
 					a = filepath.Join(dir, a)
 				}
 				args = append(args, a)
