@@ -161,6 +161,9 @@ func (f *buildFlags) check() error {
 	if !slices.Contains(progressModes, f.progress) {
 		return usageError("--progress %q: choose auto, plain, tty, quiet or rawjson", f.progress)
 	}
+	if err := frontend.CheckMirrorArg(f.mirror); err != nil {
+		return usageError("--mirror: %w", err)
+	}
 	if _, err := f.platforms(); err != nil {
 		return err
 	}

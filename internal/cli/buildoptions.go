@@ -167,6 +167,9 @@ func (f *buildFlags) platforms() ([]ocispecs.Platform, error) {
 	}
 	var list []ocispecs.Platform
 	for v := range strings.SplitSeq(f.platform, ",") {
+		if strings.TrimSpace(v) == "" {
+			return nil, usageError("--platform %q: a name between the commas is missing", f.platform)
+		}
 		p, err := platforms.Parse(strings.TrimSpace(v))
 		if err != nil {
 			return nil, usageError("--platform: %w", err)
