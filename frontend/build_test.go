@@ -123,6 +123,7 @@ func TestErrors(t *testing.T) {
 		{name: "old daemon", text: good, old: true, want: "this BuildKit is too old for trees of operating systems: version 0.13 or newer is needed"},
 		{name: "target", text: good, opts: map[string]string{"target": "nowhere"}, want: `no target "nowhere" in image.json; there are: tree, assembler, containerdisk`},
 		{name: "epoch", text: good, opts: map[string]string{"build-arg:SOURCE_DATE_EPOCH": "now"}, want: `SOURCE_DATE_EPOCH="now": give a number of seconds since 1970`},
+		{name: "mirror", text: good, opts: map[string]string{"build-arg:OSBUILDKIT_MIRROR": "ftp://x"}, want: `OSBUILDKIT_MIRROR: "ftp://x" is no mirror: give an http or https URL`},
 		{name: "base", text: `{"base": "` + strings.Repeat("a", 64) + `"}`,
 			want: `"base" in pipeline "tree": this way of building has no store of trees: build with osbuildkit on the machine that has it`},
 	}
@@ -179,6 +180,20 @@ func TestTarget(t *testing.T) {
 	}{{both, "", "assembler"}, {both, "tree", "tree"}, {tree, "", "tree"}} {
 		if got, err := Target(c.m, c.asked); got != c.want || err != nil {
 			t.Errorf("%q: %q, %v", c.asked, got, err)
+		}
+	}
+	for _, c := range []struct{ kind, options, want string }{
+		{"org.osbuild.qemu", `{"filename": "a.qcow2"}`, ""},
+		{"org.osbuild.rawfs", `{"filename": "a.img"}`, ""},
+		{"org.osbuild.noop", `{}`, ""},
+		{"org.example.disk", `{"filename": "a.list"}`, ""},
+		{"org.osbuild.tar", `{"filename": "a.tar"}`, "a.tar cannot be in a container disk"},
+		{"org.osbuild.qemu", `{"filename": "a.vmdk"}`, "a.vmdk cannot be in a container disk"},
+		{"org.osbuild.ostree.commit", `{"tar": {"filename": "c.tar"}}`, "c.tar cannot be in a container disk"},
+	} {
+		m := &manifest.Manifest{Pipelines: []*manifest.Pipeline{{Name: "assembler", Stages: []*manifest.Stage{{Type: c.kind, Options: []byte(c.options)}}}}}
+		if _, err := Target(m, ContainerDiskTarget); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: %v, want %q", c.kind, c.options, err, c.want)
 		}
 	}
 }

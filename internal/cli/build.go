@@ -161,6 +161,9 @@ func (f *buildFlags) check() error {
 	if !slices.Contains(progressModes, f.progress) {
 		return usageError("--progress %q: choose auto, plain, tty, quiet or rawjson", f.progress)
 	}
+	if err := frontend.CheckMirrorArg(f.mirror); err != nil {
+		return usageError("--mirror: %w", err)
+	}
 	if _, err := f.platforms(); err != nil {
 		return err
 	}
@@ -169,6 +172,9 @@ func (f *buildFlags) check() error {
 	}
 	if _, err := build.ParseSecret(f.secrets); err != nil {
 		return usageError("--secret: %w", err)
+	}
+	if f.outputDir == "" {
+		return usageError("--output-directory: it is empty: give a directory, such as . for this one")
 	}
 	if out, err := os.Stat(f.outputDir); err == nil {
 		if store, err := os.Stat(f.store); err == nil && os.SameFile(out, store) {

@@ -51,6 +51,9 @@ func (f *buildFlags) checkOutputs(m *manifest.Manifest, target string) error {
 // That it is full is said where something is to be written: then something can be
 // removed from it.
 func checkStore(dir string) error {
+	if dir == "" {
+		return usageError("--store: it is empty: give a directory")
+	}
 	if err := private.CheckStore(dir); err != nil {
 		return usageError("--store: %w", err)
 	}

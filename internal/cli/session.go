@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/docker/cli/cli/config"
@@ -101,6 +102,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 		return err
 	}
 	if err := f.checkOutputs(src.m, target); err != nil {
+		return err
+	}
+	if err := a.warnOfNoCaches(f); err != nil {
 		return err
 	}
 	e, err := engine.Open(ctx, opts)
@@ -297,6 +301,7 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 	if opt.CacheImports, opt.CacheExports, err = f.caches(); err != nil {
 		return opt, err
 	}
+	opt.CacheImports = slices.DeleteFunc(opt.CacheImports, func(c client.CacheOptionsEntry) bool { return noCache(c) != "" })
 	if err := makeCaches(opt.CacheExports); err != nil {
 		return opt, err
 	}
