@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/engine"
 )
@@ -83,7 +82,7 @@ func explainFullDisk(err error, store string) error {
 // isFullDisk tells whether a disk was full, for this process, for the builder, or
 // for a program in a step, of which only the log tells.
 func isFullDisk(err error) bool {
-	if errors.Is(err, unix.ENOSPC) || strings.Contains(strings.ToLower(err.Error()), noSpace) {
+	if errors.Is(err, errDiskFull) || strings.Contains(strings.ToLower(err.Error()), noSpace) {
 		return true
 	}
 	var step *stepError
@@ -107,9 +106,8 @@ func (e *fullDiskError) hint() string {
 		store = abs
 	}
 	free := ""
-	var st unix.Statfs_t
-	if unix.Statfs(store, &st) == nil {
-		free = fmt.Sprintf(" (%s free)", formatSize(int64(st.Bavail)*int64(st.Bsize)))
+	if size, known := freeSpace(store); known {
+		free = fmt.Sprintf(" (%s free)", formatSize(size))
 	}
 	return fmt.Sprintf("a disk is full; for that of the store %s%s: \"osbuildkit prune --store %s\" removes its cache, --cache-max-size limits it, "+
 		"and --store puts it on another disk", store, free, e.store)
