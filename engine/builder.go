@@ -15,3 +15,12 @@ func KindOf(builder string) (Kind, error) {
 	ch, err := choose(builder, os.Getenv("BUILDKIT_HOST"), HasEmbedded)
 	return ch.kind, err
 }
+
+// Describe names the provider that KindOf tells, for a message.
+func Describe(builder string) string {
+	ch, err := choose(builder, os.Getenv("BUILDKIT_HOST"), HasEmbedded)
+	if err != nil {
+		return "builder " + builder
+	}
+	return ch.String()
+}

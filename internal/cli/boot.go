@@ -48,7 +48,7 @@ func (a *app) bootCommand() *cobra.Command {
 	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for it")
 	fl.StringVar(&f.firmware, "firmware", "auto", "auto, bios or uefi; auto is uefi if the disk has an EFI system partition")
 	fl.StringVar(&f.arch, "arch", "", "`ARCHITECTURE` of the guest, amd64 or arm64; without it that of the boot loaders, else amd64")
-	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg")
+	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm, tcg, hvf (macOS) or whpx (Windows); auto is kvm where it works, else tcg")
 	fl.StringVar(&f.cpu, "cpu", "", "`MODEL` of the processor, as qemu names it")
 	fl.IntVar(&f.memory, "memory", 1024, "memory in `MIB`")
 	fl.IntVar(&f.cpus, "cpus", 2, "number of processors")
