@@ -15,6 +15,9 @@ import (
 // errDiskFull is the error of a disk that is full.
 const errDiskFull = unix.ENOSPC
 
+// pathSeparators are what stands between the names of a path.
+const pathSeparators = "/"
+
 // callerUmask is the umask of this process. It is read before anything runs beside,
 // as it can only be read by setting it.
 var callerUmask = func() fs.FileMode {

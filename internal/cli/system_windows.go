@@ -14,6 +14,9 @@ import (
 // errDiskFull is the error of a disk that is full.
 const errDiskFull = windows.ERROR_DISK_FULL
 
+// pathSeparators are what stands between the names of a path.
+const pathSeparators = `/\`
+
 // rngDevice is where qemu takes the guest's random numbers from.
 const rngDevice = "rng-builtin,id=rng"
 
