@@ -13,10 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/internal/expand"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/stages/untar"

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // BlockSize is the unit in which data is counted.

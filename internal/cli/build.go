@@ -36,12 +36,13 @@ func (a *app) buildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [flags] MANIFEST|-",
 		Short: "Build the image that a manifest describes",
-		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit that this command starts and ends, whose cache is kept in the store.\n" +
+		Long: "Build the image that a manifest describes.\n\n" + withoutBuilder + "\n" +
 			"On success the ids are printed and the files that were written, which appear whole or not at all.\n\n" +
 			"With --progress=rawjson standard error has the progress and nothing else: messages go to standard output.\n\n" + exitHelp,
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := explainFullDisk(a.build(cmd.Context(), &f, args[0]), f.store)
+			kind, kindErr := engine.KindOf(f.builder)
+			err := explainFullDisk(a.build(cmd.Context(), &f, args[0]), f.store, kindErr == nil && kind == engine.Embedded)
 			a.showFullDisk(err)
 			return err
 		},
@@ -74,6 +75,10 @@ func (a *app) buildCommand() *cobra.Command {
 	completeValues(cmd, "target", manifest.AssemblerPipeline, manifest.TreePipeline, frontend.ContainerDiskTarget)
 	return cmd
 }
+
+// withoutBuilder says where a build runs that names no builder.
+const withoutBuilder = "Without --builder the build runs in a BuildKit that this command starts and ends, whose cache is kept in the store; " +
+	"that needs Linux, and on other systems docker buildx's current builder is used."
 
 // progressModes are the values of --progress.
 var progressModes = []string{"auto", "plain", "tty", "quiet", "rawjson"}

@@ -20,7 +20,6 @@ import (
 	"github.com/moby/buildkit/session/auth/authprovider"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil"
-	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
@@ -159,14 +158,11 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 		return err
 	}
 	defer os.RemoveAll(r.work)
-	lock, err := os.Open(r.work)
+	unlock, err := lockDirectory(r.work)
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return err
-	}
+	defer func() { _ = unlock() }()
 	if err := removeStaleBuilds(tmp); err != nil {
 		return err
 	}

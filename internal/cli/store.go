@@ -211,6 +211,9 @@ func (a *app) pruneCommand() *cobra.Command {
 		Short: "Remove what the build cache holds and no build uses now",
 		Args:  exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if kind, err := engine.KindOf(f.builder); err == nil && kind != engine.Embedded && cmd.Flags().Changed("store") {
+				return usageError("--store %s: the cache of %s is not there; leave the flag out", f.store, engine.Describe(f.builder))
+			}
 			return a.withEngine(cmd, f, func(e *engine.Engine) error {
 				size, count, err := e.Prune(cmd.Context(), o)
 				if err != nil {
