@@ -220,3 +220,37 @@ func TestFiles(t *testing.T) {
 		t.Errorf("only %d files are named", n)
 	}
 }
+
+// TestPackages compares the list of packages in docs/architecture.md with the
+// directories at the top.
+func TestPackages(t *testing.T) {
+	t.Parallel()
+	_, text, _ := strings.Cut(readFile(t, "docs/architecture.md"), "\n## Packages\n\n```\n")
+	text, _, _ = strings.Cut(text, "\n```\n")
+	listed := map[string]bool{}
+	for line := range strings.Lines(text) {
+		// Several may share a line; two spaces or more end them.
+		names, _, _ := strings.Cut(line, "  ")
+		for _, name := range strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' }) {
+			if _, err := os.Stat(filepath.Join(root(t), name)); err != nil {
+				if strings.HasPrefix(line, name) || strings.Contains(names, ",") {
+					t.Errorf("docs/architecture.md: there is no %s", name)
+				}
+				continue
+			}
+			first, _, _ := strings.Cut(name, "/")
+			listed[first] = true
+		}
+	}
+	entries, err := os.ReadDir(root(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignored := strings.Fields(readFile(t, ".gitignore"))
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() && !strings.HasPrefix(name, ".") && name != "docs" && !listed[name] && !slices.Contains(ignored, "/"+name+"/") {
+			t.Errorf("docs/architecture.md does not list %s", name)
+		}
+	}
+}
