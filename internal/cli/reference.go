@@ -46,7 +46,8 @@ func Reference() []byte {
 const referenceText = `<!-- Made from the commands of internal/cli by "go generate ./..."; do not edit. -->
 # Commands and flags
 
-This page lists every command with its flags, as ` + "`osbuildkit COMMAND --help`" + ` prints them. All commands also take ` + "`--help`" + `.
+This page lists every command with its flags, as ` + "`osbuildkit COMMAND --help`" + ` prints them.
+All commands also take ` + "`--help`" + `.
 [command-line.md](command-line.md) says what scripts can rely on: exit codes, JSON, the environment, the names of files.
 `
 
