@@ -268,3 +268,30 @@ func TestPackages(t *testing.T) {
 		}
 	}
 }
+
+// TestMessages looks for the errors that docs/compatibility.md explains. Those of
+// other programs are in the table of exceptions.
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	_, text, _ := strings.Cut(readFile(t, "docs/compatibility.md"), "\n## What the errors mean\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	text = strings.Join(strings.Fields(text), " ")
+	n := 0
+	for _, m := range regexp.MustCompile("\\*\\*.*?\\*\\*").FindAllString(text, -1) {
+		for _, code := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(m, -1) {
+			n++
+			if excepted("docs/compatibility.md", code[1]) {
+				continue
+			}
+			// What stands for values, and values, are between the parts of a message.
+			for _, part := range regexp.MustCompile(`…|"[^"]*…[^"]*"|\bNAME\b|\bFILE\b`).Split(code[1], -1) {
+				if part = strings.Trim(part, ` "`); part != "" && !source(t).mentions(part) {
+					t.Errorf("docs/compatibility.md: %s: no message has %q", code[1], part)
+				}
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d messages were found", n)
+	}
+}
