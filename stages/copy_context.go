@@ -1,0 +1,302 @@
+package stages
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/osbuildkit/osbuildkit/internal/ctxio"
+	"github.com/osbuildkit/osbuildkit/internal/expand"
+	"github.com/osbuildkit/osbuildkit/stages/untar"
+	"github.com/osbuildkit/osbuildkit/tree"
+)
+
+// What org.osbuild.copy copies from.
+const (
+	copyFromArchive = "archive"
+	copyFromContext = "context"
+	copyInline      = "inline"
+)
+
+// inlineName is the name of an inline file while it is copied.
+const inlineName = "data"
+
+// maxInline bounds the content of an inline file, which is in the step's
+// description and so in each graph.
+const maxInline = 1 << 20
+
+// foreign lists the options of the source that do not belong to its type.
+func (s *CopySource) foreign() []string {
+	var out []string
+	for _, o := range []struct {
+		of, key string
+		given   bool
+	}{
+		{copyFromArchive, "checksum", s.Checksum != ""},
+		{copyFromArchive, "strip-components", s.StripComponents != nil},
+		{copyFromContext, "path", s.Path != ""},
+		{copyInline, "data", s.Data != nil},
+		{copyInline, "encoding", s.Encoding != ""},
+	} {
+		if o.given && o.of != s.Type {
+			out = append(out, o.key)
+		}
+	}
+	return out
+}
+
+// checkContext reports names that are not those of files of the context.
+func (o *CopyOptions) checkContext(bad func(at, format string, args ...any)) {
+	if s := o.Source.Path; s != "" {
+		if err := contextName(s); err != nil {
+			bad("/source/path", "%v", err)
+			return
+		}
+	}
+	if len(o.Paths) == 0 {
+		bad("", "where files of the context go is not said: give \"paths\", such as [{\"to\": \"/etc/motd\"}]")
+	}
+	for i, p := range o.Paths {
+		at := fmt.Sprintf("/paths/%d", i)
+		from := orDefault(p.From, "/")
+		if from != "/" {
+			// The name itself, and not what is left of it when it is joined.
+			if err := contextName(strings.Trim(from, "/")); err != nil {
+				bad(at+"/from", "%v", err)
+				continue
+			}
+		}
+		if o.contextPath(p) == "." {
+			bad(at, "all of the context is never copied, as it has the manifest in it and what other builds leave: "+
+				"name a file or a directory, in \"from\" or in the \"path\" of the source")
+		}
+	}
+}
+
+// contextName reports why a file of the context cannot be named so. The builder is
+// sent what matches, so that a name with signs of a pattern would be one.
+func contextName(name string) error {
+	switch parts := strings.Split(name, "/"); {
+	case strings.HasPrefix(name, "/"):
+		return fmt.Errorf("%s is not relative to the context: leave out the slash at the beginning", quote(name))
+	case slices.Contains(parts, ".."):
+		return fmt.Errorf("%s leads out of the context: name a file in it, or give another context with the build", quote(name))
+	case strings.ContainsAny(name, "*?[]^\\\x00") || strings.HasPrefix(name, "!"):
+		return fmt.Errorf("%s is not a plain name: the signs *, ?, [, ], ^, \\ and a ! at the beginning are those of patterns", quote(name))
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) || strings.TrimSpace(name) != name:
+		return fmt.Errorf("%s has a control character, or a space at an end", quote(name))
+	case len(name) > maxArchivePath:
+		return fmt.Errorf("the name %s is longer than %d bytes", quote(name), maxArchivePath)
+	}
+	return nil
+}
+
+// contextPath returns what an entry copies, as a name of the context.
+func (o *CopyOptions) contextPath(p CopyPath) string {
+	return path.Join(".", o.Source.Path, "./"+p.From)
+}
+
+// ContextPath is a file or directory of the context that a stage copies.
+type ContextPath struct {
+	// Name is its name, relative to the context.
+	Name string
+	// Pointer leads to where it is named, from the options.
+	Pointer string
+}
+
+// ContextPaths lists what a stage org.osbuild.copy copies from the context, in the
+// order of the options, which must have been checked.
+func (o *CopyOptions) ContextPaths() []ContextPath {
+	if o.Source.Type != copyFromContext {
+		return nil
+	}
+	var out []ContextPath
+	for i, p := range o.Paths {
+		at := "/source/path"
+		if strings.Trim(p.From, "/") != "" {
+			at = fmt.Sprintf("/paths/%d/from", i)
+		}
+		out = append(out, ContextPath{o.contextPath(p), at})
+	}
+	return out
+}
+
+// checkInline reports a text without a place or a place without a text.
+func (o *CopyOptions) checkInline(bad func(at, format string, args ...any)) {
+	switch data, err := o.Source.content(); {
+	case o.Source.Data == nil:
+		bad("/source", "an inline source has its content in \"data\"")
+	case err != nil:
+		bad("/source/data", "%v", err)
+	case len(data) > maxInline:
+		bad("/source/data", "it has %d bytes, and a file in the manifest can have %d: copy it from the context", len(data), maxInline)
+	}
+	if len(o.Paths) == 0 {
+		bad("", "where the file goes is not said: give \"paths\", such as [{\"to\": \"/etc/motd\"}]")
+	}
+	for i, p := range o.Paths {
+		at := fmt.Sprintf("/paths/%d", i)
+		if p.From != "" {
+			bad(at+"/from", "an inline source is one file: leave out \"from\"")
+		}
+		if p.To == "" || strings.HasSuffix(p.To, "/") {
+			bad(at, "an inline source has no name of its own: give that of the file in \"to\"")
+		}
+	}
+}
+
+// content returns the content of an inline file.
+func (s *CopySource) content() ([]byte, error) {
+	if s.Data == nil {
+		return nil, nil
+	}
+	switch s.Encoding {
+	case "", "text":
+		return []byte(*s.Data), nil
+	case "base64":
+		data, err := base64.StdEncoding.Strict().DecodeString(*s.Data)
+		if err != nil {
+			return nil, fmt.Errorf("it is not base64: %w", err)
+		}
+		return data, nil
+	}
+	return nil, fmt.Errorf("the encoding %s is not known: use text or base64", quote(s.Encoding))
+}
+
+// copied returns what is copied, in terms of the names that the source has.
+func (o *CopyOptions) copied(a *archive) []CopyPath {
+	paths := slices.Clone(o.Paths)
+	if len(paths) == 0 {
+		paths = []CopyPath{{}}
+	}
+	for i := range paths {
+		p := &paths[i]
+		switch o.Source.Type {
+		case copyInline:
+			p.From = "/" + inlineName
+		case copyFromContext:
+			name := o.contextPath(*p)
+			kind, _ := a.kind(name)
+			// Of the directory that the source names the content is meant, as of an
+			// archive.
+			if all := strings.Trim(p.From, "/") == "" && kind == archiveDir; all || p.From != "/" && strings.HasSuffix(p.From, "/") {
+				name += "/"
+			}
+			p.From = "/" + name
+		}
+	}
+	return paths
+}
+
+// setOwner sets what an entry says of modes and owners.
+func (s *selection) setOwner(ids *idTables, p CopyPath) error {
+	if p.Mode != "" {
+		mode, err := parseMode(p.Mode)
+		if err != nil {
+			return err
+		}
+		s.mode = int(mode)
+	}
+	var err error
+	if p.User != nil {
+		if s.uid, err = ids.user(string(*p.User)); err != nil {
+			return err
+		}
+	}
+	if p.Group != nil {
+		s.gid, err = ids.group(string(*p.Group))
+	}
+	return err
+}
+
+// directoryMode returns the mode of a directory with files of the given mode: who
+// reads them enters it. The bits of programs stay off.
+func directoryMode(mode uint32) uint32 {
+	mode &= 0o777
+	return mode | mode&0o444>>2
+}
+
+// inlineArchive returns a source with one file.
+func inlineArchive(data []byte, when time.Time) *archive {
+	size := int64(len(data))
+	h := &untar.Header{Name: inlineName, Type: untar.File, Mode: 0o644, Time: when, Size: size, Data: size}
+	a := plainArchive("the manifest")
+	a.walk = func(_ context.Context, visit func(string, *untar.Header, io.Reader) error) error {
+		return visit(inlineName, h, bytes.NewReader(data))
+	}
+	return a
+}
+
+// plainArchive returns a source that is not packed.
+func plainArchive(what string) *archive {
+	return &archive{what: what, keep: true, packed: maxArchiveBytes}
+}
+
+// contextArchive returns the files in a directory. All belongs to root and has one
+// time; the mode has what the client's says of execution.
+func contextArchive(dir string, when time.Time) *archive {
+	a := plainArchive("the context")
+	a.walk = func(ctx context.Context, visit func(string, *untar.Header, io.Reader) error) error {
+		root, err := tree.Open(dir)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		entries, total := 0, int64(0)
+		return root.Walk("/", func(rel string, d fs.DirEntry) error {
+			if rel == "." || rel == "" {
+				return nil
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			st, err := d.Info()
+			if err != nil {
+				return err
+			}
+			if entries++; entries > maxArchiveEntries {
+				return fmt.Errorf("it has more than %d files", maxArchiveEntries)
+			}
+			h := &untar.Header{Name: rel, Time: when}
+			switch {
+			case d.IsDir():
+				h.Type, h.Mode = untar.Dir, 0o755
+			case d.Type()&fs.ModeSymlink != 0:
+				h.Type = untar.Symlink
+				if h.Link, err = root.Readlink(rel); err != nil {
+					return err
+				}
+			case d.Type().IsRegular():
+				if total += st.Size(); total > maxArchiveBytes {
+					return fmt.Errorf("it has more than %d GiB", maxArchiveBytes>>30)
+				}
+				return visitFile(ctx, root, rel, h, st, visit)
+			default:
+				return fmt.Errorf("%s is neither a file, nor a directory, nor a link", quote(rel))
+			}
+			return visit(rel, h, nil)
+		})
+	}
+	return a
+}
+
+func visitFile(ctx context.Context, root *tree.Root, rel string, h *untar.Header, st fs.FileInfo, visit func(string, *untar.Header, io.Reader) error) error {
+	f, err := root.OpenFile(rel, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h.Type, h.Mode, h.Size, h.Data = untar.File, 0o644, st.Size(), st.Size()
+	if st.Mode().Perm()&0o111 != 0 {
+		h.Mode = 0o755
+	}
+	return visit(rel, h, expand.Limit(ctxio.Reader(ctx, f), st.Size()))
+}
