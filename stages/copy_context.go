@@ -8,13 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/internal/expand"
+	"github.com/osbuildkit/osbuildkit/stages/contextname"
 	"github.com/osbuildkit/osbuildkit/stages/untar"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -22,7 +22,7 @@ import (
 // What org.osbuild.copy copies from.
 const (
 	copyFromArchive = "archive"
-	copyFromContext = "context"
+	copyFromContext = contextname.Source
 	copyInline      = "inline"
 )
 
@@ -56,7 +56,7 @@ func (s *CopySource) foreign() []string {
 // checkContext reports names that are not those of files of the context.
 func (o *CopyOptions) checkContext(bad func(at, format string, args ...any)) {
 	if s := o.Source.Path; s != "" {
-		if err := contextName(s); err != nil {
+		if err := contextname.Check(s); err != nil {
 			bad("/source/path", "%v", err)
 			return
 		}
@@ -69,64 +69,16 @@ func (o *CopyOptions) checkContext(bad func(at, format string, args ...any)) {
 		from := orDefault(p.From, "/")
 		if from != "/" {
 			// The name itself, and not what is left of it when it is joined.
-			if err := contextName(strings.Trim(from, "/")); err != nil {
+			if err := contextname.Check(strings.Trim(from, "/")); err != nil {
 				bad(at+"/from", "%v", err)
 				continue
 			}
 		}
-		if o.contextPath(p) == "." {
+		if contextname.Join(o.Source.Path, p.From) == "." {
 			bad(at, "all of the context is never copied, as it has the manifest in it and what other builds leave: "+
 				"name a file or a directory, in \"from\" or in the \"path\" of the source")
 		}
 	}
-}
-
-// contextName reports why a file of the context cannot be named so. The builder is
-// sent what matches, so that a name with signs of a pattern would be one.
-func contextName(name string) error {
-	switch parts := strings.Split(name, "/"); {
-	case strings.HasPrefix(name, "/"):
-		return fmt.Errorf("%s is not relative to the context: leave out the slash at the beginning", quote(name))
-	case slices.Contains(parts, ".."):
-		return fmt.Errorf("%s leads out of the context: name a file in it, or give another context with the build", quote(name))
-	case strings.ContainsAny(name, "*?[]^\\\x00") || strings.HasPrefix(name, "!"):
-		return fmt.Errorf("%s is not a plain name: the signs *, ?, [, ], ^, \\ and a ! at the beginning are those of patterns", quote(name))
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) || strings.TrimSpace(name) != name:
-		return fmt.Errorf("%s has a control character, or a space at an end", quote(name))
-	case len(name) > maxArchivePath:
-		return fmt.Errorf("the name %s is longer than %d bytes", quote(name), maxArchivePath)
-	}
-	return nil
-}
-
-// contextPath returns what an entry copies, as a name of the context.
-func (o *CopyOptions) contextPath(p CopyPath) string {
-	return path.Join(".", o.Source.Path, "./"+p.From)
-}
-
-// ContextPath is a file or directory of the context that a stage copies.
-type ContextPath struct {
-	// Name is its name, relative to the context.
-	Name string
-	// Pointer leads to where it is named, from the options.
-	Pointer string
-}
-
-// ContextPaths lists what a stage org.osbuild.copy copies from the context, in the
-// order of the options, which must have been checked.
-func (o *CopyOptions) ContextPaths() []ContextPath {
-	if o.Source.Type != copyFromContext {
-		return nil
-	}
-	var out []ContextPath
-	for i, p := range o.Paths {
-		at := "/source/path"
-		if strings.Trim(p.From, "/") != "" {
-			at = fmt.Sprintf("/paths/%d/from", i)
-		}
-		out = append(out, ContextPath{o.contextPath(p), at})
-	}
-	return out
 }
 
 // checkInline reports a text without a place or a place without a text.
@@ -183,7 +135,7 @@ func (o *CopyOptions) copied(a *archive) []CopyPath {
 		case copyInline:
 			p.From = "/" + inlineName
 		case copyFromContext:
-			name := o.contextPath(*p)
+			name := contextname.Join(o.Source.Path, p.From)
 			kind, _ := a.kind(name)
 			// Of the directory that the source names the content is meant, as of an
 			// archive.

@@ -1,14 +1,11 @@
 package stages
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/osbuildkit/osbuildkit/internal/treetest"
 )
@@ -147,37 +144,5 @@ func TestCopyPlainOptions(t *testing.T) {
 		{`{"source": {"type": "inline", "data": "a"}}`, []string{": where the file goes is not said"}},
 		{at(`{"type": "inline", "data": "`+strings.Repeat("a", maxInline+1)+`"}`, `[{"to": "/a"}]`), []string{"/source/data: copy it from the context"}},
 		{at(`{"type": "curl"}`, `[]`), []string{"/source/type: use archive, context or inline"}},
-	})
-}
-
-func TestContextPaths(t *testing.T) {
-	t.Parallel()
-	var o CopyOptions
-	if err := json.Unmarshal([]byte(`{"source": {"type": "context", "path": "./files/"}, "paths": [{"from": "/etc/"}, {}, {"from": "/"}, {"from": "/a//b"}]}`), &o); err != nil {
-		t.Fatal(err)
-	}
-	want := []ContextPath{{"files/etc", "/paths/0/from"}, {"files", "/source/path"}, {"files", "/source/path"}, {"files/a/b", "/paths/3/from"}}
-	if diff := cmp.Diff(want, o.ContextPaths()); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// FuzzContextName wants every name that is taken to be one below the context, and
-// to mean itself where patterns are matched.
-func FuzzContextName(f *testing.F) {
-	for _, s := range []string{"motd", "a/b", "../x", "a/..", "*", " a", "!a", "a\\b", ".", ""} {
-		f.Add(s, "/")
-		f.Add(s, "/"+s)
-	}
-	f.Fuzz(func(t *testing.T, name, from string) {
-		o := CopyOptions{Source: CopySource{Type: copyFromContext, Path: name}, Paths: []CopyPath{{From: from, To: "/x"}}}
-		if len(o.check()) > 0 {
-			return
-		}
-		for _, p := range o.ContextPaths() {
-			if p.Name == "." || strings.ContainsAny(p.Name, "*?[\\!") && strings.HasPrefix(p.Name, "!") || !filepath.IsLocal(p.Name) {
-				t.Errorf("%q, %q: %q", name, from, p.Name)
-			}
-		}
 	})
 }
