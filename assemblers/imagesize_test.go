@@ -209,8 +209,10 @@ const (
 		{"lvm": {"name": "vg", "volumes": [{"name": "swap", "size": 16384, "filesystem": {"type": "swap"}}, {"name": "root", "filesystem": {"type": "ext4", "mountpoint": "/"}}]}}]}`
 	followVerity = `{"format": "raw", "filename": "disk.raw", "pttype": "gpt", "size": "content+40MiB", "partitions": [
 		{"filesystem": {"type": "ext4", "mountpoint": "/", "verity": true}}]}`
+	followFAT = `{"format": "raw", "filename": "disk.raw", "pttype": "gpt", "size": "content+1MiB", "partitions": [
+		{"size": 131072, "filesystem": {"type": "ext4", "mountpoint": "/"}}, {"filesystem": {"type": "vfat", "mountpoint": "/data"}}]}`
 	followFirst = `{"format": "raw", "filename": "disk.raw", "pttype": "gpt", "size": "content+40MiB", "partitions": [
-		{"filesystem": {"type": "ext4", "mountpoint": "/"}}, {"start": 204800, "size": 2048, "filesystem": {"type": "ext4", "mountpoint": "/srv"}}]}`
+		{"filesystem": {"type": "ext4", "mountpoint": "/"}}, {"start": 204800, "size": 65536, "filesystem": {"type": "ext4", "mountpoint": "/srv"}}]}`
 )
 
 // TestDiskFollowsContent wants the smallest disk in which the last file system has
@@ -221,7 +223,15 @@ func TestDiskFollowsContent(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(tree, "large"), bytes.Repeat([]byte("data"), 5<<20), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for name, options := range map[string]string{"short": followShort, "gpt": followGPT, "luks": followLUKS, "lvm": followLVM, "verity": followVerity} {
+	for i := range 2000 {
+		file := filepath.Join(tree, "data", fmt.Sprint(i%7), fmt.Sprintf("file with a name %d", i))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("x"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, options := range map[string]string{
+		"short": followShort, "gpt": followGPT, "luks": followLUKS, "lvm": followLVM, "verity": followVerity, "vfat": followFAT,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if problems := checkQemu(json.RawMessage(options)); len(problems) > 0 {
@@ -238,7 +248,7 @@ func TestDiskFollowsContent(t *testing.T) {
 				t.Fatal(err)
 			}
 			f := growing(q.filesystems)
-			want := sizeFor("ext4", f.content.Full(), 40<<20)
+			want := sizeFor(f.kind, f.content.Full(), o.Size.Free)
 			if f.size < want || len(q.problems) > 0 {
 				t.Errorf("%d bytes, want %d: %v", f.size, want, q.problems)
 			}
