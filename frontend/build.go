@@ -299,7 +299,6 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 		Mirrors:       b.mirrors,
 		Source:        b.givenSource,
 		Context:       b.copies,
-		ModeStrings:   modeStrings(b.client),
 	}
 	opt.Warn = func(p *manifest.Pipeline, pointer, text string) { b.warnAt(ctx, p, pointer, text) }
 	opt.Platform = opt.BuildPlatform

@@ -7,7 +7,6 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
-	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/patternmatcher"
 
 	graph "github.com/osbuildkit/osbuildkit/llb"
@@ -85,12 +84,6 @@ func (b *build) copies(context.Context) (*llb.State, error) {
 		return nil, errNoContext
 	}
 	return b.copied, nil
-}
-
-// modeStrings says whether a daemon sets modes as chmod(1) does.
-func modeStrings(c gwclient.Client) bool {
-	caps := c.BuildOpts().LLBCaps
-	return caps.Supports(pb.CapFileCopyModeStringFormat) == nil
 }
 
 // UsesContext says whether a manifest copies files of the build context.

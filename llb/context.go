@@ -2,6 +2,7 @@ package llb
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -71,13 +72,13 @@ func CheckContext(m *manifest.Manifest, pipelines []*manifest.Pipeline, missing 
 	return c.found
 }
 
-// clientModes gives files of the client the modes that they get in a tree.
-const clientModes = "u=rwX,go=rX"
+// copyContext is the part that gives files of a client what they have in a tree.
+const copyContext = "org.osbuild.copy.context"
 
 // contextInputs are the files of the context that a stage copies, under the names
 // that they have there. They are copied into a file system of their own, so that
 // nothing else of the context is in the key of the step: not what other stages
-// copy, and not the times of files.
+// copy, and neither times nor modes of the client.
 func (g *Graph) contextInputs(ctx context.Context, at place) (map[string]llb.State, error) {
 	if g.opt.Context == nil {
 		return nil, errors.New("the build has no context to copy files from")
@@ -86,14 +87,15 @@ func (g *Graph) contextInputs(ctx context.Context, at place) (map[string]llb.Sta
 	if err != nil {
 		return nil, err
 	}
+	m, err := g.part(copyContext)
+	if err != nil {
+		return nil, err
+	}
 	var names []string
 	for _, p := range contextPaths(at.stage) {
 		names = append(names, p.Name)
 	}
 	info := &llb.CopyInfo{FollowSymlinks: true, CreateDestPath: true, CreatedTime: epochTime()}
-	if g.opt.ModeStrings {
-		info.Mode = &llb.ChmodOpt{ModeStr: clientModes}
-	}
 	var action *llb.FileAction
 	for _, name := range outermost(names) {
 		if action == nil {
@@ -102,6 +104,10 @@ func (g *Graph) contextInputs(ctx context.Context, at place) (map[string]llb.Sta
 			action = action.Copy(*from, "/"+name, "/"+name, info)
 		}
 	}
-	opts := append(g.constraints(at), llb.WithCustomName(at.name("context")))
-	return map[string]llb.State{"source": llb.Scratch().File(action, opts...)}, nil
+	opts := append(g.constraints(at), llb.WithCustomName("[internal] files of the context for "+at.name("")))
+	out, err := g.run(ctx, at, Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch}, step{
+		module: m, part: "context", options: json.RawMessage("{}"), readonly: true, output: true, byContent: true,
+		inputs: map[string]llb.State{"source": llb.Scratch().File(action, opts...)},
+	})
+	return map[string]llb.State{"source": out.output}, err
 }

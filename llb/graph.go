@@ -75,10 +75,6 @@ type Options struct {
 	// Context returns the build context, of which it holds at least what the stages
 	// of the manifest name (see ContextNames). Nil means that there is none.
 	Context func(ctx context.Context) (*llb.State, error)
-	// ModeStrings says that the builder takes modes of copied files as chmod(1)
-	// does. Without that the modes of the client are part of the keys of steps
-	// that copy from the context.
-	ModeStrings bool
 	// Keys returns the public keys, as armored text, that are given with the
 	// build for those that a manifest names by their fingerprints. Keys itself
 	// may be nil.

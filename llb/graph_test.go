@@ -138,7 +138,6 @@ func withBase(o *Options) {
 
 // withContext gives the builds a context.
 func withContext(o *Options) {
-	o.ModeStrings = true
 	o.Context = func(context.Context) (*llb.State, error) {
 		st := llb.Local("context", llb.LocalUniqueID("context"))
 		return &st, nil

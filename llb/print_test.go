@@ -110,9 +110,6 @@ func printFile(b *strings.Builder, f *pb.FileOp, in []string) {
 			if v.Copy.FollowSymlink {
 				how += ", following links"
 			}
-			if v.Copy.ModeStr != "" {
-				how += ", mode " + v.Copy.ModeStr
-			}
 			fmt.Fprintf(b, "   copy %s%s to %s%s\n", in[a.SecondaryInput], v.Copy.Src, v.Copy.Dest, how)
 		case *pb.FileAction_Mkdir:
 			fmt.Fprintf(b, "   mkdir %s %o\n", v.Mkdir.Path, v.Mkdir.Mode)

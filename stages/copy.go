@@ -18,7 +18,6 @@ import (
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/internal/ctxio"
-	"github.com/osbuildkit/osbuildkit/internal/expand"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -210,7 +209,7 @@ func runCopy(ctx context.Context, in *module.Input, t *tree.Root, o *CopyOptions
 	if err != nil {
 		return err
 	}
-	c := &copier{in: in, t: t, a: a, l: l, budget: expand.Budget{Data: maxArchiveBytes, Packed: a.packed}, buf: make([]byte, 256<<10)}
+	c := newCopier(in, t, a, l)
 	for i, p := range o.copied(a) {
 		if err := c.plan(ids, p); err != nil {
 			return fmt.Errorf("paths: %d: %w", i, err)

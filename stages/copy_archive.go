@@ -208,6 +208,10 @@ type copier struct {
 	buf    []byte
 }
 
+func newCopier(in *module.Input, t *tree.Root, a *archive, l *ledger.Ledger) *copier {
+	return &copier{in: in, t: t, a: a, l: l, budget: expand.Budget{Data: maxArchiveBytes, Packed: a.packed}, buf: make([]byte, 256<<10)}
+}
+
 // copy writes what is selected. Directories get their times at the end, as
 // every file in them changes it.
 func (c *copier) copy(ctx context.Context, s *selection) error {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/internal/expand"
+	"github.com/osbuildkit/osbuildkit/ledger"
+	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/stages/contextname"
 	"github.com/osbuildkit/osbuildkit/stages/untar"
 	"github.com/osbuildkit/osbuildkit/tree"
@@ -25,6 +27,43 @@ const (
 	copyFromContext = contextname.Source
 	copyInline      = "inline"
 )
+
+// copyContextPart gives files of the context the owner, mode and time that they have
+// in a tree. It is a step of its own, so that the step that copies them has their
+// content alone in its key: the umask of a client counts for nothing.
+var copyContextPart = module.Module{
+	Name:    CopyContext,
+	Kind:    module.Stage,
+	Sandbox: module.Edit,
+	Group:   module.GroupStages,
+	Summary: "take files of the build context",
+	Run:     runCopyContext,
+}
+
+// CopyContext is the part that prepares files of the build context.
+const CopyContext = "org.osbuild.copy.context"
+
+func runCopyContext(ctx context.Context, in *module.Input) error {
+	if in.OutputDir == "" || in.Inputs[sourceInput] == "" {
+		return fmt.Errorf("the contract names no \"output_dir\" or no input %q", sourceInput)
+	}
+	t, err := tree.Open(in.OutputDir)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	c := newCopier(in, t, contextArchive(in.Inputs[sourceInput], in.Time()), &ledger.Ledger{})
+	if err := c.a.readIndex(ctx); err != nil {
+		return fmt.Errorf("%s: %w", c.a.what, err)
+	}
+	if err := c.plan(&idTables{}, CopyPath{}); err != nil {
+		return err
+	}
+	if err := c.copy(ctx, c.selections[0]); err != nil {
+		return fmt.Errorf("%s: %w", c.a.what, err)
+	}
+	return nil
+}
 
 // inlineName is the name of an inline file while it is copied.
 const inlineName = "data"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/internal/treetest"
+	"github.com/osbuildkit/osbuildkit/module"
 )
 
 // contextInput is what a step is given of a context. Modes and times are those of
@@ -145,4 +146,27 @@ func TestCopyPlainOptions(t *testing.T) {
 		{at(`{"type": "inline", "data": "`+strings.Repeat("a", maxInline+1)+`"}`, `[{"to": "/a"}]`), []string{"/source/data: copy it from the context"}},
 		{at(`{"type": "curl"}`, `[]`), []string{"/source/type: use archive, context or inline"}},
 	})
+}
+
+// Two clients whose umask differs give the same input to the stage.
+func TestCopyContextPart(t *testing.T) {
+	t.Parallel()
+	var trees []treetest.Tree
+	for _, umask := range []os.FileMode{0o022, 0o002} {
+		in := treetest.New(t, treetest.Tree{
+			"d": treetest.Dir(0o777 &^ umask), "d/f": treetest.File("f").Perm(0o666 &^ umask), "d/x": treetest.File("x").Perm(0o777 &^ umask),
+			"d/out": treetest.Link("/etc"), "up": treetest.Link("../.."),
+		})
+		out := t.TempDir()
+		if _, err := runInput(t, CopyContext, &module.Input{Tree: t.TempDir(), OutputDir: out, Inputs: map[string]string{"source": in}, Options: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+		trees = append(trees, treetest.Read(t, out))
+	}
+	if diff := treetest.Diff(trees[0], trees[1]); diff != "" || len(trees[0]) < 5 {
+		t.Errorf("%v: %s", trees[0], diff)
+	}
+	if _, err := runInput(t, CopyContext, &module.Input{Tree: t.TempDir(), Options: []byte("{}")}); err == nil {
+		t.Error("no output is needed")
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,8 +103,8 @@ func contextRuns(numbers ...int) []string {
 	return out
 }
 
-// stagesRun are the stages that have run, without the copying of files of the
-// context to them: whether that is in the cache is known when it has run.
+// stagesRun are the stages that have run, without the steps that prepare files of the
+// context for them: these run if only a mode of the client is another.
 func stagesRun(p *process) []string {
 	return slices.DeleteFunc(p.ran(), func(s string) bool { return strings.HasSuffix(s, ": context") })
 }
@@ -113,7 +114,7 @@ func stagesRun(p *process) []string {
 // copies it, and those that follow.
 func TestContext(t *testing.T) {
 	need(t)
-	text := time.Now().Format(time.RFC3339Nano)
+	text := strconv.FormatInt(time.Now().UnixNano(), 36)
 	file, out := manifestFile(t, "image.json", contextManifest(text)), t.TempDir()
 	dir := filepath.Dir(file)
 	expect := func(what, text string, umask os.FileMode, want []string, args ...string) {
@@ -154,7 +155,7 @@ func TestContext(t *testing.T) {
 // command line has done so on the same daemon.
 func TestFrontendContextFiles(t *testing.T) {
 	needFrontend(t)
-	text := time.Now().Format(time.RFC3339Nano)
+	text := strconv.FormatInt(time.Now().UnixNano(), 36)
 	dir := buildDir(t, syntax(contextManifest(text)))
 	writeContext(t, dir, text, 0o022)
 	out := filepath.Join(t.TempDir(), "tree.tar")
