@@ -97,9 +97,9 @@ test-frontend: setup build tools image-here
 	OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -count=1 -timeout 60m -tags e2e -run '^TestFrontend' ./test
 
 # Boots every combination of format, boot loader and file system; the end-to-end
-# tests boot some. Boots machines again with a kernel that came later. Takes about half an hour without KVM.
+# tests boot some. So with the recipes of docs/recipes.md. Boots machines again with a kernel that came later. Takes about half an hour without KVM.
 test-boots: setup build
-	OSBUILDKIT_BOOTS=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -v -count=1 -timeout 120m -tags e2e -run '^(TestBoots|TestLaterKernel|TestLaterKernelBoots)$$' ./test
+	OSBUILDKIT_BOOTS=all OSBUILDKIT=$(CURDIR)/bin/osbuildkit $(GO) test -v -count=1 -timeout 120m -tags e2e -run '^(TestBoots|TestRecipes|TestLaterKernel|TestLaterKernelBoots)$$' ./test
 
 # A machine with many services: on a larger disk than its image, brought up to date,
 # booted again; BIOS and UEFI, two machines of one image. The end-to-end tests do

@@ -1,9 +1,11 @@
 package frontend
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +30,11 @@ type fake struct {
 	caps     []*apicaps.PBCap
 	solved   []*pb.Definition
 	warned   []warning
+	// missing are files that it does not have, and ignore the text of .dockerignore.
+	missing []string
+	ignore  string
+	// refused is an error for what has this in its definition.
+	refused string
 }
 
 // warning is one that the client would show.
@@ -47,6 +54,9 @@ func (f *fake) BuildOpts() gwclient.BuildOpts {
 
 func (f *fake) Solve(_ context.Context, req gwclient.SolveRequest) (*gwclient.Result, error) {
 	f.solved = append(f.solved, req.Definition)
+	if f.refused != "" && strings.Contains(definitionText(req.Definition), f.refused) {
+		return nil, errors.New("no access allowed to dir \"context\"")
+	}
 	res := gwclient.NewResult()
 	res.SetRef(&reference{f: f})
 	return res, nil
@@ -60,17 +70,32 @@ type reference struct {
 }
 
 func (r *reference) ReadFile(_ context.Context, req gwclient.ReadRequest) ([]byte, error) {
+	if strings.HasSuffix(req.Filename, ".dockerignore") && r.f.ignore != "" {
+		return []byte(r.f.ignore), nil
+	}
 	if strings.HasSuffix(req.Filename, ".dockerignore") {
 		return nil, errors.New("no such file")
 	}
 	return []byte(r.f.manifest), nil
 }
 
+func (r *reference) ReadDir(context.Context, gwclient.ReadDirRequest) ([]*types.Stat, error) {
+	return nil, nil
+}
+
 func (r *reference) StatFile(_ context.Context, req gwclient.StatRequest) (*types.Stat, error) {
-	if strings.HasSuffix(req.Path, ".dockerignore") {
+	if strings.HasSuffix(req.Path, ".dockerignore") && r.f.ignore == "" || slices.Contains(r.f.missing, req.Path) {
 		return nil, errors.New("no such file")
 	}
 	return &types.Stat{Path: req.Path, Size: int64(len(r.f.manifest))}, nil
+}
+
+// definitionText is all that operations say.
+func definitionText(def *pb.Definition) string {
+	if def == nil {
+		return ""
+	}
+	return string(bytes.Join(def.Def, nil))
 }
 
 // newFake returns the gateway of a daemon of today.

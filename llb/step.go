@@ -62,6 +62,9 @@ type step struct {
 	options json.RawMessage
 	// inputs are mounted read-only below /run/osbuild/inputs.
 	inputs map[string]llb.State
+	// byContent makes the content of the inputs part of the step's key, and not how
+	// they were made.
+	byContent bool
 	// inputData is what a program of the user is told about its inputs.
 	inputData map[string]json.RawMessage
 	// readonly mounts the tree read-only.
@@ -256,6 +259,10 @@ func (g *Graph) mounts(ctx context.Context, at place, s step, runner llb.State) 
 	}
 	opts = append(opts, s.secretMounts()...)
 	for _, name := range sortedKeys(s.inputs) {
+		if s.byContent {
+			opts = append(opts, llb.AddMount(inputsDir+"/"+name, s.inputs[name], llb.Readonly))
+			continue
+		}
 		opts = append(opts, readonly(inputsDir+"/"+name, s.inputs[name]))
 	}
 	return opts, nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -50,6 +51,7 @@ func (a *app) buildCommand() *cobra.Command {
 	fl := cmd.Flags()
 	f.changed = fl.Changed
 	f.add(fl)
+	addContextFlag(fl, &f.context)
 	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
 	addCacheSizeFlag(fl, &f.cacheMaxSize)
 	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
@@ -94,6 +96,11 @@ type source struct {
 	m    *manifest.Manifest
 	// modules are those that it was checked against.
 	modules manifest.Catalog
+	// context is the directory that files are copied from, or empty. Ignore is what
+	// no build sees of it, and ownIgnore the file that says so for this manifest
+	// alone.
+	context, ownIgnore string
+	ignore             []string
 }
 
 // readManifest reads and checks a manifest. Errors in it have been shown when
@@ -123,6 +130,12 @@ func (a *app) readManifest(name string, f *manifestFlags) (*source, error) {
 	}
 	if s.m, err = manifest.Load(s.name, s.data, s.modules, s.load...); err == nil {
 		err = s.checkManifest(args, f.idsOnly)
+	}
+	if err == nil && !f.idsOnly {
+		err = s.findContext(name, f)
+	}
+	if usage := (*exitError)(nil); errors.As(err, &usage) {
+		return nil, err
 	}
 	if err != nil {
 		places := a.showErrors(err, s)

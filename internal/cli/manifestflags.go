@@ -16,6 +16,8 @@ type manifestFlags struct {
 	buildEnv  string
 	buildArgs []string
 	libdir    string
+	// context is the directory that stages copy files from.
+	context string
 	// modules are those to check against if they are not in libdir.
 	modules manifest.Catalog
 	// idsOnly says that nothing will be built.

@@ -334,8 +334,8 @@ func (r *request) serveManifest(opt *client.SolveOpt) error {
 		return err
 	}
 	maps.Copy(opt.FrontendAttrs, map[string]string{"filename": name})
-	opt.LocalMounts["dockerfile"], opt.LocalMounts["context"] = fs, fs
-	return nil
+	opt.LocalMounts["dockerfile"] = fs
+	return r.src.serveContext(opt, dir, fs)
 }
 
 // failed turns the error of a build into what is shown and the exit code.
