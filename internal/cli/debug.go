@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/containerd/console"
@@ -127,25 +128,47 @@ func (r *request) debugShell(ctx context.Context, c gwclient.Client, step *front
 			}
 		}()
 	}
+	out, errs := &beginning{w: s.Start.Stdout}, &beginning{w: s.Start.Stderr}
+	if s.Start.Stdout = out; s.Start.Stderr != nil {
+		s.Start.Stderr = errs
+	}
 	err := frontend.Run(ctx, c, s, started)
 	var exit *gwpb.ExitError
-	if errors.As(err, &exit) && exit.ExitCode < gwpb.UnknownExitStatus && !missingShell(err) {
-		return nil // that of the user's last command
-	}
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil
+	case notStarted.Match(out.data) || notStarted.Match(errs.data) || notStarted.MatchString(err.Error()):
 		where := "the tree"
 		if step.Sandbox == module.Tools {
 			where = "the build root"
 		}
-		return fmt.Errorf("no shell could be started: %s has no /bin/sh that runs on the builder; --keep-failed DIRECTORY stores the tree: %w", where, err)
+		return fmt.Errorf("no shell: %s has no /bin/sh that runs on the builder; --keep-failed DIRECTORY stores the tree", where)
+	case errors.As(err, &exit):
+		return nil // that of the user's last command
 	}
-	return nil
+	return err
 }
 
-// missingShell tells that a shell could not be started from its end with an error.
-func missingShell(err error) bool {
-	return strings.Contains(err.Error(), "runc") || strings.Contains(err.Error(), "executable file not found") || strings.Contains(err.Error(), "exec format error")
+// notStarted matches what is written in the place of the shell's output where
+// none could be started.
+var notStarted = regexp.MustCompile(`\A[^\n]*(unable to start container process|executable file [^\n]*not found|/bin/sh: exec format error)`)
+
+// beginning passes on what it is given and remembers how it began.
+type beginning struct {
+	w    io.WriteCloser
+	data []byte
 }
+
+// Write passes on what it is given.
+func (b *beginning) Write(p []byte) (int, error) {
+	if n := 512 - len(b.data); n > 0 {
+		b.data = append(b.data, p[:min(n, len(p))]...)
+	}
+	return b.w.Write(p)
+}
+
+// Close ends what it passes to.
+func (b *beginning) Close() error { return b.w.Close() }
 
 // terminal returns the terminal that a reader is, nil if it is none.
 func terminal(in io.Reader) console.Console {
