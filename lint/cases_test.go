@@ -77,7 +77,7 @@ var cases = []struct {
 	{"a unified kernel image without a kernel", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["systemd-boot-efi"]}`), `{"bootloader": {"type": "uki"}}`), []string{"NoKernel /assembler/options/bootloader"}},
 	{"a text brings no kernel", qemu(debian+","+stage("org.osbuild.copy", `{"source": {"type": "inline", "data": "x"}, "paths": [{"to": "/etc/motd"}]}`), `{"bootloader": {"type": "uki"}}`), []string{"NoKernel /assembler/options/bootloader"}},
 	{"files may bring a kernel", qemu(debian+","+stage("org.osbuild.copy", `{"source": {"type": "context", "path": "boot"}, "paths": [{"to": "/boot"}]}`), `{"bootloader": {"type": "uki"}}`), nil},
-	{"kernels by other names", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["linux-virtual"]}`)+","+stage("org.osbuild.grub2", `{}`), `{}`), nil},
+	{"kernels by other names", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["linux-virtual", "cloud-init"]}`)+","+stage("org.osbuild.grub2", `{"kernel_opts": "console=ttyS0"}`), `{}`), nil},
 	{"an RPM disk", qemu(dnf+","+stage("org.osbuild.grub2", `{}`), `{}`), nil},
 	// Repositories.
 	{"pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`}`)), nil},

@@ -27,7 +27,8 @@ type buildFlags struct {
 	cacheFrom, cacheTo                 []string
 	contexts, secrets                  []string
 	cacheMaxSize                       string
-	json, sbom                         bool
+	json, sbom, debug                  bool
+	keepFailed                         string
 	// changed says whether a flag was given.
 	changed func(name string) bool
 }
@@ -73,6 +74,8 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
 	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")
 	fl.StringArrayVar(&f.secrets, "secret", nil, "give a secret, `id=NAME,src=FILE` or id=NAME,env=VARIABLE")
+	fl.BoolVar(&f.debug, "debug", false, "open a shell in the step that fails")
+	fl.StringVar(&f.keepFailed, "keep-failed", "", "write the tree of the step that fails, as it left it, into this `DIRECTORY`, as "+failedTree)
 	completeValues(cmd, "progress", progressModes...)
 	completeValues(cmd, "target", manifest.AssemblerPipeline, manifest.TreePipeline, frontend.ContainerDiskTarget)
 	return cmd

@@ -44,6 +44,10 @@ type request struct {
 	// err is the frontend's own error. On its way through BuildKit it would
 	// lose its type.
 	err error
+	// show is the display of the build; failure is the error that was shown in it
+	// already.
+	show    *display
+	failure error
 	// files are the files of the result.
 	files []outputFile
 	// trees is the layout that trees are kept in; platforms are those of the
@@ -55,6 +59,9 @@ type request struct {
 // build is the build command.
 func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err := f.check(); err != nil {
+		return err
+	}
+	if err := f.checkDebug(name); err != nil {
 		return err
 	}
 	var src *source
@@ -192,11 +199,14 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	if err != nil {
 		return err
 	}
+	r.show = show
 	_, err = e.Client().Build(ctx, opt, product, r.frontend, show.channel())
 	warnings := show.wait()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case r.failure != nil:
+		return r.failure
 	case r.err != nil:
 		return r.app.failed(r.explainBase(r.err), r.src, show)
 	case err != nil:
@@ -235,6 +245,7 @@ func (r *request) frontend(ctx context.Context, c gwclient.Client) (*gwclient.Re
 		err = r.downloadAttestations(ctx, out.Result)
 	}
 	if err != nil {
+		r.afterFailure(ctx, c, err)
 		r.err = err
 		return nil, err
 	}

@@ -68,7 +68,7 @@ var arrows = map[string][]string{
 	"internal/runner":       {"module", "tree", "internal/command", "stages/packages/stub"},
 	"internal/program":      {"module", "tree", "internal/command", "internal/ctxio", "internal/runner", "stages/packages/stub"},
 	"cmd/osbuildkit-runner": slices.Concat(under, []string{"stages/...", "assemblers/...", "internal/runner"}),
-	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "manifest", "stages/contextname", "stages/keyboard", "stages/packages/..."}, repositories),
+	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk", "disk/mbr", "disk/gpt", "manifest", "stages/contextname", "stages/keyboard", "stages/packages/..."}, repositories),
 	"frontend":              slices.Concat(all, []string{"lint", "llb", "examples", "sbom"}),
 	"engine":                {"internal/private"},
 	"internal/expand":       {},
