@@ -159,8 +159,8 @@ func (d *daemon) newWorker(o daemonOptions) (*base.Worker, error) {
 	}
 	opt, err := runc.NewWorkerOpt(
 		d.root, factory, rootless, mode,
-		nil, // labels
-		nil, // identity mapping
+		nil,                                 // labels
+		nil,                                 // identity mapping
 		netproviders.Opt{Mode: "host"}, nil, // see giveNetworks
 		d.runtime.path,
 		"", false, // no AppArmor profile, no SELinux labels
