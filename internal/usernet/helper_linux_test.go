@@ -82,7 +82,7 @@ var outside int
 // makeWorld makes, in the namespace of this process, a machine with an interface
 // behind which there is a server.
 func makeWorld() error {
-	err := onThread(func() (err error) {
+	err := OnThread(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func give(name string, addresses ...string) error {
 
 // in runs a function on a thread that is in a namespace.
 func in(ns int, do func() error) error {
-	return onThread(func() error {
+	return OnThread(func() error {
 		if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
 			return err
 		}

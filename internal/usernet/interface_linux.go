@@ -34,23 +34,23 @@ var unreachable = []netip.Prefix{
 func makeNamespace(device string) (*os.File, *wire, error) {
 	var ns *os.File
 	var w *wire
-	err := onThread(func() (err error) {
+	err := OnThread(func() (err error) {
 		ns, w, err = enterNamespace(device)
 		return err
 	})
 	return ns, w, err
 }
 
-// onThread runs a function on a thread that ends with it, so that it may enter
+// OnThread runs a function on a thread that ends with it, so that it may enter
 // namespaces. The process's first thread cannot end, and what is read of it counts as
 // the process's, so another one is taken.
-func onThread(do func() error) error {
+func OnThread(do func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
 			defer runtime.UnlockOSThread()
-			done <- onThread(do)
+			done <- OnThread(do)
 			return
 		}
 		done <- do()
