@@ -73,6 +73,10 @@ func (r *reference) StatFile(_ context.Context, req gwclient.StatRequest) (*type
 	return &types.Stat{Path: req.Path, Size: int64(len(r.f.manifest))}, nil
 }
 
+func (r *reference) ReadDir(context.Context, gwclient.ReadDirRequest) ([]*types.Stat, error) {
+	return nil, nil
+}
+
 // newFake returns the gateway of a daemon of today.
 func newFake(text string) *fake {
 	return &fake{manifest: text, opts: map[string]string{"filename": "image.json"}, caps: pb.Caps.All()}
@@ -109,6 +113,36 @@ func TestBuild(t *testing.T) {
 	}
 	if !strings.Contains(text.String(), `"epoch":1700000000`) {
 		t.Error("the epoch does not reach the step")
+	}
+}
+
+// TestNetwork shows that what buildx makes of --network is for the steps that have the
+// network, and that without it each has one of its own.
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]pb.NetMode{"": pb.NetMode_UNSET, "sandbox": pb.NetMode_UNSET, "host": pb.NetMode_HOST, "none": pb.NetMode_NONE} {
+		f := newFake(`{"stages": [{"name": "org.osbuild.script", "options": {"script": "true", "network": true}}, {"name": "org.osbuild.script", "options": {"script": "true"}}]}`)
+		f.opts["force-network-mode"] = mode
+		if _, err := Build(t.Context(), f, config()); err != nil {
+			t.Fatal(err)
+		}
+		got := map[pb.NetMode]int{}
+		for _, data := range f.solved[len(f.solved)-1].Def {
+			var op pb.Op
+			if err := op.Unmarshal(data); err != nil {
+				t.Fatal(err)
+			}
+			if e := op.GetExec(); e != nil {
+				got[e.Network]++
+			}
+		}
+		others := got[pb.NetMode_NONE]
+		if want == pb.NetMode_NONE {
+			others--
+		}
+		if got[want] == 0 || others == 0 || len(got) > 2 {
+			t.Errorf("mode %q: the steps have %v, want one with %v and none else", mode, got, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package usernet
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -35,6 +36,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(m.Run())
 	}
+	if flag.Parse(); isSet("test.fuzz") || isSet("test.fuzzworker") {
+		skip = "fuzzing needs no network"
+		os.Exit(m.Run())
+	}
 	// Once with the kernel's device, and once without it.
 	code := 0
 	for _, d := range []string{tunDevice, "/dev/net/none"} {
@@ -46,6 +51,12 @@ func TestMain(m *testing.M) {
 		code = max(code, c)
 	}
 	os.Exit(code)
+}
+
+// isSet tells whether a flag of the test's program has a value.
+func isSet(name string) bool {
+	f := flag.Lookup(name)
+	return f != nil && f.Value.String() != f.DefValue
 }
 
 // runInside runs the tests in a namespace.
