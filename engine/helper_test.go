@@ -21,6 +21,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/identity"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/tonistiigi/fsutil"
 	"golang.org/x/sys/unix"
 )
@@ -114,6 +115,23 @@ func playRole(role, arg string) error {
 			return err
 		}
 		os.Exit(7) // a code that nothing else gives
+	case "rootless-reach": // STORE STEP ADDRESS...: what a step with network reaches
+		fields := strings.Fields(arg)
+		o := Options{Builder: EmbeddedName, Store: fields[0]}
+		ran, code, err := EnsurePrivileges(ctx, o)
+		if err != nil {
+			return err
+		}
+		if ran {
+			os.Exit(code)
+		}
+		e, err := Open(ctx, o)
+		if err != nil {
+			return err
+		}
+		got, err := reach(ctx, e, fields[1], pb.NetMode_UNSET, nil, fields[2:])
+		fmt.Printf("rootless=%v %s", Rootless(), got)
+		return errors.Join(err, e.Close())
 	case "rootless-signal": // STORE: exit with 40 and the number of SIGINTs seen
 		sigs := make(chan os.Signal, 8)
 		ran, code, err := EnsurePrivileges(ctx, Options{Builder: EmbeddedName, Store: arg})

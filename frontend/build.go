@@ -294,6 +294,7 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 		Resolver:      b,
 		SourceMap:     b.source.SourceMap,
 		NoCache:       b.ui.IsNoCache,
+		Network:       b.ui.NetworkMode,
 		BuildPlatform: b.ui.BuildPlatforms[0],
 		Runs:          b.runs,
 		Mirrors:       b.mirrors,

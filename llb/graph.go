@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/osbuildkit/osbuildkit/debian"
@@ -52,6 +53,9 @@ type Options struct {
 	Resolver Resolver
 	// SourceMap refers the operations to the text of the manifest.
 	SourceMap *llb.SourceMap
+	// Network is what the steps get that ask for the network: one of their own, that
+	// of the builder's machine, which the builder must allow, or none.
+	Network pb.NetMode
 	// NoCache says whether the steps of a pipeline are run although they are
 	// in the cache. Nil means none.
 	NoCache func(pipeline string) bool

@@ -129,7 +129,7 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	}
 	network := llb.NetModeNone
 	if s.network() {
-		network = llb.NetModeSandbox
+		network = g.opt.Network
 	}
 	opts := []llb.RunOption{
 		llb.Network(network),
