@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -292,6 +293,7 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 		Runs:          b.runs,
 		Mirrors:       b.mirrors,
 		Source:        b.givenSource,
+		Build:         identity.NewID(),
 	}
 	opt.Warn = func(p *manifest.Pipeline, pointer, text string) { b.warnAt(ctx, p, pointer, text) }
 	opt.Platform = opt.BuildPlatform

@@ -156,6 +156,11 @@ func TestGolden(t *testing.T) {
 			"sources": {
 				"org.osbuild.files": {"urls": {"sha256:` + strings.Repeat("a", 64) + `": "https://example.org/a", "md5:` + strings.Repeat("b", 32) + `": {"url": "https://example.org/b"}}},
 				"org.osbuild.ostree": {"commits": {"` + strings.Repeat("c", 64) + `": {"remote": {"url": "https://example.org/repo"}}}}}}`},
+		{name: "secrets", pipeline: "assembler", text: `{
+			"stages": [{"name": "org.osbuild.users", "options": {"users": {"root": {"password_secret": "root-password"}}}}],
+			"assembler": {"name": "org.osbuild.qemu", "options": {"format": "raw", "filename": "d", "size": 1073741824,
+				"partitions": [{"luks": {"passphrase_secret": "disk-key", "pbkdf": {"iterations": 7}}, "filesystem": {"type": "ext4", "mountpoint": "/"}}]}}}`,
+			change: withSecrets},
 		{name: "empty", pipeline: "tree", text: `{"base": "` + strings.Repeat("0", 64) + `"}`, change: withBase},
 	}
 	for _, c := range cases {
