@@ -287,7 +287,7 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 		Module:        catalog.Builtin().Module,
 		Program:       b.program(),
 		Resolver:      b,
-		SourceMap:     b.source.SourceMap,
+		SourceMap:     b.sourceMap(),
 		NoCache:       b.ui.IsNoCache,
 		BuildPlatform: b.ui.BuildPlatforms[0],
 		Runs:          b.runs,
