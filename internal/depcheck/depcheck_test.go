@@ -66,7 +66,7 @@ var arrows = map[string][]string{
 	"cmd/osbuildkit-runner": slices.Concat(under, []string{"stages/...", "assemblers/...", "internal/runner"}),
 	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "manifest", "stages/keyboard", "stages/packages/..."}, repositories),
 	"frontend":              slices.Concat(all, []string{"lint", "llb", "examples", "sbom"}),
-	"engine":                {"internal/private"},
+	"engine":                {"internal/private", "internal/redact"},
 	"internal/expand":       {},
 	"internal/private":      {},
 }
