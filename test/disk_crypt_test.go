@@ -110,7 +110,7 @@ func TestDiskLayers(t *testing.T) {
 		t.Error("with the same passphrase the image is another")
 	}
 	checkPassphrase(t, image, 4, passphrase, "another")
-	again("another", ": look for its secrets,")
+	again("another", ",: look for its secrets")
 	checkPassphrase(t, image, 4, "another", passphrase)
 	// The first one is still in the cache.
 	again(passphrase, ": look for its secrets")
