@@ -2,11 +2,10 @@ package assemblers
 
 import (
 	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/osbuildkit/osbuildkit/internal/hostiletest"
 )
 
 // textOptions has for each assembler options in which every text is given that
@@ -37,51 +36,9 @@ func TestHostileText(t *testing.T) {
 			t.Errorf("textOptions has nothing for %s", m.Name)
 		}
 		for _, options := range textOptions[m.Name] {
-			if problems := m.Check(json.RawMessage(options)); len(problems) > 0 {
-				t.Errorf("%s: the options are refused as they are: %v", m.Name, problems)
-			}
-			var value any
-			if err := json.Unmarshal([]byte(options), &value); err != nil {
-				t.Fatal(err)
-			}
-			texts := 0
-			eachText(value, "", func(at string, set func(string), text string) {
-				texts++
-				for _, hostile := range []string{text + "\nINJECTED=1", text + "\x00", "\r" + text} {
-					set(hostile)
-					changed, err := json.Marshal(value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if json.Unmarshal(changed, m.Options()) == nil && len(m.Check(changed)) == 0 {
-						t.Errorf("%s accepts %q at %s", m.Name, hostile, at)
-					}
-				}
-				set(text)
+			hostiletest.Each(t, &m, options, hostiletest.Lines, func(at, hostile string, _ json.RawMessage) {
+				t.Errorf("%s accepts %q at %s", m.Name, hostile, at)
 			})
-			if texts == 0 {
-				t.Errorf("%s: no text", m.Name)
-			}
-		}
-	}
-}
-
-// eachText calls f for each text in a JSON value, with a function that changes it.
-func eachText(v any, at string, f func(at string, set func(string), text string)) {
-	switch v := v.(type) {
-	case []any:
-		for i := range v {
-			if s, ok := v[i].(string); ok {
-				f(fmt.Sprintf("%s/%d", at, i), func(s string) { v[i] = s }, s)
-			}
-			eachText(v[i], fmt.Sprintf("%s/%d", at, i), f)
-		}
-	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			if s, ok := v[key].(string); ok {
-				f(at+"/"+key, func(s string) { v[key] = s }, s)
-			}
-			eachText(v[key], at+"/"+key, f)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package stages
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/osbuildkit/osbuildkit/internal/hostiletest"
 	"github.com/osbuildkit/osbuildkit/internal/treetest"
 	"github.com/osbuildkit/osbuildkit/module"
 )
@@ -76,49 +76,6 @@ var textless = map[string]string{
 	"org.osbuild.zipl": "a number", "org.osbuild.script": "the text is a program of the author",
 }
 
-// hostileTexts are what a text becomes. Of each, INJECTED would be a line, a field
-// or a command of its own.
-var hostileTexts = []string{
-	"V\nINJECTED=1", "V\r\nINJECTED=1", "V\rINJECTED", "V\x00INJECTED", "\nV\nINJECTED=1\n", "V\n[INJECTED]", "V\\", "V \\",
-	`V"; INJECTED; "`, `V'; INJECTED; '`, "V$(INJECTED)", "V`INJECTED`", "V; INJECTED", "V\\\"; INJECTED; \"", `V\'; INJECTED; '`,
-	"V:INJECTED:0:0::/:/bin/sh", "V,INJECTED", "V%INJECTED", "V INJECTED", "V\tINJECTED", "-V", "--INJECTED=V", "#V", "V\u2028INJECTED=1", "V\u0085INJECTED=1",
-}
-
-// leaves calls f for each text in a JSON value, the keys of objects among them, with
-// a function that returns the value with another text in its place.
-func leaves(v any, at string, f func(at, text string, with func(string) any)) {
-	switch v := v.(type) {
-	case string:
-		f(at, v, func(s string) any { return s })
-	case []any:
-		for i := range v {
-			leaves(v[i], fmt.Sprintf("%s/%d", at, i), func(at, text string, with func(string) any) {
-				f(at, text, func(s string) any {
-					out := slices.Clone(v)
-					out[i] = with(s)
-					return out
-				})
-			})
-		}
-	case map[string]any:
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			f(at+"/"+key+" (the key)", key, func(s string) any {
-				out := maps.Clone(v)
-				delete(out, key)
-				out[s] = v[key]
-				return out
-			})
-			leaves(v[key], at+"/"+key, func(at, text string, with func(string) any) {
-				f(at, text, func(s string) any {
-					out := maps.Clone(v)
-					out[key] = with(s)
-					return out
-				})
-			})
-		}
-	}
-}
-
 // TestHostileText puts line ends, quotes, commands and separators into every text
 // of every stage. Either the stage refuses it, or what it writes has no line, field
 // or command that was not meant.
@@ -134,32 +91,16 @@ func TestHostileText(t *testing.T) {
 		for i, options := range textOptions[m.Name] {
 			t.Run(fmt.Sprint(m.Name, i), func(t *testing.T) {
 				t.Parallel()
-				var value any
-				if err := json.Unmarshal([]byte(options), &value); err != nil {
-					t.Fatal(err)
-				}
-				if problems := m.Check(json.RawMessage(options)); len(problems) > 0 {
-					t.Fatalf("the options are refused as they are: %v", problems)
-				}
-				leaves(value, "", func(at, text string, with func(string) any) {
-					for _, hostile := range hostileTexts {
-						changed, err := json.Marshal(with(strings.Replace(hostile, "V", text, 1)))
-						if err != nil {
-							t.Fatal(err)
-						}
-						checkHostileText(t, &m, at, hostile, changed)
-					}
+				hostiletest.Each(t, &m, options, hostiletest.Texts, func(at, hostile string, changed json.RawMessage) {
+					checkHostileText(t, &m, at, hostile, changed)
 				})
 			})
 		}
 	}
 }
 
-func checkHostileText(t *testing.T, m *module.Module, at, hostile string, options []byte) {
+func checkHostileText(t *testing.T, m *module.Module, at, hostile string, options json.RawMessage) {
 	t.Helper()
-	if json.Unmarshal(options, m.Options()) != nil || len(m.Check(options)) > 0 {
-		return
-	}
 	if m.Sandbox != module.Edit {
 		// What it runs is given words, and no shell reads them.
 		if strings.ContainsAny(hostile, "\n\r\x00") || strings.HasPrefix(hostile, "-") && m.Name == "org.osbuild.ostree" && !strings.Contains(at, "kernel_opts") && !strings.Contains(at, "rootfs") {
