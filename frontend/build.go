@@ -145,6 +145,9 @@ type build struct {
 	warned map[string]bool
 	// sources are the named contexts that have taken the place of downloads.
 	sources map[string]bool
+	// textData is the text of the manifest as others may read it, made once.
+	text     sync.Once
+	textData []byte
 }
 
 func (b *build) run(ctx context.Context) (*Outcome, error) {

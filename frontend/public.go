@@ -3,7 +3,6 @@ package frontend
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
@@ -19,12 +18,15 @@ const byteOrderMark = "\ufeff"
 // history, and a provenance with the definition of the build. Every character
 // but those of passwords and credentials is there, and in its place.
 func (b *build) sourceMap() *llb.SourceMap {
-	if b.source.SourceMap == nil {
-		return nil
-	}
-	public := *b.source.SourceMap
-	public.Data = b.public(public.Data)
-	return &public
+	m := *b.source.SourceMap
+	m.Data = b.publicText()
+	return &m
+}
+
+// publicText is the text of the manifest as others may read it.
+func (b *build) publicText() []byte {
+	b.text.Do(func() { b.textData = b.public(b.source.Data) })
+	return b.textData
 }
 
 // public returns the text of the manifest without passwords that are not hashed,
@@ -40,6 +42,7 @@ func (b *build) public(data []byte) []byte {
 	if b.m != nil { // else it is wrong, and nothing more is known of it
 		pipelines = b.m.Pipelines
 	}
+	secret := map[string]bool{}
 	for _, p := range pipelines {
 		if p.Text.File != b.m.File {
 			continue
@@ -49,16 +52,27 @@ func (b *build) public(data []byte) []byte {
 			if m == nil || m.Plain == nil {
 				continue
 			}
-			for _, pointer := range m.Plain(s.Options) {
+			plain := m.Plain(s.Options)
+			if len(plain) == 0 {
+				continue
+			}
+			var options any
+			_ = json.Unmarshal(s.Options, &options) // it has been read before
+			for _, pointer := range plain {
 				if span, ok := p.Text.Index.Value(manifest.JoinPointer(s.Pointer, "options") + pointer); ok {
 					hide(text, span)
 				}
-				hideValue(text, valueAt(s.Options, pointer))
+				if value := valueAt(options, pointer); value != "" {
+					secret[value] = true
+				}
 			}
 		}
 	}
 	out := make([][]byte, len(text))
 	for i, line := range text {
+		if len(secret) > 0 {
+			hideValues(line, secret)
+		}
 		out[i] = []byte(string(line))
 	}
 	data = bytes.Join(out, []byte("\n"))
@@ -84,40 +98,40 @@ func hide(text [][]rune, at manifest.Span) {
 	}
 }
 
-// hideValue hides a value wherever it stands as a text of its own, such as the
-// default of a build argument.
-func hideValue(text [][]rune, value string) {
-	quoted, err := json.Marshal(value)
-	if value == "" || err != nil {
-		return
-	}
-	for _, form := range []string{string(quoted), `"` + value + `"`} {
-		want := []rune(form)
-		for _, line := range text {
-			for i := 0; i+len(want) <= len(line); i++ {
-				if slices.Equal(line[i:i+len(want)], want) {
-					for j := range want {
-						line[i+j] = 'x'
-					}
-				}
+// hideValues hides values wherever they stand as texts of their own in a line, such
+// as the default of a build argument.
+func hideValues(line []rune, values map[string]bool) {
+	for i := 0; i < len(line); i++ {
+		if line[i] != '"' {
+			continue
+		}
+		end := i + 1
+		for end < len(line) && line[end] != '"' {
+			if line[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		if end >= len(line) {
+			return
+		}
+		var value string
+		if json.Unmarshal([]byte(string(line[i:end+1])), &value) == nil && values[value] {
+			for j := i; j <= end; j++ {
+				line[j] = 'x'
 			}
 		}
+		i = end
 	}
 }
 
 // valueAt returns the text that a pointer names.
-func valueAt(data json.RawMessage, pointer string) string {
+func valueAt(v any, pointer string) string {
 	unescape := strings.NewReplacer("~1", "/", "~0", "~")
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		var object map[string]json.RawMessage
-		if json.Unmarshal(data, &object) != nil {
-			return ""
-		}
-		data = object[unescape.Replace(token)]
+		object, _ := v.(map[string]any)
+		v = object[unescape.Replace(token)]
 	}
-	var value string
-	if json.Unmarshal(data, &value) != nil {
-		return ""
-	}
+	value, _ := v.(string)
 	return value
 }

@@ -1,9 +1,13 @@
 package frontend
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/osbuildkit/osbuildkit/catalog"
+	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
 // TestPlainPasswordStaysOut looks for passwords and credentials of a manifest in
@@ -49,5 +53,29 @@ func TestPlainPasswordStaysOut(t *testing.T) {
 	}
 	if infos == 0 {
 		t.Error("no definition has the text of the manifest")
+	}
+}
+
+// BenchmarkPublic makes the text of a manifest with 20000 plain passwords, each
+// hashed before the text is made.
+func BenchmarkPublic(b *testing.B) {
+	var text strings.Builder
+	text.WriteString(`{"stages": [{"name": "org.osbuild.users", "options": {"users": {`)
+	for i := range 20000 {
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		fmt.Fprintf(&text, `"u%d": {"password": "hunter %d"}`, i, i)
+	}
+	text.WriteString(`}}}]}`)
+	m, err := manifest.Load("image.json", []byte(text.String()), catalog.Builtin())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		f := &build{m: m, catalog: catalog.Builtin()}
+		if got := f.public([]byte(text.String())); strings.Contains(string(got), "hunter") {
+			b.Fatal("a password is there")
+		}
 	}
 }

@@ -25,12 +25,13 @@ func hashPassword(salt, password string) string {
 	return "$6$" + salt + "$" + sha512Crypt([]byte(password), []byte(salt), sha512Rounds)
 }
 
-// passwordSalt returns the salt of a user's password. It follows from what the
-// manifest and the repositories say of the build, so that the same build gives
-// the same image, and from the user's name, so that two users with one password
-// have different hashes. Nothing of a password is in it: a salt can be read, and
-// would tell at the cost of one fast hash whether a guess is right.
-func (o *UsersOptions) passwordSalt(epoch int64, user string) string {
+// saltSeed is what the salts of passwords are made of. It follows from what the
+// manifest and the repositories say of the build, so that the same build gives the
+// same image. Nothing of a password is in it: a salt can be read, and would tell at
+// the cost of one fast hash whether a guess is right.
+type saltSeed [sha512.Size]byte
+
+func (o *UsersOptions) saltSeed(epoch int64) saltSeed {
 	public := UsersOptions{Users: maps.Clone(o.Users)}
 	for name, u := range public.Users {
 		u.Password, u.PasswordSecret, u.PasswordHashed = nil, nil, nil
@@ -40,7 +41,12 @@ func (o *UsersOptions) passwordSalt(epoch int64, user string) string {
 	if err != nil {
 		panic(err) // texts and numbers
 	}
-	sum := sha512.Sum512(fmt.Appendf(nil, "osbuildkit password salt 2\x00%d\x00%s\x00%s", epoch, user, text))
+	return sha512.Sum512(fmt.Appendf(nil, "osbuildkit password salt 2\x00%d\x00%s", epoch, text))
+}
+
+// of returns the salt of a user: two users with one password have different hashes.
+func (s saltSeed) of(user string) string {
+	sum := sha512.Sum512(append(s[:], user...))
 	salt := make([]byte, 16)
 	for i := range salt {
 		salt[i] = cryptAlphabet[sum[i]&63]

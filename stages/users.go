@@ -210,11 +210,12 @@ func runUsers(in *module.Input, t *tree.Root, o *UsersOptions) error {
 			db.reserved[int64(*u.UID)] = true
 		}
 	}
+	seed := o.saltSeed(in.Epoch)
 	var homes []home
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(o.Users)) {
 		u := o.Users[name]
-		err := u.resolvePassword(in, o.passwordSalt(in.Epoch, name), name)
+		err := u.resolvePassword(in, seed.of(name), name)
 		var h home
 		if err == nil {
 			h, err = db.apply(in, name, &u)

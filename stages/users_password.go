@@ -67,11 +67,12 @@ func sealPasswords(options json.RawMessage, epoch int64) (json.RawMessage, error
 	if err := errors.Join(json.Unmarshal(options, &o), json.Unmarshal(options, &all), json.Unmarshal(all["users"], &users)); err != nil {
 		return nil, err
 	}
+	seed := o.saltSeed(epoch)
 	for name, u := range o.Users {
 		if !u.isPlain() {
 			continue
 		}
-		hash, err := json.Marshal(hashPassword(o.passwordSalt(epoch, name), *u.Password))
+		hash, err := json.Marshal(hashPassword(seed.of(name), *u.Password))
 		if err != nil {
 			return nil, err
 		}
