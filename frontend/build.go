@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -147,6 +148,9 @@ type build struct {
 	warned map[string]bool
 	// sources are the named contexts that have taken the place of downloads.
 	sources map[string]bool
+	// textData is the text of the manifest as others may read it, made once.
+	text     sync.Once
+	textData []byte
 }
 
 func (b *build) run(ctx context.Context) (*Outcome, error) {
@@ -292,7 +296,7 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 		Module:        catalog.Builtin().Module,
 		Program:       b.program(),
 		Resolver:      b,
-		SourceMap:     b.source.SourceMap,
+		SourceMap:     b.sourceMap(),
 		NoCache:       b.ui.IsNoCache,
 		Network:       b.ui.NetworkMode,
 		BuildPlatform: b.ui.BuildPlatforms[0],
@@ -300,6 +304,7 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 		Mirrors:       b.mirrors,
 		Source:        b.givenSource,
 		Context:       b.copies,
+		Build:         identity.NewID(),
 	}
 	opt.Warn = func(p *manifest.Pipeline, pointer, text string) { b.warnAt(ctx, p, pointer, text) }
 	opt.Platform = opt.BuildPlatform

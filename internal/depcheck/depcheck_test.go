@@ -70,7 +70,7 @@ var arrows = map[string][]string{
 	"cmd/osbuildkit-runner": slices.Concat(under, []string{"stages/...", "assemblers/...", "internal/runner"}),
 	"llb":                   slices.Concat([]string{"module", "tree", "ledger", "internal/command", "internal/editdistance", "internal/grubdir", "internal/osrelease", "disk", "disk/mbr", "disk/gpt", "manifest", "stages/contextname", "stages/keyboard", "stages/packages/..."}, repositories),
 	"frontend":              slices.Concat(all, []string{"lint", "llb", "examples", "sbom"}),
-	"engine":                {"internal/private", "internal/usernet"},
+	"engine":                {"internal/private", "internal/redact", "internal/usernet"},
 	"internal/usernet":      {},
 	"internal/expand":       {},
 	"internal/private":      {},
