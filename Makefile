@@ -44,7 +44,7 @@ programs: $(RUNNERS)
 	done
 
 # That it compiles and links for macOS and Windows. With an empty build cache a
-# platform takes about 100 s of one core, as they share nothing; so the tests
+# platform takes about 130 s of one core, as they share nothing; so the tests
 # leave out linux/arm64, which has no files of its own (CROSS=linux/arm64). vet
 # would add nothing: of a program for another system it looks at main alone.
 CROSS ?= darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
