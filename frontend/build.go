@@ -94,6 +94,7 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 	if err != nil {
 		return nil, err
 	}
+	ui.TargetPlatforms = targetPlatforms(ui.TargetPlatforms, ui.BuildPlatforms[0], platforms.DefaultSpec())
 	if err := CheckPlatforms(ui.TargetPlatforms); err != nil {
 		return nil, err
 	}
@@ -105,6 +106,9 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 		return nil, err
 	}
 	b := &build{client: c, ui: ui, cfg: cfg, source: src}
+	if builder := ui.BuildPlatforms[0]; foreign(builder, platforms.DefaultSpec()) {
+		b.constraints = []llb.ConstraintsOpt{llb.Platform(builder)}
+	}
 	if res, ok, err := b.handleRequest(ctx); ok || err != nil {
 		return &Outcome{Manifest: b.m, Result: res}, err
 	}
@@ -126,11 +130,13 @@ func CheckCaps(c gwclient.Client) error {
 
 // build is one run of the frontend.
 type build struct {
-	client  gwclient.Client
-	ui      *dockerui.Client
-	cfg     Config
-	source  *dockerui.Source
-	catalog *catalog.Catalog
+	// constraints are those of all operations that have none of their own.
+	constraints []llb.ConstraintsOpt
+	client      gwclient.Client
+	ui          *dockerui.Client
+	cfg         Config
+	source      *dockerui.Source
+	catalog     *catalog.Catalog
 	// libdir holds the user's own modules; nil if there are none.
 	libdir *libdir
 	m      *manifest.Manifest
@@ -250,6 +256,22 @@ func platformID(p *ocispecs.Platform) string {
 		return platforms.FormatAll(platforms.Normalize(platforms.DefaultSpec()))
 	}
 	return platforms.FormatAll(platforms.Normalize(*p))
+}
+
+// foreign tells whether this process runs on another platform than the builder,
+// as the command line does on a Mac. BuildKit's packages take the platform of the
+// process for that of the builder, which a frontend's process has.
+func foreign(builder, process ocispecs.Platform) bool {
+	return builder.OS != process.OS || builder.Architecture != process.Architecture
+}
+
+// targetPlatforms are the platforms to build for: those that were asked for, else
+// the builder's, which is named where it would be taken for another.
+func targetPlatforms(asked []ocispecs.Platform, builder, process ocispecs.Platform) []ocispecs.Platform {
+	if len(asked) == 0 && foreign(builder, process) {
+		return []ocispecs.Platform{builder}
+	}
+	return asked
 }
 
 // platform builds the target for one platform. Several are built at once, each
@@ -403,7 +425,8 @@ func (b *build) solve(ctx context.Context, st llb.State, evaluate bool) (gwclien
 // in an imported cache for one definition are not found for the next.
 func (b *build) marshal(ctx context.Context, st llb.State) (*llb.Definition, error) {
 	opts := b.client.BuildOpts()
-	def, err := st.Marshal(ctx, llb.WithCaps(opts.LLBCaps), llb.LocalUniqueID(opts.SessionID))
+	constraints := []llb.ConstraintsOpt{llb.WithCaps(opts.LLBCaps), llb.LocalUniqueID(opts.SessionID)}
+	def, err := st.Marshal(ctx, append(constraints, b.constraints...)...)
 	if err != nil {
 		return nil, err
 	}
