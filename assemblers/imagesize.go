@@ -34,7 +34,7 @@ const sizeForm = `^content(\\+[1-9][0-9]{0,8}(KiB|MiB|GiB|TiB))?$`
 
 // JSONSchemaText returns the JSON schema of an ImageSize.
 func (ImageSize) JSONSchemaText() string {
-	return `{"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "` + sizeForm + `"}], "examples": [2147483648, "content+2GiB"]}`
+	return `{"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "` + sizeForm + `", "description": "Write content, or content+2GiB with any whole number of KiB, MiB, GiB or TiB."}], "examples": [2147483648, "content+2GiB"]}`
 }
 
 // sizeError is what is wrong with the text of a size.
