@@ -11,8 +11,8 @@ import (
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// ChronyOptions are the options of org.osbuild.chrony. At least one of them
-// must be given.
+// ChronyOptions are the options of org.osbuild.chrony. At least one
+// option must be given.
 type ChronyOptions struct {
 	// The time servers, by name or address. Each is asked several times at the
 	// start (iburst), so that the clock is set soon.
