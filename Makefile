@@ -15,7 +15,7 @@ GOFILES   := $(shell find . -name '*.go' -not -path './tools/*' -not -name '*_te
 export CGO_ENABLED := 0
 export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 
-.PHONY: all build demo test test-unit test-e2e test-frontend image-here test-boots test-machine test-kills test-rpm bench bench-cache bench-disk bench-rpm bench-check fuzz lint generate setup tools clean
+.PHONY: all build image demo test test-unit test-e2e test-frontend image-here test-boots test-machine test-kills test-rpm bench bench-cache bench-disk bench-rpm bench-check fuzz lint generate setup tools clean
 
 all: build
 
@@ -43,7 +43,6 @@ bin/osbuildkit-runner: $(GOFILES)
 # pages, and the templates behind them, the linker leaves out a quarter; with
 # describe_only also what modules do, which is the runners' work.
 IMAGE ?= bin/image
-.PHONY: image
 image: $(foreach a,$(ARCHES),$(foreach g,$(GROUPS),internal/runners/bin/osbuildkit-runner-$(g)-linux-$(a).zst))
 	set -e; for a in $(ARCHES); do \
 	  mkdir -p $(IMAGE)/linux-$$a; \

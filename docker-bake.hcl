@@ -58,8 +58,8 @@ target "frontend" {
   tags     = tags("frontend")
 }
 
-# The default build root, built by the frontend of this source. Its packages
-# are programs for PCs: there is no other platform yet.
+# The default build root, built by the frontend of this source. Its release is
+# for amd64 alone: packages of another platform need a builder of that platform.
 target "toolbox" {
   dockerfile = "examples/toolbox.json"
   target     = "tree"
@@ -94,7 +94,8 @@ target "frontend-release" {
 }
 
 target "toolbox-release" {
-  inherits = ["toolbox"]
-  output   = ["type=image,rewrite-timestamp=true"]
-  attest   = ["type=provenance,mode=max", "type=sbom"]
+  inherits  = ["toolbox"]
+  platforms = ["linux/amd64"]
+  output    = ["type=image,rewrite-timestamp=true"]
+  attest    = ["type=provenance,mode=max", "type=sbom"]
 }

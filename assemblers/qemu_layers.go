@@ -43,7 +43,7 @@ type QemuLUKS struct {
 
 // QemuPBKDF is the function that turns a passphrase into a key.
 type QemuPBKDF struct {
-	// Method is the name of the function. GRUB knows pbkdf2 only.
+	// Method is the name of the function.
 	Method string `json:"method,omitempty" jsonschema:"enum=argon2id,enum=pbkdf2,default=argon2id"`
 	// Iterations is the number of passes: by default 3 of argon2id or 600000 of
 	// pbkdf2.

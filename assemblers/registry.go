@@ -63,7 +63,7 @@ func Modules() []module.Module {
 		{
 			Name:    "org.osbuild.rawfs",
 			Kind:    module.Assembler,
-			Sandbox: module.Tools,
+			Sandbox: module.Edit,
 			Group:   module.GroupAssemblers,
 			Ledger:  module.LedgerRead,
 			Summary: "Makes a file system of the tree, without a partition table",

@@ -126,7 +126,7 @@ func (h *Help) where() string {
 	case h.Sandboxes[0] == module.Edit:
 		text += "edit. It works on the files of the tree alone and needs no build root."
 	case h.Sandboxes[0] == module.Tools:
-		text += "tools. It needs a build root, whose programs it runs."
+		text += "tools. Its root is the build root, whose programs it may run."
 	default:
 		text += "inside. It runs programs of the tree, which is its root, and needs no build root."
 	}

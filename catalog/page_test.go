@@ -80,7 +80,7 @@ Stage. Sandbox: edit. It works on the files of the tree alone and needs no build
 	for name, parts := range map[string][]string{
 		"org.osbuild.noop.md":       {"\n## The stage\n", "\n## The assembler\n", "\n### Options\n\nAny.\n", "\n### Options\n\nNone.\n"},
 		"org.osbuild.fstab.md":      {"\n- `filesystems[].uuid` (string, this or `device` or `label` or `partlabel`)\n", "as text like `^[0-9]{1,18}$`"},
-		"org.osbuild.qemu.md":       {"one of `raw` `raw.xz`", "It needs a build root, whose programs it runs. It reads the ledger."},
+		"org.osbuild.qemu.md":       {"one of `raw` `raw.xz`", "Its root is the build root, whose programs it may run. It reads the ledger."},
 		"org.osbuild.selinux.md":    {"Sandbox: edit. ", "It reads and writes the ledger."},
 		"org.osbuildkit.apt.md":     {"Sandbox: tools and inside. It is made of several steps and may need a build root. It reads and writes the ledger."},
 		"org.osbuildkit.noop.md":    nil,

@@ -17,7 +17,7 @@ import (
 // UndeclaredArgs returns the build arguments that a manifest was loaded with
 // and that neither it nor the frontend knows.
 func UndeclaredArgs(m *manifest.Manifest) []manifest.UndeclaredArg {
-	return m.UndeclaredArgs(MirrorArg, SnapshotArg, EpochArg)
+	return m.UndeclaredArgs(ownArgs...)
 }
 
 // ParseEpoch reads the value of SOURCE_DATE_EPOCH, unless it is "context".

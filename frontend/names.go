@@ -89,6 +89,17 @@ var buildkitArgs = []string{
 	"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE",
 }
 
+// ownArgs are the build arguments that this frontend knows for every manifest.
+var ownArgs = []string{MirrorArg, SnapshotArg, EpochArg}
+
+// ArgNames returns the build arguments that have a meaning for every manifest: to
+// this frontend, and to BuildKit.
+func ArgNames() (own, buildkit []string) { return slices.Clone(ownArgs), slices.Clone(buildkitArgs) }
+
+// ContextNames returns the named contexts that have a meaning. "sha256:HEX" stands
+// for all checksums.
+func ContextNames() []string { return slices.Clone(contextNames) }
+
 // CheckArgs reports the build arguments, given for this manifest alone, that
 // nobody knows: neither it, nor the frontend, nor BuildKit.
 func CheckArgs(m *manifest.Manifest, given map[string]string) error {

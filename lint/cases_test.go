@@ -195,7 +195,7 @@ var cases = []struct {
 		`{"partitions": [{"filesystem": {"mountpoint": "/", "uuid": "`+one+`"}}, {"filesystem": {"mountpoint": "/boot", "uuid": "`+one+`"}}]}`),
 		[]string{"FilesystemMismatch /stages/0/options/filesystems/0/uuid"}},
 	{"a build root has no disk", `{"build": {"stages": [` + stage("org.osbuild.fstab", `{"filesystems": [{"uuid": "`+other+`", "path": "/"}]}`) + `]}, "stages": [` + noop + `],
-		"assembler": {"name": "org.osbuild.rawfs", "options": {"root_fs_uuid": "` + one + `"}}}`, nil},
+		"assembler": {"name": "org.osbuild.rawfs", "options": {"root_fs_uuid": "` + one + `"}}}`, []string{"UnusedBuild /build"}},
 
 	// What rules read may be anything.
 	{"other types", `{"stages": [` + strings.Join([]string{

@@ -29,15 +29,22 @@ var sourceForms = []sourceForm{
 	{"org.osbuild.ostree", "org.osbuild.ostree", "commits", regexp.MustCompile(`^[0-9a-f]{5,64}$`), "a commit, 5 to 64 hex digits in lower case"},
 }
 
+// SourceNames returns the names of the sources that a manifest can have, in the
+// order of the documentation.
+func SourceNames() []string {
+	names := make([]string, len(sourceForms))
+	for i, f := range sourceForms {
+		names[i] = f.name
+	}
+	return names
+}
+
 // sources reads the value of "sources" of format v1.
 func (l *loader) sources(n *node) {
 	if !l.want(n, "/sources", `"sources"`, kindObject) {
 		return
 	}
-	names := make([]string, len(sourceForms))
-	for i, f := range sourceForms {
-		names[i] = f.name
-	}
+	names := SourceNames()
 	for _, kid := range n.kids {
 		pointer := JoinPointer("/sources", kid.key)
 		i := slices.Index(names, kid.key)

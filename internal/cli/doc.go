@@ -6,3 +6,6 @@
 // is built lies in the packages manifest, llb and frontend; what a person sees
 // and types lies here.
 package cli
+
+// Made from the commands, for people:
+//go:generate go run ../docgen

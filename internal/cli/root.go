@@ -83,7 +83,12 @@ func Main(args []string) int {
 	// goes through the display. The embedded engine keeps its own log.
 	logrus.SetOutput(io.Discard)
 	log.SetOutput(io.Discard)
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	return Run(ctx, args, os.Stdin, os.Stdout, os.Stderr)
+}
+
+// Run runs the command line with these streams and returns the exit code.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	return a.run(ctx, args)
 }
 
