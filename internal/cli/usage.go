@@ -102,26 +102,11 @@ func flagUsages(flags *pflag.FlagSet) string {
 		if f.Hidden {
 			return
 		}
-		value, text := pflag.UnquoteUsage(f)
-		form := "      --" + f.Name
+		form, text := flagForm(f)
 		if f.Shorthand != "" {
-			form = "  -" + f.Shorthand + ", --" + f.Name
-		}
-		switch {
-		case value == "":
-		case f.NoOptDefVal != "":
-			form += "[=" + value + "]"
-		default:
-			form += " " + value
-		}
-		switch f.Name {
-		case "help":
-			text = "show this help"
-		case "version":
-			text = "show the version"
-		}
-		if d := defaultText(f); d != "" {
-			text += " (default " + d + ")"
+			form = "  -" + f.Shorthand + ", " + form
+		} else {
+			form = "      " + form
 		}
 		lines = append(lines, line{form, text})
 		width = max(width, len(form)+3)
@@ -131,6 +116,30 @@ func flagUsages(flags *pflag.FlagSet) string {
 		fmt.Fprintf(&b, "%-*s%s\n", width, l.form, fill(l.text, width, width))
 	}
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// flagForm is how a flag is written, with the name of its value, and what it does,
+// with its default.
+func flagForm(f *pflag.Flag) (form, text string) {
+	value, text := pflag.UnquoteUsage(f)
+	form = "--" + f.Name
+	switch {
+	case value == "":
+	case f.NoOptDefVal != "":
+		form += "[=" + value + "]"
+	default:
+		form += " " + value
+	}
+	switch f.Name {
+	case "help":
+		text = "show this help"
+	case "version":
+		text = "show the version"
+	}
+	if d := defaultText(f); d != "" {
+		text += " (default " + d + ")"
+	}
+	return form, text
 }
 
 // defaultText is the default of a flag for people, "" where there is none.

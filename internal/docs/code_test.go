@@ -45,6 +45,16 @@ func source(t testing.TB) *code {
 	return c
 }
 
+// mentions reports whether a constant text has a text in it.
+func (c *code) mentions(text string) bool {
+	for s := range c.strings {
+		if strings.Contains(s, text) {
+			return true
+		}
+	}
+	return false
+}
+
 // goFile is one file of Go.
 type goFile struct {
 	name string

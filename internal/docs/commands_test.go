@@ -199,7 +199,8 @@ func (c command) check(t *testing.T, m *makefile) (string, error) {
 	switch {
 	case program == "osbuildkit":
 		return program, checkOwn(cli.Commands(), args, c.whole)
-	case len(args) > 0 && len(args[0]) > 1 && slices.Contains(commandNames(), words[0]) && (strings.HasPrefix(args[0], "-") || placeholder.MatchString(args[0])):
+	case len(args) > 0 && len(args[0]) > 1 && slices.Contains(commandNames(), words[0]) &&
+		(strings.HasPrefix(args[0], "-") || placeholder.MatchString(args[0])):
 		return "osbuildkit", checkOwn(cli.Commands(), words, false) // a command without the program's name, in a table
 	case program == "docker" && len(args) > 0 && args[0] == "buildx":
 		return "docker buildx", c.checkBuildx(t, args[1:])

@@ -70,7 +70,8 @@ func libdir(t *testing.T, described bool) string {
 	if err := os.MkdirAll(filepath.Join(dir, "stages"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{"org.example.fetch": "#!/bin/sh\n", "org.example.fetch.json": `{"network": true}`, "org.example.motd": "#!/bin/sh\n"}
+	const script = "#!/bin/sh\n"
+	files := map[string]string{"org.example.fetch": script, "org.example.fetch.json": `{"network": true}`, "org.example.motd": script}
 	for _, p := range pages(t) {
 		for _, b := range p.blocks {
 			if described && isDescription(b) {

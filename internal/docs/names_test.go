@@ -132,6 +132,10 @@ func TestNamesOfCode(t *testing.T) {
 				if lint.Find(s.text) == nil && !c.declared[s.text] && !c.strings[s.text] {
 					t.Errorf("%s: %s is no rule, and no name of the source", s, s.text)
 				}
+			case regexp.MustCompile(`^osbuildkit-[\w@-]+\.service$`).MatchString(s.text):
+				if !c.mentions(s.text) {
+					t.Errorf("%s: nothing makes the unit %s", s, s.text)
+				}
 			case regexp.MustCompile(`^[A-Za-z]+(\.[A-Z]\w+)+$`).MatchString(s.text):
 				for _, part := range strings.Split(s.text, ".") {
 					if !c.declared[part] && strings.ToUpper(part) != part { // NAME stands for names
@@ -170,8 +174,9 @@ func TestFlags(t *testing.T) {
 					continue
 				}
 				foreign := false
-				for _, command := range [][2]string{{"bin/buildx", "build"}, {"bin/buildx", "create"}, {"bin/buildx", "bake"}, {"bin/buildctl", "build"}} {
-					foreign = foreign || checkForeign(t, command[0], []string{command[1], name}) == nil
+				for _, command := range []string{"buildx build", "buildx create", "buildx bake", "buildctl build"} {
+					program, sub, _ := strings.Cut(command, " ")
+					foreign = foreign || checkForeign(t, "bin/"+program, []string{sub, name}) == nil
 				}
 				if !foreign {
 					t.Errorf("%s: neither osbuildkit, buildx nor buildctl has a flag %s", s, name)
@@ -196,23 +201,32 @@ func TestFiles(t *testing.T) {
 	}
 	// What builds make is there or not.
 	ignored := strings.Fields(readFile(t, ".gitignore"))
+	file := regexp.MustCompile(`^([\w-]+)/[\w./*-]+$`)
 	n := 0
+	look := func(at place, name string) {
+		name = strings.TrimSuffix(name, "/")
+		m := file.FindStringSubmatch(name)
+		if m == nil || !slices.Contains(top, m[1]) || excepted(at.page, name) || slices.ContainsFunc(ignored, func(pattern string) bool {
+			ok, _ := filepath.Match(strings.TrimPrefix(pattern, "/"), name)
+			return ok || strings.HasSuffix(pattern, "/") && strings.HasPrefix("/"+name, pattern)
+		}) {
+			return
+		}
+		n++
+		if hits, err := filepath.Glob(filepath.Join(root(t), name)); err != nil || len(hits) == 0 {
+			t.Errorf("%s: there is no %s", at, name)
+		}
+	}
 	for _, p := range pages(t) {
 		for _, s := range p.spans {
-			name := strings.TrimSuffix(s.text, "/")
-			first, rest, deep := strings.Cut(name, "/")
-			if !deep || !slices.Contains(top, first) || !regexp.MustCompile(`^[\w./*-]+$`).MatchString(rest) || excepted(s.page, s.text) {
-				continue
+			for word := range strings.FieldsSeq(s.text) {
+				look(s, word)
 			}
-			if slices.ContainsFunc(ignored, func(pattern string) bool {
-				ok, _ := filepath.Match(strings.TrimPrefix(pattern, "/"), name)
-				return ok || strings.HasSuffix(pattern, "/") && strings.HasPrefix("/"+name, pattern)
-			}) {
-				continue
-			}
-			n++
-			if hits, err := filepath.Glob(filepath.Join(root(t), name)); err != nil || len(hits) == 0 {
-				t.Errorf("%s: there is no %s", s, name)
+		}
+		commands, _ := p.commands() // TestCommands has the errors
+		for _, c := range commands {
+			for _, word := range c.words {
+				look(c.place, word)
 			}
 		}
 	}
@@ -251,6 +265,63 @@ func TestPackages(t *testing.T) {
 		name := e.Name()
 		if e.IsDir() && !strings.HasPrefix(name, ".") && name != "docs" && !listed[name] && !slices.Contains(ignored, "/"+name+"/") {
 			t.Errorf("docs/architecture.md does not list %s", name)
+		}
+	}
+}
+
+// TestMessages looks for the errors that docs/compatibility.md explains. Those of
+// other programs are in the table of exceptions.
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	_, text, _ := strings.Cut(readFile(t, "docs/compatibility.md"), "\n## What the errors mean\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	text = strings.Join(strings.Fields(text), " ")
+	n := 0
+	for _, m := range regexp.MustCompile("\\*\\*.*?\\*\\*").FindAllString(text, -1) {
+		for _, code := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(m, -1) {
+			n++
+			if excepted("docs/compatibility.md", code[1]) {
+				continue
+			}
+			// What stands for values, and values, are between the parts of a message.
+			for _, part := range regexp.MustCompile(`…|"[^"]*…[^"]*"|\bNAME\b|\bFILE\b`).Split(code[1], -1) {
+				if part = strings.Trim(part, ` "`); part != "" && !source(t).mentions(part) {
+					t.Errorf("docs/compatibility.md: %s: no message has %q", code[1], part)
+				}
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d messages were found", n)
+	}
+}
+
+// TestFilesOfABuild compares the table of names that a build keeps for itself with
+// the check of the names of outputs.
+func TestFilesOfABuild(t *testing.T) {
+	t.Parallel()
+	_, text, _ := strings.Cut(readFile(t, "docs/command-line.md"), "\n## Files of a build\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	var listed []string
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`.*`"+`) \|`).FindAllStringSubmatch(text, -1) {
+		for name := range strings.SplitSeq(row[1], ", ") {
+			name = strings.Trim(name, "`")
+			listed = append(listed, name)
+			if module.OutputNameError(strings.ReplaceAll(name, "*", "x")) == nil {
+				t.Errorf("docs/command-line.md: the name %s is free", name)
+			}
+		}
+	}
+	// The names of the code are patterns there, or made of constants.
+	for _, name := range []string{module.ChecksumsFile, module.PackagesFile, module.SBOMFile, module.ProvenanceFile,
+		module.ScratchPrefix + "*", ".*" + module.PartialSuffix} {
+		if !slices.Contains(listed, name) {
+			t.Errorf("docs/command-line.md does not list %s", name)
+		}
+	}
+	for text := range source(t).strings {
+		if strings.Contains(text, ".spdx.") && strings.Contains(text, "*") && module.OutputNameError(text) != nil && !slices.Contains(listed, text) {
+			t.Errorf("docs/command-line.md does not list %s", text)
 		}
 	}
 }
