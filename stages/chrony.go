@@ -154,7 +154,7 @@ func (d *ChronyDriver) check(at string) []module.Problem {
 	}
 	takes, ok := chronyDrivers[d.Name]
 	if !ok {
-		bad("/name", "%s is none of PPS, SHM, SOCK and PHC", quote(d.Name))
+		bad("/name", "%s must be PPS, SHM, SOCK or PHC", quote(d.Name))
 		return problems
 	}
 	given := map[string]bool{

@@ -222,7 +222,7 @@ func (c *GrubConfig) check() []module.Problem {
 	switch c.TimeoutStyle {
 	case "", "hidden", "menu", "countdown":
 	default:
-		bad("timeout_style", "%s is none of hidden, menu and countdown", quote(c.TimeoutStyle))
+		bad("timeout_style", "%s must be hidden, menu or countdown", quote(c.TimeoutStyle))
 	}
 	if c.Serial != "" && !grubSerial.MatchString(c.Serial) {
 		bad("serial", "%s is not a serial command such as \"serial --unit=0 --speed=115200\"", quote(c.Serial))
