@@ -27,18 +27,17 @@ type FormatOptions struct {
 	// which zstd is many times faster; gce is the archive with a disk.raw that
 	// Google Compute Engine imports.
 	Format string `json:"format" jsonschema:"required,enum=raw,enum=raw.xz,enum=raw.zst,enum=qcow2,enum=vdi,enum=vmdk,enum=vpc,enum=vhdx,enum=gce"`
-	// Compression is how the data of a qcow2 image is stored; zstd by default,
-	// which needs QEMU 5.1 or later. zlib is understood everywhere, and is the
-	// default with a qcow2_compat of 0.10.
+	// Compression is the compression of a qcow2 image. It is zstd by default,
+	// which needs QEMU 5.1 or later, and zlib with a qcow2_compat of 0.10.
 	Compression string `json:"compression,omitempty" jsonschema:"enum=none,enum=zlib,enum=zstd"`
 	// QCOW2Compat is the version of a qcow2 image, as the QEMU that brought it:
 	// 0.10 for version 2, 1.1 for version 3.
 	QCOW2Compat string `json:"qcow2_compat,omitempty" jsonschema:"enum=0.10,enum=1.1,default=1.1"`
-	// VMDKSubformat is how a vmdk image is put into files. The flat and the
-	// split ones are several, whose names start as that of the image.
+	// VMDKSubformat is the layout of a vmdk image. The flat and the split ones are
+	// several files, whose names start as that of the image.
 	VMDKSubformat string `json:"vmdk_subformat,omitempty" jsonschema:"enum=monolithicSparse,enum=monolithicFlat,enum=twoGbMaxExtentSparse,enum=twoGbMaxExtentFlat,enum=streamOptimized,default=monolithicSparse"`
-	// VPCSubformat is fixed, which Azure needs, or dynamic, which leaves out
-	// what is zero.
+	// VPCSubformat is the layout of a vpc image: fixed, which Azure needs, or
+	// dynamic, which leaves out zeros.
 	VPCSubformat string `json:"vpc_subformat,omitempty" jsonschema:"enum=fixed,enum=dynamic,default=fixed"`
 }
 

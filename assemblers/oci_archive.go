@@ -45,14 +45,14 @@ type OCIConfig struct {
 	Env []string `json:"Env,omitempty"`
 	// ExposedPorts holds the ports on which programs listen, such as 80/tcp.
 	ExposedPorts []string `json:"ExposedPorts,omitempty"`
-	// User is who runs the program: USER or USER:GROUP, names or numbers.
+	// User is the user who runs the program: USER or USER:GROUP, names or numbers.
 	User string `json:"User,omitempty"`
-	// Labels are free-form; a key does not begin with "$".
+	// Labels holds free-form labels. A key does not begin with "$".
 	Labels OCILabels `json:"Labels,omitempty"`
 	// StopSignal is the signal that ends a container, such as SIGTERM.
 	StopSignal string `json:"StopSignal,omitempty"`
-	// StopSiganl is how osbuild spells StopSignal. Osbuild reads neither; here
-	// both mean the same, and only one may be given.
+	// StopSiganl is osbuild's spelling of StopSignal. Both mean the same here, and
+	// only one may be given.
 	StopSiganl string `json:"StopSiganl,omitempty"`
 	// Volumes holds the directories whose content outlives a container.
 	Volumes []string `json:"Volumes,omitempty"`

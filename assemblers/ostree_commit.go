@@ -129,7 +129,7 @@ func runOSTreeCommit(ctx context.Context, in *module.Input) (err error) {
 		}
 	}
 	if _, err := os.Lstat(filepath.Join(in.Tree, "usr/etc")); err != nil {
-		in.Logf("warning: the tree has no usr/etc, from which OSTree makes etc when it deploys a commit; etc itself is no part of one")
+		in.Logf("warning: the tree has no usr/etc, from which OSTree makes etc when it deploys a commit; a commit does not contain etc itself")
 	}
 	scratch, err := os.MkdirTemp(in.OutputDir, scratchPrefix)
 	if err != nil {

@@ -16,12 +16,12 @@ type QemuOptions struct {
 	FormatOptions
 	// Filename is the name of the image file in the output directory.
 	Filename string `json:"filename" jsonschema:"required,minLength=1,maxLength=255"`
-	// PTType is the kind of partition table; mbr is another word for dos. It is
-	// dos by default.
+	// PTType is the kind of partition table: dos, which is the default and is
+	// also called mbr, or gpt.
 	PTType string `json:"pttype,omitempty" jsonschema:"enum=mbr,enum=dos,enum=gpt,default=dos"`
-	// PTUUID identifies the disk: 0x and up to eight hexadecimal digits with a
-	// DOS partition table, a UUID with a GPT. Of a UUID a DOS partition table
-	// takes the first eight digits. By default it is derived from the other
+	// PTUUID is the identifier of the disk: 0x and up to eight hexadecimal digits
+	// with a DOS partition table, a UUID with a GPT. A DOS partition table takes
+	// the first eight digits of a UUID. By default it is derived from the other
 	// options.
 	PTUUID string `json:"ptuuid,omitempty" jsonschema:"example=0x14fc63d2"`
 	// RootFSUUID is the UUID of the root file system, in the short form with
@@ -32,9 +32,9 @@ type QemuOptions struct {
 	RootFSType string `json:"root_fs_type,omitempty" jsonschema:"enum=ext4,enum=xfs,enum=btrfs,default=ext4"`
 	// Partitions are the partitions of the disk, in the long form.
 	Partitions []QemuPartition `json:"partitions,omitempty" jsonschema:"oneof_required=partitions,minItems=1,maxItems=128"`
-	// Bootloader says which boot loader is installed. By default a disk with a
-	// DOS partition table gets GRUB for BIOS if the tree has its configuration,
-	// and one with a GPT gets none but what the tree has on its EFI partition.
+	// Bootloader is the boot loader that is installed. By default a disk with a
+	// DOS partition table gets GRUB for BIOS if the tree has its configuration.
+	// A disk with a GPT only gets what the tree has on its EFI partition.
 	Bootloader *QemuBootloader `json:"bootloader,omitempty"`
 	// Size is the size of the disk in bytes, a multiple of 512; or "content", or
 	// "content+2GiB" with any number of KiB, MiB, GiB or TiB, which is an addition
@@ -44,74 +44,74 @@ type QemuOptions struct {
 	Size ImageSize `json:"size" jsonschema:"required"`
 	// Profile is the oldest generation of systems that must read ext4 and XFS
 	// file systems: el7 (kernel 3.10, GRUB 2.02), el8 (4.18, 2.04) or el9 (5.10,
-	// 2.06). By default it follows from etc/os-release of the tree. An addition
-	// to osbuild's options.
+	// 2.06). By default it follows from etc/os-release of the tree. osbuild has
+	// no such option.
 	Profile string `json:"profile,omitempty" jsonschema:"enum=el7,enum=el8,enum=el9"`
 }
 
 // QemuPartition is a partition of a disk.
 type QemuPartition struct {
-	// Bootable marks it as the one to boot from, for old firmware.
+	// Bootable marks the partition as the one that old firmware boots from.
 	Bootable bool `json:"bootable,omitempty" jsonschema:"default=false"`
-	// Name is its name in a GPT.
+	// Name is the name of the partition in a GPT.
 	Name string `json:"name,omitempty" jsonschema:"maxLength=36"`
-	// Size is its size in sectors of 512 bytes; by default it takes what is
-	// free behind its start.
+	// Size is the size of the partition in sectors of 512 bytes. By default it
+	// takes the free space behind its start.
 	Size int64 `json:"size,omitempty" jsonschema:"minimum=0"`
-	// Start is its first sector; by default it starts at the next whole MiB.
+	// Start is the first sector of the partition. By default it starts at the
+	// next whole MiB.
 	Start int64 `json:"start,omitempty" jsonschema:"minimum=0"`
-	// Type is its type: a UUID in a GPT, two hexadecimal digits in a DOS
-	// partition table, or a word of sfdisk such as linux, swap or uefi. By
-	// default it follows from the file system.
+	// Type is the type of the partition: a UUID in a GPT, two hexadecimal digits
+	// in a DOS partition table, or a word of sfdisk such as linux, swap or uefi.
+	// By default it follows from the file system.
 	Type string `json:"type,omitempty" jsonschema:"example=C12A7328-F81F-11D2-BA4B-00A0C93EC93B"`
-	// UUID identifies it in a GPT. By default it is derived from that of the
-	// disk.
+	// UUID is the identifier of the partition in a GPT. By default it is derived
+	// from that of the disk.
 	UUID string `json:"uuid,omitempty"`
-	// Filesystem is what it holds; nothing by default.
+	// Filesystem is the file system of the partition; none by default.
 	Filesystem *QemuFilesystem `json:"filesystem,omitempty"`
-	// LVM makes it a volume group, which holds file systems in the place of
-	// one.
+	// LVM makes the partition a volume group, which can hold several file
+	// systems.
 	LVM *QemuLVM `json:"lvm,omitempty"`
-	// LUKS encrypts it.
+	// LUKS encrypts the partition.
 	LUKS *QemuLUKS `json:"luks,omitempty"`
 }
 
 // QemuFilesystem is the file system of a partition.
 type QemuFilesystem struct {
-	// Type is its type. swap and erofs, which is read-only and no larger than
-	// its content, are additions to osbuild's.
+	// Type is the type of the file system. osbuild has no swap and no erofs,
+	// which is read-only and no larger than its content.
 	Type string `json:"type" jsonschema:"required,enum=ext4,enum=xfs,enum=vfat,enum=btrfs,enum=swap,enum=erofs"`
-	// UUID identifies it: a UUID, or for vfat eight hexadecimal digits such as
-	// 7B77-95E7. By default it is derived from that of the disk.
+	// UUID is the UUID of the file system; for vfat it is eight hexadecimal digits
+	// such as 7B77-95E7. By default it is derived from that of the disk.
 	UUID string `json:"uuid,omitempty"`
-	// Label is its label. That of vfat is cut after 11 bytes.
+	// Label is the label of the file system. vfat keeps the first 11 bytes.
 	Label string `json:"label,omitempty"`
-	// Mountpoint is the directory of the tree that it holds. Every file system
-	// but swap has one, and one of them is /.
+	// Mountpoint is the directory of the tree that the file system holds. Every
+	// one but swap has a directory, and one of them is /.
 	Mountpoint string `json:"mountpoint,omitempty" jsonschema:"pattern=^/"`
-	// Verity adds a partition with a tree of hashes, by which the kernel checks
-	// what it reads from this one, and a file with the root hash beside the
-	// image. The system must mount the file system read-only.
+	// Verity adds a partition with hashes, so that the kernel detects changes of
+	// this one, and a file with the root hash beside the image. The system must
+	// mount the file system read-only.
 	Verity bool `json:"verity,omitempty" jsonschema:"default=false"`
 }
 
 // QemuBootloader is the boot loader of a disk.
 type QemuBootloader struct {
-	// Type is the boot loader. uki is none but the newest kernel of the tree with
-	// its initrd and command line as one program that UEFI firmware starts, a
-	// unified kernel image; systemd-boot starts such an image from a menu. Both
-	// are additions to osbuild's, and are put onto the EFI system partition.
-	// zipl is refused, as it needs a device.
+	// Type is the kind of boot loader. With uki, UEFI firmware starts a unified
+	// kernel image: the newest kernel of the tree with its initrd and command
+	// line. systemd-boot starts such an image from a menu. osbuild has neither;
+	// both go to the EFI system partition. zipl is refused, as it needs a device.
 	Type string `json:"type" jsonschema:"required,enum=grub2,enum=uki,enum=systemd-boot,enum=zipl"`
-	// Platform is what it is for, one of GRUB's platforms or several: i386-pc,
-	// which is the default, x86_64-efi, arm64-efi, powerpc-ieee1275 and so on.
-	// With i386-pc and x86_64-efi the disk boots with both kinds of firmware.
-	// With uki and systemd-boot it is x86_64-efi or arm64-efi, by default what
-	// the kernel is for.
+	// Platform is the platform that is booted, or a list of several, by GRUB's
+	// names: i386-pc, which is the default, x86_64-efi, arm64-efi,
+	// powerpc-ieee1275 and so on. With i386-pc and x86_64-efi the disk boots with
+	// both kinds of firmware. With uki and systemd-boot it is x86_64-efi or
+	// arm64-efi, by default that of the kernel.
 	Platform GrubPlatforms `json:"platform,omitempty"`
-	// KernelOpts is what stands on the kernel's command line of a uki or with
-	// systemd-boot, behind root= with the root file system and ro, each of which
-	// is left out if it says so itself. GRUB's are those of org.osbuild.grub2.
+	// KernelOpts holds arguments of the kernel for uki and systemd-boot. They
+	// follow root= and ro, unless they contain these themselves. For GRUB, set
+	// kernel_opts of org.osbuild.grub2.
 	KernelOpts string `json:"kernel_opts,omitempty" jsonschema:"example=console=ttyS0 quiet"`
 }
 

@@ -23,35 +23,34 @@ type QemuLUKS struct {
 	// passphrase. A file of one line loses the end of the line; anything else
 	// is taken as it is.
 	PassphraseSecret string `json:"passphrase_secret" jsonschema:"required,maxLength=128,pattern=^[A-Za-z0-9][A-Za-z0-9._-]*$"`
-	// UUID identifies the volume. By default it is derived from that of the
-	// disk.
+	// UUID is the UUID of the encrypted volume. By default it is derived from that
+	// of the disk.
 	UUID string `json:"uuid,omitempty"`
-	// Label is its label.
+	// Label is the label of the encrypted volume.
 	Label string `json:"label,omitempty" jsonschema:"maxLength=47"`
-	// SectorSize is the unit of encryption in bytes. 4096 is faster, and too
-	// large for xfs and vfat as they are made here.
+	// SectorSize is the unit of encryption in bytes. 4096 is faster, but too
+	// large for xfs and vfat.
 	SectorSize int `json:"sector_size,omitempty" jsonschema:"enum=512,enum=4096,default=512"`
-	// PBKDF says how expensive it is to try a passphrase.
+	// PBKDF sets how expensive it is to try a passphrase.
 	PBKDF *QemuPBKDF `json:"pbkdf,omitempty"`
-	// VolumeKey is where the key of the data comes from: random gives another
-	// image in each build, derived the same one, from the passphrase and the
-	// UUID.
+	// VolumeKey is the source of the key that encrypts the data. A random key
+	// gives another image in each build. A derived key, from the passphrase and
+	// the UUID, gives the same image.
 	VolumeKey string `json:"volume_key,omitempty" jsonschema:"enum=random,enum=derived,default=random"`
-	// EncryptFreeSpace fills free space with encrypted zeros, so that nobody
-	// sees how much of the volume is used. The image becomes as large as the
-	// disk.
+	// EncryptFreeSpace fills free space with encrypted zeros, which hides how much
+	// of the volume is used. The image becomes as large as the disk.
 	EncryptFreeSpace bool `json:"encrypt_free_space,omitempty" jsonschema:"default=false"`
 }
 
 // QemuPBKDF is the function that turns a passphrase into a key.
 type QemuPBKDF struct {
-	// Method is the function.
+	// Method is the name of the function.
 	Method string `json:"method,omitempty" jsonschema:"enum=argon2id,enum=pbkdf2,default=argon2id"`
 	// Iterations is the number of passes: by default 3 of argon2id or 600000 of
 	// pbkdf2.
 	Iterations int `json:"iterations,omitempty" jsonschema:"minimum=1"`
-	// Memory is what argon2id needs, in KiB; 65536 by default. The machine that
-	// opens the volume has to have it.
+	// Memory is the memory of argon2id in KiB; 65536 by default. The machine that
+	// opens the volume needs as much.
 	Memory int `json:"memory,omitempty" jsonschema:"minimum=32"`
 	// Parallelism is the number of lanes of argon2id; 4 by default.
 	Parallelism int `json:"parallelism,omitempty" jsonschema:"minimum=1,maximum=4"`
@@ -59,20 +58,20 @@ type QemuPBKDF struct {
 
 // QemuLVM is a volume group of one partition.
 type QemuLVM struct {
-	// Name is its name.
+	// Name is the name of the volume group.
 	Name string `json:"name" jsonschema:"required,minLength=1,maxLength=106"`
-	// Volumes are its logical volumes.
+	// Volumes are the logical volumes of the group.
 	Volumes []QemuVolume `json:"volumes" jsonschema:"required,minItems=1,maxItems=256"`
 }
 
 // QemuVolume is a logical volume.
 type QemuVolume struct {
-	// Name is its name in the group.
+	// Name is the name of the volume in its group.
 	Name string `json:"name" jsonschema:"required,minLength=1,maxLength=106"`
-	// Size is its size in sectors of 512 bytes, rounded up to whole extents of
-	// 8192. The last volume takes what is left if it has no size.
+	// Size is the size of the volume in sectors of 512 bytes, rounded up to whole
+	// extents of 8192. Without a size, the last volume takes what is left.
 	Size int64 `json:"size,omitempty" jsonschema:"minimum=0"`
-	// Filesystem is what it holds; nothing by default.
+	// Filesystem is the file system of the volume; none by default.
 	Filesystem *QemuFilesystem `json:"filesystem,omitempty"`
 }
 

@@ -421,7 +421,7 @@ func (p *qemuPlan) checkBootloader() {
 		return
 	}
 	if b.Type != "grub2" {
-		p.problem("/bootloader/type", errors.New("zipl writes lists of blocks through a device, which there is none here: use grub2, uki or systemd-boot"))
+		p.problem("/bootloader/type", errors.New("zipl needs a block device, which is not available here: use grub2, uki or systemd-boot"))
 		return
 	}
 	if b.KernelOpts != "" {

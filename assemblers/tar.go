@@ -15,9 +15,9 @@ import (
 type TarOptions struct {
 	// Filename is the name of the archive in the output directory.
 	Filename string `json:"filename" jsonschema:"required,minLength=1,maxLength=255"`
-	// Compression is how the archive is compressed; not at all by default.
-	// zstd and gzip are fast, xz is the smallest and takes many times as long;
-	// bzip2 and lzop are not supported.
+	// Compression is the compression of the archive; none by default. zstd and
+	// gzip are fast, xz is the smallest and takes many times as long. bzip2 and
+	// lzop are not supported.
 	Compression string `json:"compression,omitempty" jsonschema:"enum=none,enum=bzip2,enum=xz,enum=lzip,enum=lzma,enum=lzop,enum=gzip,enum=zstd,default=none"`
 	// ACLs says whether the archive holds access control lists.
 	ACLs *bool `json:"acls,omitempty" jsonschema:"default=true"`

@@ -113,8 +113,8 @@ func escape(s string) string {
 
 const indexText = `# Stages and assemblers
 
-What a manifest can name. Each page says what ` + "`osbuildkit stages NAME`" + ` prints: the options with their types, defaults and limits, and an
-example. Options inside others are written with dots: ` + "`a.b`" + ` is the key ` + "`b`" + ` of ` + "`a`, `a[]`" + ` an element of the list ` + "`a`" + `, and ` + "`a.NAME`" + `
+This page lists the stages and assemblers that a manifest can name. Each has a page with what ` + "`osbuildkit stages NAME`" + ` prints: its options with
+their types, defaults and limits, and an example. Options inside others are written with dots: ` + "`a.b`" + ` is the key ` + "`b`" + ` of ` + "`a`, `a[]`" + ` an element of the list ` + "`a`" + `, and ` + "`a.NAME`" + `
 a key that can be chosen.
 
 The *sandbox* says what a module sees as its root: *edit* nothing but the tree, *tools* the build root, *inside* the tree itself. The

@@ -203,7 +203,7 @@ func userModule(dir Dir, title string, kind module.Kind, e fs.DirEntry, entries 
 	case !info.Mode().IsRegular():
 		return nil, manifest.Errors{fileError(file, "it is "+what(info.Mode().Type()), "put the file itself there")}
 	case info.Size() > manifest.MaxModuleFile:
-		return nil, manifest.Errors{fileError(file, fmt.Sprintf("it has %d bytes; the most is %d", info.Size(), manifest.MaxModuleFile), "")}
+		return nil, manifest.Errors{fileError(file, fmt.Sprintf("it has %d bytes; the limit is %d", info.Size(), manifest.MaxModuleFile), "")}
 	}
 	data, err := dir.ReadFile(path.Join(sub, description.Name()))
 	if err != nil {
@@ -237,7 +237,7 @@ func programProblem(file string, info fs.FileInfo) string {
 	case info.Size() == 0:
 		return file + " is empty"
 	case info.Size() > maxUserProgram:
-		return fmt.Sprintf("%s has %d bytes; the most is %d", file, info.Size(), maxUserProgram)
+		return fmt.Sprintf("%s has %d bytes; the limit is %d", file, info.Size(), maxUserProgram)
 	}
 	return ""
 }

@@ -145,7 +145,7 @@ func TestUserErrors(t *testing.T) {
 			fstest.MapFS{"stages/a": program("x"), "stages/a.json": {Data: []byte("/etc/passwd"), Mode: fs.ModeSymlink | 0o777}}},
 		{"directory in place of a description", `lib/stages/a.json:1:1: it is a directory; put the file itself there`,
 			fstest.MapFS{"stages/a": program("x"), "stages/a.json/x": file("x")}},
-		{"huge description", `lib/stages/a.json:1:1: it has 1048577 bytes; the most is 1048576`,
+		{"huge description", `lib/stages/a.json:1:1: it has 1048577 bytes; the limit is 1048576`,
 			fstest.MapFS{"stages/a": program("x"), "stages/a.json": file(strings.Repeat(" ", 1<<20+1))}},
 		{"several", `lib/stages/a.json:2:1: unknown key "sumary" in the description of a module (at /sumary); did you mean "summary"?
 lib/assemblers/b.json:1:13: an assembler reads a finished tree and runs in the build root, not in the tree (at /sandbox); write "tools", or leave it out`,
@@ -220,7 +220,7 @@ func TestHostileDirectory(t *testing.T) {
 		"new\nline": `"new\nline" cannot be the name of a module: use letters, digits, ".", "_" and "-", at most 200`,
 		"files":     "stages/files.d is a link, and a directory with files for stages/files is needed",
 		"files.d":   "stages/files.d is a link; put the program itself there",
-		"huge":      "stages/huge has 1099511627776 bytes; the most is 268435456",
+		"huge":      "stages/huge has 1099511627776 bytes; the limit is 268435456",
 	} {
 		problems := c.Check(module.Stage, name, []byte("{}"))
 		if len(problems) != 1 || problems[0].Message != want {

@@ -102,7 +102,7 @@ func checkFields(s Stanza) error {
 	for _, f := range s {
 		name := strings.ToLower(f.Name)
 		if seen[name] {
-			return fmt.Errorf("the field %.80q stands there twice", f.Name)
+			return fmt.Errorf("the field %.80q is repeated", f.Name)
 		}
 		seen[name] = true
 		for _, text := range []string{f.Name, f.Value} {

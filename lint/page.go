@@ -28,8 +28,8 @@ func Index() string {
 
 const indexText = `# Checks
 
-A manifest may be valid and still not do what is wanted: a build that gives something else tomorrow, a system that is open to everybody or
-does not boot, a part that has no effect. Such findings are warnings; they stop no build unless that is asked for.
+This page lists the warnings of ` + "`osbuildkit check`" + ` and of builds. A valid manifest may still not do what you want: it builds something else
+tomorrow, its system is open to everybody or does not boot, a part of it has no effect. Warnings stop no build unless you ask for that.
 
 ` + "```console" + `
 $ osbuildkit check image.json

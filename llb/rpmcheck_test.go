@@ -127,7 +127,7 @@ func TestDnfForms(t *testing.T) {
 		}},
 		{name: "SHA-512 of no package", repo: two, decision: with512, files: map[string]string{
 			"http://one/r/repodata/repomd.xml": listing(packed512, place), "http://one/r/repodata/p.xml.gz": packedList, "http://one/r/a.rpm": "package b", "http://two/r/a.rpm": "package c",
-		}, err: "none of 2 mirrors has a.rpm:\n  http://one/r/a.rpm: the mirror has another file there, or a page that says that there is none: of 9 bytes with the checksum sha512:"},
+		}, err: "none of 2 mirrors has a.rpm:\n  http://one/r/a.rpm: the mirror returned another file, or an error page: 9 bytes with the checksum sha512:"},
 		{name: "opened", repo: two, decision: plain, list: "http://one/r/repodata/p.xml.gz", rpm: "http://one/r/a.rpm", files: map[string]string{
 			"http://one/r/repodata/repomd.xml": listing(packed256+open256, place), "http://one/r/repodata/p.xml.gz": openList, "http://one/r/a.rpm": "package a",
 		}},
@@ -139,7 +139,7 @@ func TestDnfForms(t *testing.T) {
 		}, err: `http://one/r/repodata/p.xml.gz: the server sends the file with "Content-Encoding: gzip"`},
 		{name: "another list", repo: `"baseurl": "http://one/r"`, decision: plain, files: map[string]string{
 			"http://one/r/repodata/repomd.xml": listing(packed256+open256, place), "http://one/r/repodata/p.xml.gz": "<html>",
-		}, err: `http://one/r/repodata/p.xml.gz: the mirror has another file there, or a page that says that there is none`},
+		}, err: `http://one/r/repodata/p.xml.gz: the mirror returned another file, or an error page`},
 		{name: "above", repo: `"baseurl": "http://one/a/b/r"`, decision: with256(`"location": "../../store/a+b.rpm"`), list: "http://one/a/p.xml.gz", rpm: "http://one/a/store/a%2Bb.rpm", files: map[string]string{
 			"http://one/a/b/r/repodata/repomd.xml": listing(packed256, `href="../../p.xml.gz"`), "http://one/a/p.xml.gz": packedList, "http://one/a/store/a%2Bb.rpm": "package a",
 		}},

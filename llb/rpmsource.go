@@ -385,7 +385,7 @@ func otherContent(err error) bool {
 // explainFetch adds to BuildKit's words what they can mean.
 func explainFetch(err error) error {
 	if otherContent(err) {
-		return fmt.Errorf("%w: the mirror has another file there, or a page that says that there is none", err)
+		return fmt.Errorf("%w: the mirror returned another file, or an error page", err)
 	}
 	return err
 }

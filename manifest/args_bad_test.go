@@ -99,7 +99,7 @@ a.json:1:70: unknown key "required" in the build argument (at /args/host/require
 	{"bad pattern", hostArgs(`{"type": "string", "pattern": "(?=a)"}`), nil,
 		"a.json:1:49: \"pattern\": error parsing regexp: invalid or unsupported Perl syntax: `(?=` (at /args/host/pattern); it is an expression of the kind RE2, without look-around and back-references"},
 	{"long pattern", hostArgs(`{"type": "string", "pattern": "` + strings.Repeat("a", 1001) + `"}`), nil,
-		`a.json:1:49: "pattern": the expression has 1001 bytes; the most is 1000 (at /args/host/pattern); it is an expression of the kind RE2, without look-around and back-references`},
+		`a.json:1:49: "pattern": the expression has 1001 bytes; the limit is 1000 (at /args/host/pattern); it is an expression of the kind RE2, without look-around and back-references`},
 	{"large pattern", hostArgs(`{"type": "string", "pattern": "` + strings.Repeat("a{1000}", 6) + `"}`), nil,
 		`a.json:1:49: "pattern": the expression is too large: its repetitions multiply (at /args/host/pattern); it is an expression of the kind RE2, without look-around and back-references`},
 	{"epoch as a string", `{"args": {"SOURCE_DATE_EPOCH": {"type": "string"}}}`, nil,

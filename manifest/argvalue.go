@@ -15,7 +15,7 @@ import (
 // compilePattern compiles a pattern that is cheap to match.
 func compilePattern(text string) (*regexp.Regexp, error) {
 	if len(text) > maxPattern {
-		return nil, fmt.Errorf("the expression has %d bytes; the most is %d", len(text), maxPattern)
+		return nil, fmt.Errorf("the expression has %d bytes; the limit is %d", len(text), maxPattern)
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {

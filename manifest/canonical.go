@@ -34,7 +34,7 @@ var pythonWriter = &writer{comma: ", ", colon: ": ", str: writePythonString, num
 
 func rewrite(raw []byte, w *writer) ([]byte, error) {
 	if len(raw) > MaxSize {
-		return nil, fmt.Errorf("canonical form: %d bytes of JSON; the most is %d", len(raw), MaxSize)
+		return nil, fmt.Errorf("canonical form: %d bytes of JSON; the limit is %d", len(raw), MaxSize)
 	}
 	if !utf8.Valid(raw) {
 		return nil, errors.New("canonical form: the JSON is not UTF-8")

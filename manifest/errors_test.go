@@ -42,7 +42,7 @@ func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	text := `{"name": "` + strings.Repeat("x", MaxSize) + `"}`
 	got := loadBad(t, badCase{manifest: text}).Error()
-	want := "a.json:1:1: the file has 16777228 bytes; the most is 16777216 (16 MiB); split it, or let a source carry the large part"
+	want := "a.json:1:1: the file has 16777228 bytes; the limit is 16777216 (16 MiB); split it, or let a source carry the large part"
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

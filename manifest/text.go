@@ -36,7 +36,7 @@ func readText(file string, data []byte, order int) (*Text, *node, *reporter) {
 	if len(data) > MaxSize {
 		r.lines = newLines("")
 		r.at(0, 0, "", "split it, or let a source carry the large part",
-			fmt.Sprintf("the file has %d bytes; the most is %d (16 MiB)", len(data), MaxSize))
+			fmt.Sprintf("the file has %d bytes; the limit is %d (16 MiB)", len(data), MaxSize))
 		return nil, nil, r
 	}
 	text := string(data)

@@ -193,7 +193,7 @@ func (m *Metalink) Check(data []byte) error {
 			return nil
 		}
 	}
-	return errors.New("repomd.xml is none of those that the metalink lists by checksum: the mirror is out of date, or somebody has changed the file; another mirror may have it")
+	return errors.New("repomd.xml has none of the checksums in the metalink: the mirror is out of date, or somebody has changed the file; try another mirror")
 }
 
 // Allows reports whether the metalink knows a repomd.xml with the checksum, so

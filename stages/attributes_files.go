@@ -40,7 +40,7 @@ func lookupID(tab *table, what, name string) (int, error) {
 	}
 	id, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || id > maxID || id > math.MaxInt {
-		return 0, fmt.Errorf("the %s %s has the number %s, which is none", what, quote(name), quote(text))
+		return 0, fmt.Errorf("the %s %s has the invalid number %s", what, quote(name), quote(text))
 	}
 	return int(id), nil
 }

@@ -93,7 +93,7 @@ func TestAttributes(t *testing.T) {
 				"/srv/a/f\n security.selinux l\n/srv/a/link\n security.selinux l\n" +
 				"/srv/a/pipe\n security.selinux l\n system.posix_acl_access " + aclText("01 06", "04 00", "08 04 %04", "10 04", "20 00") + "\n"},
 		{name: "unknown user", before: "/x\n user.a b\n", options: `{"paths": {"/etc": {"mode": "0700"}, "/etc/shadow": {"user": "nobody"}}}`, ledger: "/x\n user.a b\n", err: `the tree has no user "nobody": name one of /etc/passwd`},
-		{name: "bad number", options: `{"paths": {"/etc/shadow": {"user": "bad"}}}`, err: "which is none"},
+		{name: "bad number", options: `{"paths": {"/etc/shadow": {"user": "bad"}}}`, err: "invalid number"},
 		{name: "unknown user of a list", options: `{"paths": {"/etc/shadow": {"acl": "u:nobody:r"}}}`, err: `acl: the tree has no user "nobody"`},
 		{name: "the same user twice", options: `{"paths": {"/etc/shadow": {"acl": "u:33:r,u:www-data:w"}}}`, err: "are the same"},
 		{name: "unknown group", options: `{"paths": {"/etc/shadow": {"group": "none"}}}`, err: `no group "none"`},

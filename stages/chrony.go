@@ -11,8 +11,8 @@ import (
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// ChronyOptions are the options of org.osbuild.chrony. At least one of them
-// must be given.
+// ChronyOptions are the options of org.osbuild.chrony. At least one
+// option must be given.
 type ChronyOptions struct {
 	// The time servers, by name or address. Each is asked several times at the
 	// start (iburst), so that the clock is set soon.
@@ -154,7 +154,7 @@ func (d *ChronyDriver) check(at string) []module.Problem {
 	}
 	takes, ok := chronyDrivers[d.Name]
 	if !ok {
-		bad("/name", "%s is none of PPS, SHM, SOCK and PHC", quote(d.Name))
+		bad("/name", "%s must be PPS, SHM, SOCK or PHC", quote(d.Name))
 		return problems
 	}
 	given := map[string]bool{

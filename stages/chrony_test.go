@@ -59,7 +59,7 @@ func TestChronyCheck(t *testing.T) {
 			[]string{"/servers/0/minpoll: between", "/servers/1/hostname: not the name", "/servers/1/maxpoll: between"}},
 		{`{"servers": [{"hostname": "a", "minpoll": 6, "maxpoll": 5}]}`, []string{"/servers/0/minpoll: longer"}},
 		{`{"leapsectz": "a b"}`, []string{"/leapsectz: not the name"}},
-		{driver(`{"name": "GPS"}`), []string{"/refclocks/0/driver/name: none of"}},
+		{driver(`{"name": "GPS"}`), []string{"/refclocks/0/driver/name: must be PPS"}},
 		{driver(`{"name": "PPS"}`), []string{`/refclocks/0/driver: needs "device"`}},
 		{driver(`{"name": "PPS", "device": "/dev/pps0", "pin": 1}`), []string{`/refclocks/0/driver/pin: does not take`}},
 		{driver(`{"name": "SHM", "segment": -1, "perm": "99"}`), []string{"/refclocks/0/driver/perm: octal", "/refclocks/0/driver/segment: negative"}},

@@ -10,8 +10,8 @@ import (
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
-// Grub2Options are the options of org.osbuild.grub2, in the form of 2019
-// (root_fs_uuid) and in today's (rootfs).
+// Grub2Options are the options of org.osbuild.grub2. The root file system
+// is root_fs_uuid, as in 2019, or rootfs.
 type Grub2Options struct {
 	// Which of osbuild's two ways to treat unset terminal options is meant.
 	// Both give the same here: what is unset is left out.
@@ -222,7 +222,7 @@ func (c *GrubConfig) check() []module.Problem {
 	switch c.TimeoutStyle {
 	case "", "hidden", "menu", "countdown":
 	default:
-		bad("timeout_style", "%s is none of hidden, menu and countdown", quote(c.TimeoutStyle))
+		bad("timeout_style", "%s must be hidden, menu or countdown", quote(c.TimeoutStyle))
 	}
 	if c.Serial != "" && !grubSerial.MatchString(c.Serial) {
 		bad("serial", "%s is not a serial command such as \"serial --unit=0 --speed=115200\"", quote(c.Serial))

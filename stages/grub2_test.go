@@ -323,7 +323,7 @@ func TestGrub2Check(t *testing.T) {
 		{`{` + fs + `, "uefi": {"vendor": "BOOT", "install": true}}`, []string{"/uefi/vendor: fallback"}},
 		{`{` + fs + `, "saved_entry": "$x"}`, []string{"/saved_entry: id of an entry"}},
 		{`{` + fs + `, "config": {"default": "'", "distributor": "\n", "timeout": -1, "timeout_style": "x", "serial": "serial; halt", "terminal": ["a", "a;b"]}}`, []string{
-			"/config/default: id", "/config/distributor: one line", "/config/timeout: negative", "/config/timeout_style: none of", "/config/serial: serial command", "/config/terminal/1: terminal"}},
+			"/config/default: id", "/config/distributor: one line", "/config/timeout: negative", "/config/timeout_style: must be hidden", "/config/serial: serial command", "/config/terminal/1: terminal"}},
 		{`{` + fs + `, "legacy": null, "config": {"x": 1}}`, []string{": unknown field"}},
 	})
 }

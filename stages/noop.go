@@ -11,7 +11,8 @@ import (
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
-// NoopOptions are the options of org.osbuild.noop: any JSON object.
+// NoopOptions are the options of org.osbuild.noop. They may be any
+// JSON object.
 type NoopOptions map[string]json.RawMessage
 
 // noopStage prints its options and inputs and changes nothing.

@@ -51,15 +51,15 @@ type OSTreeRootFS struct {
 type OSTreeMount struct {
 	// The path of the directory.
 	Path string `json:"path" jsonschema:"required,pattern=^/"`
-	// Its mode, as a decimal number as JSON has no other: 493 is 0755.
+	// The mode as a decimal number: 493 is 0755.
 	Mode *Number `json:"mode,omitempty" jsonschema:"default=493"`
 }
 
 // OSTreeRemote is a repository that commits come from.
 type OSTreeRemote struct {
-	// Its name in the system.
+	// The name of the remote in the system.
 	Name string `json:"name" jsonschema:"required,pattern=^[A-Za-z0-9_.-]+$"`
-	// Its address.
+	// The address of the repository.
 	URL string `json:"url" jsonschema:"required,pattern=^(https?|file)://"`
 	// The references that are fetched without being named.
 	Branches []string `json:"branches,omitempty"`

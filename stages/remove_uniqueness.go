@@ -5,8 +5,8 @@ import (
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// RemoveUniquenessOptions are the options of org.osbuild.remove-uniqueness,
-// which has none.
+// RemoveUniquenessOptions are the options of org.osbuild.remove-uniqueness:
+// there are none.
 type RemoveUniquenessOptions struct{}
 
 // removeUniquenessStage removes what must not be the same on two systems:

@@ -283,7 +283,7 @@ func (w *labeller) label(rel string, d fs.DirEntry) error {
 		return err
 	}
 	if ok && !isLabel(label) {
-		return fmt.Errorf("%s: the policy has the label %s, which is none", name, quote(label))
+		return fmt.Errorf("%s: the policy has the invalid label %s", name, quote(label))
 	}
 	if ok {
 		w.labelled++

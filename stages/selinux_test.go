@@ -95,7 +95,7 @@ func TestSELinux(t *testing.T) {
 		{name: "no policy", options: `{"file_contexts": "/etc/nothing"}`, err: "file_contexts: "},
 		{name: "no target", options: `{` + contexts + `, "target": "tree:///nothing"}`, err: "target: "},
 		{name: "no such file", options: `{` + contexts + `, "labels": {"/nothing": "u:r:t"}, "force_autorelabel": true}`, err: "/nothing: there is no such file"},
-		{name: "not a policy", options: `{"file_contexts": "` + testContexts + `.subs", "force_autorelabel": true}`, err: "the policy has the label"},
+		{name: "not a policy", options: `{"file_contexts": "` + testContexts + `.subs", "force_autorelabel": true}`, err: "the policy has the invalid label"},
 		{name: "not an expression", options: `{"file_contexts": "usr/bad"}`, err: "/usr/bad, line 1: the regular expression"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

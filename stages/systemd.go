@@ -10,8 +10,8 @@ import (
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
-// SystemdOptions are the options of org.osbuild.systemd. They take effect in
-// the order in which they are listed here.
+// SystemdOptions are the options of org.osbuild.systemd. Options take effect
+// in the order in which they are listed here.
 type SystemdOptions struct {
 	// The units that start at boot, such as nginx.service; nginx means
 	// nginx.service.

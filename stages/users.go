@@ -58,7 +58,8 @@ type User struct {
 	// Whether the password, or that of the secret, is stored as it is (true),
 	// or its SHA-512 hash is (false), whatever it looks like.
 	PasswordHashed *bool `json:"password_hashed,omitempty"`
-	// A public key with which the user may log in over SSH.
+	// A public key with which the user may log in over SSH. An empty text means
+	// none, so that a build argument can leave the key out.
 	Key *string `json:"key,omitempty"`
 	// Public keys with which the user may log in over SSH.
 	Keys []string `json:"keys,omitempty"`
@@ -193,7 +194,7 @@ func (u *User) allKeys() []string {
 	for _, k := range u.Keys {
 		keys = append(keys, strings.TrimSpace(k))
 	}
-	if u.Key != nil {
+	if u.Key != nil && *u.Key != "" {
 		keys = append(keys, strings.TrimSpace(*u.Key))
 	}
 	return keys

@@ -95,7 +95,7 @@ func (u *User) checkPassword(at string) []module.Problem {
 	case u.Password != nil && u.PasswordSecret != nil:
 		bad("/password_secret", "there is a \"password\" too: give one of them")
 	case u.Password == nil && u.PasswordSecret == nil && u.PasswordHashed != nil:
-		bad("/password_hashed", "there is no password that it could be about: give \"password\" or \"password_secret\"")
+		bad("/password_hashed", "no password is given: add \"password\" or \"password_secret\"")
 	case u.PasswordSecret != nil && !secretName.MatchString(*u.PasswordSecret):
 		bad("/password_secret", quote(*u.PasswordSecret)+" is not the name of a secret: use letters, digits, ., _ and -")
 	case u.Password != nil:

@@ -125,6 +125,7 @@ func TestUsersHome(t *testing.T) {
 		{name: "by login.defs", before: b.With(defs("CREATE_HOME yes\nHOME_MODE 0700\n")), options: `{"users": {"new": {}}}`,
 			after: join(plain, skel, treetest.Tree{"home/new": own(treetest.Dir(0o700))})},
 		{name: "keys", before: b, options: `{"users": {"new": {"keys": ["k1", "k2\n"], "key": "k3"}}}`, after: join(plain, skel, keys("home/new", "k1\nk2\nk3\n", 1001))},
+		{name: "an empty key", before: b, options: `{"users": {"new": {"key": "", "home": ""}}}`, after: plain},
 		{name: "another place", before: b.Without("etc/skel/.profile", "etc/skel/.link", "etc/skel/bin/run"), options: `{"users": {"new": {"home": "/srv/a/b"}}}`,
 			after: join(newUser("new", "new:x:1001:1001::/srv/a/b:/bin/sh"), treetest.Tree{"srv/a/b": own(treetest.Dir(0o755))})},
 		{name: "exists", before: b.With(treetest.Tree{"home/new/x": treetest.File("")}), options: `{"users": {"new": {"home": "/home/new"}}}`, after: plain},
@@ -173,7 +174,8 @@ func TestUsersCheck(t *testing.T) {
 		{`{"users": {"a": {"uid": 4294967295, "gid": "x y", "groups": ["a:b"], "description": "a:b", "home": "x", "shell": "a\nb", "expiredate": -2}}}`, []string{
 			"/users/a/description: colon", "/users/a/expiredate: no day", "/users/a/gid: neither", "/users/a/groups/0: not the name",
 			"/users/a/home: absolute", "/users/a/shell: absolute", "/users/a/shell: a colon", "/users/a/uid: cannot be"}},
-		{`{"users": {"a": {"key": "", "home": ""}}}`, []string{"/users/a: one line", "/users/a/home: need a home"}},
+		{`{"users": {"a": {"key": " ", "home": ""}}}`, []string{"/users/a: one line", "/users/a/home: need a home"}},
+		{`{"users": {"a": {"keys": [""]}}}`, []string{"/users/a: one line"}},
 		{`{"users": {"a": {"password": "hun:ter2"}, "b": {"password": "_x"}}}`, nil},
 		{`{"users": {"a": {"password": "$hunter2"}, "b": {"password": "$6$a:b"}}}`, []string{"/users/a/password: openssl passwd -6", "/users/b/password: not a whole one"}},
 		{`{"users": {"a": {"password": "` + strings.Repeat("x", 513) + `"}, "b": {"password": "a\nb"}}}`, []string{"/users/a/password: 512 bytes", "/users/b/password: one line"}},

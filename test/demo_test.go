@@ -12,16 +12,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/osbuildkit/osbuildkit/debian"
 )
 
-// TestDemo builds the example, looks at what comes out, and boots it.
+// TestDemo builds the example and looks at what comes out. Then it does what README
+// says, which is the same with a key.
 func TestDemo(t *testing.T) {
-	need(t, "qemu-system-x86_64", "qemu-img")
+	need(t, "qemu-system-x86_64", "qemu-img", "ssh", "ssh-keygen", "unshare", "curl")
 	file, _ := demo(t)
 	p := build(t, "-o", demoOutput(), file)
 	t.Logf("built in %.1f s, %d steps ran", p.took.Seconds(), len(p.ran()))
@@ -45,12 +45,7 @@ func TestDemo(t *testing.T) {
 		}
 	}
 
-	port := freePort(t)
-	begin := time.Now()
-	bootImage(t, image, "--forward", fmt.Sprintf("%d:80", port), "--wait-for", "debian-nginx login:", "--wait-for", fmt.Sprintf("http://127.0.0.1:%d/", port))
-	t.Logf("booted and answered in %.1f s", time.Since(begin).Seconds())
-	// The guest's writes are thrown away: the image is what was built.
-	checkSums(t, demoOutput(), demoImage)
+	typeReadme(t)
 }
 
 // checkSums verifies SHA256SUMS, which must name exactly the given files.
@@ -240,10 +235,10 @@ func TestLastStage(t *testing.T) {
 	need(t)
 	needDemo(t)
 	_, text := demo(t)
-	changed := strings.Replace(string(text), "ro console=ttyS0", "ro quiet console=ttyS0", 1)
+	changed := strings.Replace(string(text), "console=tty0", "quiet console=tty0", 1)
 	dir := t.TempDir()
 	p := build(t, "-o", dir, textFile(t, "changed.json", changed))
-	want := []string{"[assembler 1/1] org.osbuild.qemu", "[tree 6/6] org.osbuild.grub2"}
+	want := []string{"[assembler 1/1] org.osbuild.qemu", "[tree 8/8] org.osbuild.grub2"}
 	if diff := cmp.Diff(want, p.ran()); diff != "" {
 		t.Errorf("steps that ran (-want +got):\n%s", diff)
 	}

@@ -50,9 +50,20 @@ func guestDisk(t *testing.T, image string, size int64) string {
 	return disk
 }
 
-// startGuest starts a machine with a disk. Its name server is one of the test:
-// qemu passes questions on to that of the host, so it gets an /etc/resolv.conf
-// of its own.
+// resolving returns a command whose guest has a name server of the test: qemu
+// passes questions on to that of the host, so it gets an /etc/resolv.conf of its own.
+func resolving(t *testing.T, nameserver string, command ...string) *exec.Cmd {
+	t.Helper()
+	resolv := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(resolv, []byte("nameserver "+nameserver+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command("unshare", append([]string{
+		"--mount", "--propagation", "private", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, resolv,
+	}, command...)...)
+}
+
+// startGuest starts a machine with a disk and a name server of the test.
 func startGuest(t *testing.T, disk, firmware, key, nameserver string, ports ...int) *guest {
 	t.Helper()
 	return startGuestOn(t, guestNet{}, disk, firmware, key, nameserver, ports...)
@@ -82,12 +93,7 @@ func startGuestOn(t *testing.T, net guestNet, disk, firmware, key, nameserver st
 		g.ports[p] = freePort(t)
 		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-%s:%d", g.ports[p], net.address, p)
 	}
-	resolv := filepath.Join(dir, "resolv.conf")
-	if err := os.WriteFile(resolv, []byte("nameserver "+nameserver+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	args := []string{
-		"--mount", "--propagation", "private", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, resolv,
 		"qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,-cx16,la57=off", "-m", "1536", "-smp", "2",
 		"-display", "none", "-monitor", "none", "-serial", "file:" + g.console, "-nic", nic,
 		"-drive", "if=virtio,format=qcow2,file=" + disk, "-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
@@ -102,7 +108,7 @@ func startGuestOn(t *testing.T, net guestNet, disk, firmware, key, nameserver st
 		}
 		args = append(args, "-machine", "q35", "-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd", "-drive", "if=pflash,format=raw,file="+vars)
 	}
-	g.cmd = exec.Command("unshare", args...)
+	g.cmd = resolving(t, nameserver, args...)
 	var said bytes.Buffer
 	g.cmd.Stdout, g.cmd.Stderr = &said, &said
 	if err := startBound(g.cmd); err != nil {

@@ -20,9 +20,13 @@ import (
 	"time"
 )
 
-// probe is what is asked on each boot: one command for each name, by root.
-const probe = `
+// partFunction begins a script whose answers probeParts reads.
+const partFunction = `
 part() { name=$1; shift; echo "== $name"; "$@" 2>&1 < /dev/null; echo "-- $?"; }
+`
+
+// probe is what is asked on each boot: one command for each name, by root.
+const probe = partFunction + `
 part state systemctl is-system-running --wait
 part failed systemctl --failed --no-legend --plain
 part why sh -c 'for u in $(systemctl --failed --no-legend --plain | cut -d" " -f1); do journalctl --quiet --no-pager -b -n 40 -u "$u"; done'

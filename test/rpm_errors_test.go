@@ -67,11 +67,11 @@ var rpmFailures = []rpmFailure{
 	{name: "no room on the disk", repo: rpmdistro.Broken, packages: []string{"bad-huge"}, want: inStep("install") + "…installing package bad-huge-1-1.noarch needs …MB more space on the / filesystem…"},
 	{
 		name: "all mirrors are gone", repo: rpmdistro.Base, packages: []string{rpmdistro.Plain(0)},
-		faults: map[string]FaultKind{"m?/base/" + rpmdistro.Pool + "/example-plain*": NotFound}, want: atStage + "…none of 3 mirrors has example-plain0-1-1.noarch.rpm:\n  SERVER/m1/base/Packages/example-plain0-1-1.noarch.rpm: digest mismatch …: the mirror has another file there, or a page that says that there is none\n  SERVER/m2/base/…\n  SERVER/m3/base/…\n" + marked,
+		faults: map[string]FaultKind{"m?/base/" + rpmdistro.Pool + "/example-plain*": NotFound}, want: atStage + "…none of 3 mirrors has example-plain0-1-1.noarch.rpm:\n  SERVER/m1/base/Packages/example-plain0-1-1.noarch.rpm: digest mismatch …: the mirror returned another file, or an error page\n  SERVER/m2/base/…\n  SERVER/m3/base/…\n" + marked,
 	},
 	{
 		name: "all mirrors damage a package", repo: rpmdistro.Base, packages: []string{rpmdistro.Plain(1)},
-		faults: map[string]FaultKind{"m?/base/" + rpmdistro.Pool + "/example-plain*": Corrupt}, want: atStage + "…none of 3 mirrors has example-plain1-1-1.noarch.rpm:\n  SERVER/m1/base/Packages/example-plain1-1-1.noarch.rpm: …digest mismatch …: the mirror has another file there, or a page that says that there is none\n  SERVER/m2/base/…\n  SERVER/m3/base/…\n" + marked,
+		faults: map[string]FaultKind{"m?/base/" + rpmdistro.Pool + "/example-plain*": Corrupt}, want: atStage + "…none of 3 mirrors has example-plain1-1-1.noarch.rpm:\n  SERVER/m1/base/Packages/example-plain1-1-1.noarch.rpm: …digest mismatch …: the mirror returned another file, or an error page\n  SERVER/m2/base/…\n  SERVER/m3/base/…\n" + marked,
 	},
 	{
 		name: "the server of the metalink hangs", repo: rpmdistro.Base, packages: []string{"setup"}, options: object{"timeout": 2},

@@ -116,14 +116,14 @@ var refusedForms = []struct {
 	{rpmForm{name: "sha1", FormRepository: FormRepository{Kind: "sha"}},
 		`: repomd.xml: file of type "primary": the checksum is of kind "sha", which proves nothing any more`, false},
 	{rpmForm{name: "another", FormRepository: FormRepository{Kind: "sha512", Repomd: replaced(`sha512">.{128}`, `sha512">`+strings.Repeat("0", 128))}},
-		"/another/repodata/primary.xml.gz: the mirror has another file there, or a page that says that there is none: of ", true},
+		"/another/repodata/primary.xml.gz: the mirror returned another file, or an error page: ", true},
 	{rpmForm{name: "another-package", FormRepository: FormRepository{Kind: "sha512"}, lies: func(string) string { return "elsewhere" }, rule: func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, ".rpm") {
 			fmt.Fprint(w, "<html>There is no such file.</html>")
 			return true
 		}
 		return false
-	}}, "/another-package/1/form-another-package-1-1.noarch.rpm: the mirror has another file there, or a page that says that there is none: of 35 bytes", true},
+	}}, "/another-package/1/form-another-package-1-1.noarch.rpm: the mirror returned another file, or an error page: 35 bytes", true},
 	{rpmForm{name: "not-encoded", rule: rpmEncoded, FormRepository: FormRepository{Repomd: replaced(`<open-checksum.*</open-checksum>`, "")}},
 		`/not-encoded/repodata/primary.xml.gz: the server sends the file with "Content-Encoding: gzip", so that it arrives without its compression`, false},
 	{rpmForm{name: "stranger", base: "http://OTHER/pool/"},

@@ -35,25 +35,25 @@ func (a *app) bootCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "boot [flags] IMAGE",
 		Short: "Boot an image in qemu, with its serial console here",
-		Long: "Boot an image in qemu, with its serial console here.\n\nThe image is not changed: what the guest writes is thrown away. " +
-			"With --wait-for the guest is stopped, and the exit code is 0, as soon as all that is waited for has been seen. " +
-			"KVM is used only if a guest really starts under it.\n\n" +
+		Long: "Boot an image in qemu, with its serial console here. Press Ctrl-A and then X to end the guest.\n\n" +
+			"The image does not change: what the guest writes is thrown away. With --wait-for, the command stops the guest and succeeds " +
+			"as soon as it has seen everything that it waits for.\n\n" +
 			"IMAGE may be raw, qcow2, vdi, vmdk, vpc or vhdx, or one of them compressed with xz, zstd or gzip, or Google's archive with a " +
-			"disk.raw; what is not raw is unpacked to a sparse temporary file, and qemu starts from that.",
+			"disk.raw. All but raw images are unpacked to a sparse temporary file first.",
 		Args: exactArgs(1, "one IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.boot(cmd.Context(), &f, args[0]) },
 	}
 	fl := cmd.Flags()
-	fl.StringArrayVar(&f.forwards, "forward", nil, "forward `HOST:GUEST`, two TCP ports; the host's is on loopback")
-	fl.StringArrayVar(&f.waits, "wait-for", nil, "stop when this `TEXT` is on the console, or this http:// address answers with success")
-	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for it")
-	fl.StringVar(&f.firmware, "firmware", "auto", "auto, bios or uefi; auto is uefi if the disk has an EFI system partition")
-	fl.StringVar(&f.arch, "arch", "", "`ARCHITECTURE` of the guest, amd64 or arm64; without it that of the boot loaders, else amd64")
-	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm, tcg, hvf (macOS) or whpx (Windows); auto is kvm where it works, else tcg")
-	fl.StringVar(&f.cpu, "cpu", "", "`MODEL` of the processor, as qemu names it")
-	fl.IntVar(&f.memory, "memory", 1024, "memory in `MIB`")
-	fl.IntVar(&f.cpus, "cpus", 2, "number of processors")
-	fl.BoolVar(&f.keep, "keep", false, "keep the guest running after --wait-for was satisfied, until interrupted")
+	fl.StringArrayVar(&f.forwards, "forward", nil, "forward a TCP port of the host's loopback to one of the guest, `HOST:GUEST`")
+	fl.StringArrayVar(&f.waits, "wait-for", nil, "stop the guest when this `TEXT` is on the console, or when this http:// address answers with success")
+	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "fail if --wait-for has not seen everything after this `TIME`; without --wait-for there is no limit")
+	fl.StringVar(&f.firmware, "firmware", "auto", "boot with this `FIRMWARE`: auto, bios or uefi; auto means uefi if the disk has an EFI system partition")
+	fl.StringVar(&f.arch, "arch", "", "emulate this `ARCHITECTURE`, amd64 or arm64 (default that of the boot loaders, else amd64)")
+	fl.StringVar(&f.accel, "accel", "auto", "run the guest with this `ACCELERATOR`: auto, kvm, tcg, hvf (macOS) or whpx (Windows); auto means kvm if a guest starts under it, else tcg")
+	fl.StringVar(&f.cpu, "cpu", "", "give the guest a processor of this `MODEL`, as qemu names it")
+	fl.IntVar(&f.memory, "memory", 1024, "give the guest this much memory, in `MIB`")
+	fl.IntVar(&f.cpus, "cpus", 2, "give the guest this `NUMBER` of processors")
+	fl.BoolVar(&f.keep, "keep", false, "let the guest run until interrupted, when --wait-for has seen everything")
 	return cmd
 }
 

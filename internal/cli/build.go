@@ -39,8 +39,8 @@ func (a *app) buildCommand() *cobra.Command {
 		Use:   "build [flags] MANIFEST|-",
 		Short: "Build the image that a manifest describes",
 		Long: "Build the image that a manifest describes.\n\n" + withoutBuilder + "\n" +
-			"On success the ids are printed and the files that were written, which appear whole or not at all.\n\n" +
-			"With --progress=rawjson standard error has the progress and nothing else: messages go to standard output.\n\n" + exitHelp,
+			"On success it prints the ids and the files that it wrote. A file appears whole or not at all.\n\n" +
+			"With --progress=rawjson, standard error has the progress alone, and messages go to standard output.\n\n" + exitHelp,
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind, kindErr := engine.KindOf(f.builder)
@@ -53,27 +53,27 @@ func (a *app) buildCommand() *cobra.Command {
 	f.changed = fl.Changed
 	f.add(fl)
 	addContextFlag(fl, &f.context)
-	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
+	fl.StringVar(&f.store, "store", engine.DefaultStore, "keep the embedded engine's cache and stored trees in this `DIRECTORY`")
 	addCacheSizeFlag(fl, &f.cacheMaxSize)
-	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
-	fl.StringArrayVar(&f.checkpoints, "checkpoint", nil, "keep the tree with this `ID` (or \"tree\") in the store, for manifests with \"base\"")
-	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`; as --target")
+	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "write the files to this `DIRECTORY`")
+	fl.StringArrayVar(&f.checkpoints, "checkpoint", nil, "keep the tree with this `ID`, or \"tree\", in the store, for manifests with \"base\"")
+	fl.StringArrayVar(&f.exports, "export", nil, "build this `PIPELINE`, as --target does")
 	addJSONFlag(cmd, &f.json)
 	fl.BoolVar(&f.sbom, "sbom", false, "write the packages of the tree as an SPDX document beside the result")
-	fl.StringVar(&f.builder, "builder", "", "`BUILDER` to use: an address (tcp://…, unix://…), a buildx builder, or \"embedded\"")
-	fl.StringVar(&f.target, "target", "", "`TARGET` to build: assembler (the default), containerdisk, tree or build")
-	fl.StringVar(&f.toolbox, "toolbox", "", "image `REFERENCE` or OCI layout directory of the default build root")
-	fl.StringVar(&f.mirror, "mirror", "", "`URL` of the mirror for repositories that name none")
-	fl.StringVar(&f.platform, "platform", "", "`PLATFORM` of the image, such as linux/arm64, or several with commas")
-	fl.StringVar(&f.progress, "progress", "auto", "how progress is shown: auto, plain, tty, quiet, rawjson")
-	fl.StringVar(&f.noCache, "no-cache", "", "run the steps of these `PIPELINES` again, comma separated, and of what is made from them; without a value of all")
+	fl.StringVar(&f.builder, "builder", "", "build with this `BUILDER`: an address (tcp://…, unix://…), a buildx builder, or \"embedded\"")
+	fl.StringVar(&f.target, "target", "", "build this `TARGET`: assembler (the default), containerdisk, tree or build")
+	fl.StringVar(&f.toolbox, "toolbox", "", "use this image `REFERENCE`, or directory with an OCI layout, as the default build root")
+	fl.StringVar(&f.mirror, "mirror", "", "take packages from the mirror at this `URL`, where the manifest names none")
+	fl.StringVar(&f.platform, "platform", "", "build for this `PLATFORM`, such as linux/arm64, or for several with commas between them")
+	fl.StringVar(&f.progress, "progress", "auto", "show progress in this `MODE`: auto, plain, tty, quiet or rawjson")
+	fl.StringVar(&f.noCache, "no-cache", "", "run the steps of these `PIPELINES` again, with commas between them, and all that depends on them; without names, run all steps again")
 	fl.Lookup("no-cache").NoOptDefVal = allPipelines
-	fl.StringVar(&f.reproducible, "verify-reproducible", "", "build a second time, with the steps of these `PIPELINES` and of what is made from them, or all, run again, and fail if the files differ, naming the first file in them that does")
+	fl.StringVar(&f.reproducible, "verify-reproducible", "", "build twice, and fail with the first difference if the files differ; the second build runs the steps of these `PIPELINES` again, as --no-cache does")
 	fl.Lookup("verify-reproducible").NoOptDefVal = allPipelines
 	fl.StringArrayVar(&f.cacheFrom, "cache-from", nil, "import this `CACHE`, such as type=registry,ref=…")
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
 	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")
-	fl.StringArrayVar(&f.allow, "allow", nil, "allow steps more: with `network.host`, those that have the network get that of the builder's machine, its loopback included")
+	fl.StringArrayVar(&f.allow, "allow", nil, "allow steps more: with `network.host`, steps that have the network get that of the builder's machine, its loopback included")
 	fl.StringArrayVar(&f.secrets, "secret", nil, "give a secret, `id=NAME,src=FILE` or id=NAME,env=VARIABLE")
 	fl.BoolVar(&f.debug, "debug", false, "open a shell in the step that fails")
 	fl.StringVar(&f.keepFailed, "keep-failed", "", "write the tree of the step that fails, as it left it, into this `DIRECTORY`, as "+failedTree)
@@ -84,8 +84,8 @@ func (a *app) buildCommand() *cobra.Command {
 }
 
 // withoutBuilder says where a build runs that names no builder.
-const withoutBuilder = "Without --builder the build runs in a BuildKit that this command starts and ends, whose cache is kept in the store; " +
-	"that needs Linux, and on other systems docker buildx's current builder is used."
+const withoutBuilder = "Without --builder, the command starts a BuildKit, ends it after the build, and keeps its cache in the store. " +
+	"That needs Linux: on other systems the current builder of docker buildx builds."
 
 // progressModes are the values of --progress.
 var progressModes = []string{"auto", "plain", "tty", "quiet", "rawjson"}

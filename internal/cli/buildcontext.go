@@ -18,7 +18,7 @@ import (
 )
 
 func addContextFlag(fl *pflag.FlagSet, dir *string) {
-	fl.StringVar(dir, "context", "", "`DIRECTORY` that org.osbuild.copy takes files from; by default that of the manifest")
+	fl.StringVar(dir, "context", "", "let org.osbuild.copy take files from this `DIRECTORY` (default that of the manifest)")
 }
 
 // ignoreFile is the name of the file that says what of a context no build sees. One

@@ -20,7 +20,7 @@ const cacheSizeVariable = "OSBUILDKIT_CACHE_MAX_SIZE"
 // addCacheSizeFlag adds the flag that limits the embedded engine's cache. It has
 // osbuild's name.
 func addCacheSizeFlag(fl *pflag.FlagSet, size *string) {
-	fl.StringVar(size, "cache-max-size", "", "`SIZE` that the embedded engine's cache may have, such as 10GB or 8GiB, or \"unlimited\" (default: "+
+	fl.StringVar(size, "cache-max-size", "", "limit the embedded engine's cache to this `SIZE`, such as 10GB or 8GiB, or \"unlimited\" (default "+
 		cacheSizeVariable+", else 20GB or half of the disk)")
 }
 

@@ -18,7 +18,7 @@ import (
 func (a *app) checkCommand() *cobra.Command {
 	var f checkFlags
 	cmd := &cobra.Command{
-		Use:   "check MANIFEST|-",
+		Use:   "check [flags] MANIFEST|-",
 		Short: "Check a manifest without building it",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if f.rules {
@@ -35,9 +35,9 @@ func (a *app) checkCommand() *cobra.Command {
 	}
 	f.add(cmd.Flags())
 	addContextFlag(cmd.Flags(), &f.context)
-	cmd.Flags().StringSliceVar(&f.skip, "skip", nil, "leave out the `RULES` with these names, or all")
-	cmd.Flags().BoolVar(&f.fail, "error", false, "exit with 1 if there is a warning")
-	cmd.Flags().BoolVar(&f.rules, "rules", false, "list the rules")
+	cmd.Flags().StringSliceVar(&f.skip, "skip", nil, "leave out these `RULES`, by name with commas between them, or \"all\"")
+	cmd.Flags().BoolVar(&f.fail, "error", false, "fail if there is a warning (exit code 1)")
+	cmd.Flags().BoolVar(&f.rules, "rules", false, "list the rules, and check nothing")
 	addJSONFlag(cmd, &f.json)
 	completeValues(cmd, "skip", ruleNames()...)
 	return cmd
@@ -173,7 +173,7 @@ func (a *app) listRules(asJSON bool) error {
 func (a *app) inspectCommand() *cobra.Command {
 	f := manifestFlags{idsOnly: true}
 	cmd := &cobra.Command{
-		Use:   "inspect MANIFEST|-",
+		Use:   "inspect [flags] MANIFEST|-",
 		Short: "Print the pipelines of a manifest with osbuild's ids",
 		Args:  exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -186,7 +186,7 @@ func (a *app) inspectCommand() *cobra.Command {
 		},
 	}
 	f.add(cmd.Flags())
-	cmd.Flags().Bool("json", false, "print a failure as JSON as well, as the result always is")
+	cmd.Flags().Bool("json", false, "print a failure as JSON too; the result always is JSON")
 	return cmd
 }
 

@@ -28,21 +28,21 @@ func (a *app) imageCommand() *cobra.Command {
 		Use:   "image",
 		Short: "Look into a disk image, without a mount",
 		Long: "Look into a disk image, without a mount and without privilege.\n\nFILE may be raw, qcow2, vdi, vmdk, vpc or vhdx, or one of them " +
-			"compressed with xz, zstd or gzip. All formats are read as they are; what is compressed as a whole is unpacked to a temporary file first.",
+			"compressed with xz, zstd or gzip. A compressed file is first unpacked to a temporary one.",
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var asJSON, recursive bool
 	var partition int
 	info := &cobra.Command{
-		Use:   "info FILE",
+		Use:   "info [flags] FILE",
 		Short: "Show partitions, file systems and boot loaders of an image",
 		Args:  exactArgs(1, "one FILE"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return a.imageInfo(cmd.Context(), args[0], asJSON) },
 	}
 	addJSONFlag(info, &asJSON)
 	ls := &cobra.Command{
-		Use:   "ls FILE [PATH]",
+		Use:   "ls [flags] FILE [PATH]",
 		Short: "List a directory of the system in an image",
 		Args:  rangeArgs(1, 2, "one FILE, and a PATH if not the root is meant"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -53,9 +53,9 @@ func (a *app) imageCommand() *cobra.Command {
 			return a.imageTree(cmd.Context(), args[0], partition, func(b *limit.Budget, f fsread.FS) error { return a.imageList(b, f, name, recursive) })
 		},
 	}
-	ls.Flags().BoolVarP(&recursive, "recursive", "R", false, "list all that is below as well, by whole paths")
+	ls.Flags().BoolVarP(&recursive, "recursive", "R", false, "list everything below the directory too, by whole paths")
 	cat := &cobra.Command{
-		Use:   "cat FILE PATH",
+		Use:   "cat [flags] FILE PATH",
 		Short: "Print a file of the system in an image",
 		Args:  exactArgs(2, "one FILE and one PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -63,7 +63,7 @@ func (a *app) imageCommand() *cobra.Command {
 		},
 	}
 	for _, c := range []*cobra.Command{ls, cat} {
-		c.Flags().IntVar(&partition, "partition", -1, "take this partition by its `NUMBER`, instead of the system's root with all that it mounts")
+		c.Flags().IntVar(&partition, "partition", -1, "read the partition with this `NUMBER`, instead of the system's root and all that it mounts")
 	}
 	cmd.AddCommand(info, ls, cat)
 	return cmd

@@ -17,7 +17,7 @@ import (
 )
 
 // libdirHelp describes --libdir.
-const libdirHelp = "`DIRECTORY` with stages and assemblers of your own"
+const libdirHelp = "add the stages and assemblers in this `DIRECTORY`"
 
 func addLibdirFlag(fl *pflag.FlagSet, dir *string) {
 	fl.StringVarP(dir, "libdir", "l", "", libdirHelp)

@@ -25,7 +25,7 @@ type manifestFlags struct {
 }
 
 func (f *manifestFlags) add(fl *pflag.FlagSet) {
-	fl.StringVar(&f.buildEnv, "build-env", "", "`FILE` with the environment that the innermost build root is built in")
+	fl.StringVar(&f.buildEnv, "build-env", "", "build the innermost build root in the environment of this `FILE`")
 	fl.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument, `NAME=VALUE`")
 	addLibdirFlag(fl, &f.libdir)
 }

@@ -72,35 +72,13 @@ func writeCommand(b *strings.Builder, cmd *cobra.Command) {
 			b.WriteString("\n| flag | |\n| --- | --- |\n")
 			head = true
 		}
-		fmt.Fprintf(b, "| %s | %s |\n", flagForm(f), flagText(f))
+		form, text := flagForm(f)
+		form = "`" + form + "`"
+		if f.Shorthand != "" {
+			form = "`-" + f.Shorthand + "`, " + form
+		}
+		fmt.Fprintf(b, "| %s | %s |\n", form, strings.ReplaceAll(escapeText(text), "|", "\\|"))
 	})
-}
-
-// flagForm is how a flag is written, with the name of its value.
-func flagForm(f *pflag.Flag) string {
-	value, _ := pflag.UnquoteUsage(f)
-	form := "--" + f.Name
-	switch {
-	case f.NoOptDefVal != "" && value != "":
-		form += "[=" + value + "]"
-	case value != "":
-		form += " " + value
-	}
-	if f.Shorthand != "" {
-		form = "-" + f.Shorthand + "`, `" + form
-	}
-	return "`" + form + "`"
-}
-
-// flagText is what a flag does, and its default.
-func flagText(f *pflag.Flag) string {
-	_, usage := pflag.UnquoteUsage(f)
-	text := strings.ReplaceAll(escapeText(usage), "|", "\\|")
-	switch f.DefValue {
-	case "", "false", "[]", "0", "-1":
-		return text
-	}
-	return text + " (default `" + f.DefValue + "`)"
 }
 
 // escapeText writes plain text as Markdown.

@@ -32,7 +32,7 @@ const (
 // exitHelp describes the exit codes.
 const exitHelp = `Exit codes:
     0  success
-    1  the build failed, or whatever else the command was to do
+    1  the build, or what else the command does, failed
     2  the input or the command line is wrong
   130  interrupted (SIGINT)
   143  terminated (SIGTERM)`
@@ -146,8 +146,8 @@ func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "osbuildkit",
 		Short: "Build operating system images with BuildKit",
-		Long: "Build operating system images with BuildKit.\n\n'osbuildkit FILE.json' is 'osbuildkit build FILE.json', " +
-			"so that a manifest can be a program: its first line is then #!/usr/bin/env osbuildkit.\n\n" + exitHelp,
+		Long: "Build operating system images with BuildKit.\n\n'osbuildkit FILE.json' means 'osbuildkit build FILE.json'. " +
+			"So a manifest can be a program: let its first line be #!/usr/bin/env osbuildkit.\n\n" + exitHelp,
 		Version:       versionText(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -162,6 +162,7 @@ func (a *app) command() *cobra.Command {
 		a.bootCommand(), a.imageCommand(), a.duCommand(), a.pruneCommand(), a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
+	setUsage(root)
 	return root
 }
 

@@ -243,7 +243,7 @@ func TestCommandNames(t *testing.T) {
 		{[]string{"frobnicate"}, 2, "", "osbuildkit: unknown command \"osbuildkit frobnicate\"; 'osbuildkit --help' lists the commands\n"},
 		{[]string{"image", "inof", "--json", "x"}, 2, "", "osbuildkit: unknown command \"osbuildkit image inof\"; did you mean 'osbuildkit image info'?\n"},
 		{[]string{"help", "chekc"}, 2, "", "osbuildkit: unknown command \"osbuildkit chekc\"; did you mean 'osbuildkit check'?\n"},
-		{[]string{"help", "image", "ls"}, 0, "List a directory of the system in an image\n", ""},
+		{[]string{"help", "image", "ls"}, 0, "List a directory of the system in an image.\n", ""},
 		{[]string{"help"}, 0, "Build operating system images with BuildKit.\n", ""},
 		{[]string{"build", "--outptu-directory", "x"}, 2, "", "osbuildkit: unknown flag: --outptu-directory; did you mean --output-directory?\n"},
 		{[]string{"stages", "a", "b"}, 2, "", "osbuildkit: osbuildkit stages takes at most one NAME; see"},
@@ -262,7 +262,7 @@ func TestCommandNames(t *testing.T) {
 	}
 	for _, args := range [][]string{{"--help"}, {"build", "--help"}} {
 		_, stdout, _ := execute(t, "", args...)
-		for _, want := range []string{"  1  the build failed", "  2  the input or the command line is wrong", "130  interrupted", "143  terminated"} {
+		for _, want := range []string{"  1  the build, or what else the command does, failed", "  2  the input or the command line is wrong", "130  interrupted", "143  terminated"} {
 			if !strings.Contains(stdout, want) {
 				t.Errorf("%v does not say %q:\n%s", args, want, stdout)
 			}

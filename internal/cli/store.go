@@ -25,7 +25,7 @@ func (a *app) stagesCommand() *cobra.Command {
 	var libdir string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "stages [NAME]",
+		Use:   "stages [flags] [NAME]",
 		Short: "List the stages and assemblers, or show the options of one",
 		Args:  rangeArgs(0, 1, "at most one NAME"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -67,8 +67,8 @@ func (a *app) listModules(c *catalog.Catalog) error {
 type engineFlags struct{ builder, store string }
 
 func (f *engineFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.builder, "builder", "", "`BUILDER` to use: an address, a buildx builder, or \"embedded\"")
-	cmd.Flags().StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` of the embedded engine's cache")
+	cmd.Flags().StringVar(&f.builder, "builder", "", "use the cache of this `BUILDER`: an address (tcp://…, unix://…), a buildx builder, or \"embedded\"")
+	cmd.Flags().StringVar(&f.store, "store", engine.DefaultStore, "use the embedded engine's cache in this `DIRECTORY`")
 }
 
 // withEngine runs fn with an engine, under the privileges that it needs.
@@ -99,9 +99,9 @@ func (a *app) duCommand() *cobra.Command {
 	var f engineFlags
 	var asJSON, verbose bool
 	cmd := &cobra.Command{
-		Use:   "du",
+		Use:   "du [flags]",
 		Short: "Show what the build cache holds",
-		Long: "Show what the build cache holds: how much the builds of each image have made, and with --verbose each record.\n\n" +
+		Long: "Show what the build cache holds: how much each image has made, and with --verbose each record.\n\n" +
 			"What several images need belongs to the one that was built first; the toolbox, the default build root, is listed by itself.",
 		Args: exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -207,7 +207,7 @@ func (a *app) pruneCommand() *cobra.Command {
 	var asJSON bool
 	var o engine.PruneOptions
 	cmd := &cobra.Command{
-		Use:   "prune",
+		Use:   "prune [flags]",
 		Short: "Remove what the build cache holds and no build uses now",
 		Args:  exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -229,14 +229,14 @@ func (a *app) pruneCommand() *cobra.Command {
 	}
 	f.add(cmd)
 	addJSONFlag(cmd, &asJSON)
-	cmd.Flags().BoolVar(&o.All, "all", false, "also remove internal records")
+	cmd.Flags().BoolVar(&o.All, "all", false, "remove internal records too")
 	cmd.Flags().DurationVar(&o.KeepDuration, "keep", 0, "keep what was used within this `TIME`, such as 48h")
 	return cmd
 }
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
+		Use:   "version [flags]",
 		Short: "Print the version",
 		Args:  exactArgs(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {

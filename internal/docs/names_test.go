@@ -295,3 +295,33 @@ func TestMessages(t *testing.T) {
 		t.Errorf("only %d messages were found", n)
 	}
 }
+
+// TestFilesOfABuild compares the table of names that a build keeps for itself with
+// the check of the names of outputs.
+func TestFilesOfABuild(t *testing.T) {
+	t.Parallel()
+	_, text, _ := strings.Cut(readFile(t, "docs/command-line.md"), "\n## Files of a build\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	var listed []string
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`.*`"+`) \|`).FindAllStringSubmatch(text, -1) {
+		for name := range strings.SplitSeq(row[1], ", ") {
+			name = strings.Trim(name, "`")
+			listed = append(listed, name)
+			if module.OutputNameError(strings.ReplaceAll(name, "*", "x")) == nil {
+				t.Errorf("docs/command-line.md: the name %s is free", name)
+			}
+		}
+	}
+	// The names of the code are patterns there, or made of constants.
+	for _, name := range []string{module.ChecksumsFile, module.PackagesFile, module.SBOMFile, module.ProvenanceFile,
+		module.ScratchPrefix + "*", ".*" + module.PartialSuffix} {
+		if !slices.Contains(listed, name) {
+			t.Errorf("docs/command-line.md does not list %s", name)
+		}
+	}
+	for text := range source(t).strings {
+		if strings.Contains(text, ".spdx.") && strings.Contains(text, "*") && module.OutputNameError(text) != nil && !slices.Contains(listed, text) {
+			t.Errorf("docs/command-line.md does not list %s", text)
+		}
+	}
+}

@@ -93,6 +93,7 @@ func schemaOf(v any, title string, comments map[string]string) ([]byte, error) {
 	s := r.Reflect(v)
 	if s.Title == "" && title != "" {
 		s.Title = title
+		s.Description = strings.TrimSpace(capital(title) + ". " + s.Description)
 	}
 	data, err := json.Marshal(s)
 	if err = errors.Join(err, bad); err != nil {
@@ -120,7 +121,7 @@ func indent(data []byte) ([]byte, error) {
 var lineBreak = regexp.MustCompile(`([^\\n])\\n([^\\ \t])`)
 
 // readComments reads the doc comments of the package in directory dir below
-// root, under the names that the reflector looks them up by.
+// root as texts for users, under the names that the reflector looks them up by.
 func readComments(root, dir string) (map[string]string, error) {
 	// The library derives the import path from the path it is given, so the
 	// comments are read from the root.
@@ -135,6 +136,9 @@ func readComments(root, dir string) (map[string]string, error) {
 	r := new(jsonschema.Reflector)
 	if err := r.AddGoComments(importPath, "./"+dir, jsonschema.WithFullComment()); err != nil {
 		return nil, fmt.Errorf("reading the comments of %s: %w", dir, err)
+	}
+	for key, comment := range r.CommentMap {
+		r.CommentMap[key] = userText(key[strings.LastIndexByte(key, '.')+1:], comment)
 	}
 	return r.CommentMap, nil
 }

@@ -2,12 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/osbuildkit/osbuildkit/catalog"
 	"github.com/osbuildkit/osbuildkit/internal/genfiles"
 )
 
@@ -81,6 +85,69 @@ func missingDescriptions(t *testing.T, file, at string, doc any) {
 	missingDescriptions(t, file, at+"/-", m["items"])
 }
 
+// A reader of options does not know the names of Go: no description begins with one,
+// unless it is meant as a word.
+func TestDescriptionsAreForUsers(t *testing.T) {
+	root, err := genfiles.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range catalog.Packages() {
+		comments, err := readComments(root, p.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := map[string]bool{}
+		for key, text := range comments {
+			name := key[strings.LastIndexByte(key, '.')+1:]
+			names[name] = true
+			if rest, ok := strings.CutPrefix(text, name+" "); ok && lead.MatchString(rest) {
+				t.Errorf("%s: the text for users is %q", key, text)
+			}
+		}
+		files, err := filepath.Glob(filepath.Join(root, p.Dir, "schema", "*.json"))
+		if err != nil || len(files) == 0 || len(names) < 5 {
+			t.Fatalf("%s: %d schemas, %d comments, %v", p.Dir, len(files), len(names), err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile(`"description": "((\w+)[^"]*)`).FindAllStringSubmatch(string(data), -1) {
+				if names[m[2]] && inGo.MatchString(m[2]) || strings.Contains(m[1], "are the options of") {
+					t.Errorf("%s: a description begins as a comment of Go: %q", filepath.Base(file), m[1])
+				}
+			}
+		}
+	}
+}
+
+// inGo matches names that are no words: those with a capital inside.
+var inGo = regexp.MustCompile(`.[A-Z]`)
+
+func TestUserText(t *testing.T) {
+	for _, c := range []struct{ name, comment, want string }{
+		{"HostnameOptions", "HostnameOptions are the options of org.osbuild.hostname.", ""},
+		{"NoopOptions", "NoopOptions are the options of org.osbuild.noop: there are none.", "There are none."},
+		{"ChronyOptions", "ChronyOptions are the options of org.osbuild.ostree.commit. At least one.", "At least one."},
+		{"Filename", "Filename is the name of the file.", "The name of the file."},
+		{"Ports", "Ports are the\nopen ones.", "The\nopen ones."},
+		{"XAttrs", "XAttrs says whether attributes are kept.", "Whether attributes are kept."},
+		{"Env", "Env holds the environment: NAME=VALUE.", "The environment: NAME=VALUE."},
+		{"LUKS", "LUKS encrypts it.", "Encrypts it."},
+		{"Labels", "Labels by absolute path.", "Labels by absolute path."},
+		{"Names", "Names this or that.", "Names this or that."},
+		{"Key", "A public key.", "A public key."},
+		{"Key", "Keys say more.", "Keys say more."},
+		{"Key", "", ""},
+	} {
+		if got := userText(c.name, c.comment); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.comment, got, c.want)
+		}
+	}
+}
+
 type number int
 
 func (number) JSONSchemaText() string { return `{"type": ["integer", "string"]}` }
@@ -120,7 +187,7 @@ func TestSchemaOf(t *testing.T) {
 		"t": map[string]any{"type": "object", "propertyNames": map[string]any{"pattern": "^x"},
 			"additionalProperties": object(map[string]any{"a": num}, nil)},
 		"p": map[string]any{"type": "string", "pattern": "^[<>]$"},
-	}, map[string]any{"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "do it", "required": []any{"n"}})
+	}, map[string]any{"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "do it", "description": "Do it.", "required": []any{"n"}})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("schema (-want +got):\n%s", diff)
 	}

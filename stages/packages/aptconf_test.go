@@ -95,7 +95,7 @@ func TestAptSolvesHostileDatabase(t *testing.T) {
 		}, "no valid name"},
 		{"field twice", func(string) map[string]string {
 			return map[string]string{statusFile: plainStatus + "architecture: arm64\n"}
-		}, "stands there twice"},
+		}, "is repeated"},
 		{"control character", func(string) map[string]string {
 			return map[string]string{statusFile: strings.Replace(plainStatus, "Description: x", "Description: \x1b[2J", 1)}
 		}, "control character"},

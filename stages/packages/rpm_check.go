@@ -117,7 +117,7 @@ func (f *CheckFile) check(name string) (Checked, error) {
 	case f.Packed && isMetadata(start.Bytes()):
 		out.Problem = "the server sends the file with \"Content-Encoding: gzip\", so that it arrives without its compression, and its checksum of that form (open-checksum) is not what the repository says; the server must send it as it is"
 	default:
-		out.Problem = fmt.Sprintf("the mirror has another file there, or a page that says that there is none: of %d bytes with the checksum %s:%s, not %s", size, want.Algorithm, have, want)
+		out.Problem = fmt.Sprintf("the mirror returned another file, or an error page: %d bytes with the checksum %s:%s, not %s", size, want.Algorithm, have, want)
 	}
 	return out, nil
 }

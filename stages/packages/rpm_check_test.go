@@ -32,7 +32,7 @@ func TestCheckFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	const encoded = `the server sends the file with "Content-Encoding: gzip", so that it arrives without its compression, and its checksum`
-	const other = "the mirror has another file there, or a page that says that there is none: of "
+	const other = "the mirror returned another file, or an error page: "
 	for name, c := range map[string]struct {
 		data []byte
 		file CheckFile

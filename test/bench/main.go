@@ -157,11 +157,15 @@ func (b *bench) changed(ctx context.Context, manifest string) (time.Duration, er
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
+	const kernelOpts = `"kernel_opts": "`
+	if !strings.Contains(string(data), kernelOpts) {
+		return 0, fmt.Errorf("%s has no options of the kernel that could be changed", manifest)
+	}
 	var took []time.Duration
 	for i := range b.rounds {
 		file := filepath.Join(dir, "changed.json")
-		option := fmt.Sprintf("ro bench=%d.%d ", time.Now().UnixNano(), i)
-		if err := os.WriteFile(file, []byte(strings.Replace(string(data), `"ro `, `"`+option, 1)), 0o644); err != nil {
+		option := fmt.Sprintf("bench=%d.%d ", time.Now().UnixNano(), i)
+		if err := os.WriteFile(file, []byte(strings.Replace(string(data), kernelOpts, kernelOpts+option, 1)), 0o644); err != nil {
 			return 0, err
 		}
 		d, _, err := b.build(ctx, "-o", dir, file)
