@@ -67,6 +67,8 @@ type filesystem struct {
 	what, sizeOption string
 	sizeValue, unit  int64
 	before           int64
+	// follows is the option if the size follows from the content, else nil.
+	follows *ImageSize
 	// layer says what lies between the file system and its partition, in words;
 	// nothing if it is empty.
 	layer string
@@ -181,6 +183,10 @@ func (f *filesystem) explain(err error) error {
 		return fmt.Errorf("%s: %w", f.what, err)
 	}
 	const mib = 1 << 20
+	if f.follows != nil {
+		more := (f.follows.Free + small.Needed - small.Available + small.Needed/10 + mib - 1) / mib
+		return fmt.Errorf("%s: %w; give it more to spare: set the option %s to \"content+%dMiB\"", f.what, err, f.sizeOption, more)
+	}
 	want := (small.Needed + f.before + small.Needed/10 + mib - 1) / mib * mib / f.unit
 	return fmt.Errorf("%s: %w; set the option %s, which is %d, to %d or more", f.what, err, f.sizeOption, f.sizeValue, want)
 }

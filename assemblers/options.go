@@ -20,6 +20,15 @@ func checkWith[T any](options json.RawMessage, check func(*T) []module.Problem) 
 	return check(o)
 }
 
+// checkSized is checkWith for options with an ImageSize.
+func checkSized[T any](options json.RawMessage, check func(*T) []module.Problem) []module.Problem {
+	var size *sizeError
+	if err := json.Unmarshal(options, new(T)); errors.As(err, &size) {
+		return []module.Problem{{Pointer: "/size", Message: size.Error()}}
+	}
+	return checkWith(options, check)
+}
+
 // problemsError returns an error that holds all problems, nil without any.
 func problemsError(problems []module.Problem) error {
 	var errs []error

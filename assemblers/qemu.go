@@ -36,8 +36,12 @@ type QemuOptions struct {
 	// DOS partition table gets GRUB for BIOS if the tree has its configuration,
 	// and one with a GPT gets none but what the tree has on its EFI partition.
 	Bootloader *QemuBootloader `json:"bootloader,omitempty"`
-	// Size is the size of the disk in bytes, a multiple of 512.
-	Size int64 `json:"size" jsonschema:"required,minimum=1"`
+	// Size is the size of the disk in bytes, a multiple of 512; or "content", or
+	// "content+2GiB" with any number of KiB, MiB, GiB or TiB, which is an addition
+	// to osbuild's: then the file system that takes what is free holds its content
+	// and has that much to spare, and the disk is as large as that needs, in whole
+	// MiB.
+	Size ImageSize `json:"size" jsonschema:"required"`
 	// Profile is the oldest generation of systems that must read ext4 and XFS
 	// file systems: el7 (kernel 3.10, GRUB 2.02), el8 (4.18, 2.04) or el9 (5.10,
 	// 2.06). By default it follows from etc/os-release of the tree. An addition
@@ -133,9 +137,9 @@ func (p *GrubPlatforms) UnmarshalJSON(data []byte) error {
 func checkQemu(options json.RawMessage) []module.Problem {
 	var o QemuOptions
 	if err := json.Unmarshal(options, &o); err != nil {
-		var te *json.UnmarshalTypeError
-		if errors.As(err, &te) && te.Field == "size" {
-			return []module.Problem{{Pointer: "/size", Message: fmt.Sprintf("%s is not a number of bytes: write it as a whole number in plain digits", te.Value)}}
+		var size *sizeError
+		if errors.As(err, &size) {
+			return []module.Problem{{Pointer: "/size", Message: size.Error()}}
 		}
 		return []module.Problem{{Message: err.Error()}}
 	}
@@ -147,7 +151,7 @@ func planQemu(o QemuOptions) (*qemuPlan, []module.Problem) {
 	p := &qemuPlan{options: o}
 	p.problem("/filename", checkFilename(o.Filename))
 	p.plan()
-	p.problems = append(p.problems, o.check(o.Filename, o.Size)...)
+	p.problems = append(p.problems, o.check(o.Filename, o.Size.Bytes)...)
 	return p, p.problems
 }
 
@@ -167,6 +171,11 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	for _, note := range p.notes {
 		in.Logf("warning: %s", note)
 	}
+	if p.options.Size.Follows {
+		if p, err = p.followContent(ctx, in); err != nil {
+			return err
+		}
+	}
 	if err := p.readSecrets(in); err != nil {
 		return err
 	}
@@ -174,8 +183,10 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := loadContents(ctx, in, p.filesystems, p.options.Profile); err != nil {
-		return err
+	if !p.options.Size.Follows {
+		if err := loadContents(ctx, in, p.filesystems, p.options.Profile); err != nil {
+			return err
+		}
 	}
 	data := p.layerBytes()
 	for _, f := range p.filesystems {
@@ -199,7 +210,7 @@ func runQemu(ctx context.Context, in *module.Input) (err error) {
 	if err := checkFit(p.filesystems); err != nil {
 		return err
 	}
-	c := conversion{in: in, options: o.FormatOptions, size: o.Size, data: data, dir: scratch, name: o.Filename, id: p.imageID()}
+	c := conversion{in: in, options: o.FormatOptions, size: p.options.Size.Bytes, data: data, dir: scratch, name: o.Filename, id: p.imageID()}
 	names, err := c.make(ctx, func(w io.WriterAt) error { return p.writeDisk(ctx, in, loaders, w, scratch) })
 	if err != nil {
 		return err

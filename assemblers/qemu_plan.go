@@ -64,7 +64,7 @@ type qemuPlan struct {
 }
 
 // sectors returns the number of sectors of the disk.
-func (p *qemuPlan) sectors() uint64 { return uint64(p.options.Size) / disk.SectorSize }
+func (p *qemuPlan) sectors() uint64 { return uint64(p.options.Size.Bytes) / disk.SectorSize }
 
 // imageID is what further identifiers of an image file are derived from: that of
 // the file system in the short form, which has always been it.
@@ -92,10 +92,14 @@ func (p *qemuPlan) plan() {
 		p.problem("/pttype", fmt.Errorf("the kind of partition table %q is not supported: use dos, mbr or gpt", o.PTType))
 	}
 	p.identify()
-	if sizeErr := p.checkSize(); sizeErr != nil {
+	unknown := o.Size.Follows && o.Size.Bytes == 0
+	if unknown {
+		// It is known when the content is; until then all has place.
+		o.Size.Bytes = p.largest()
+	} else if sizeErr := p.checkSize(); sizeErr != nil {
 		p.problem("/size", sizeErr)
 		// Without a size nothing has a place, but the rest can be checked.
-		o.Size = 1 << 40
+		o.Size.Bytes = 1 << 40
 	}
 	before := len(p.problems)
 	if len(o.Partitions) == 0 {
@@ -106,6 +110,9 @@ func (p *qemuPlan) plan() {
 	p.checkMountpoints()
 	p.checkUnique()
 	p.checkBootloader()
+	if unknown && !p.grows() && len(p.problems) == before {
+		p.problem("/size", errors.New("no file system with content takes what is free on the disk, so none follows from its content: leave out the size of the last partition, or give that of the disk"))
+	}
 	if len(p.problems) > before {
 		return
 	}
@@ -142,9 +149,25 @@ func (p *qemuPlan) identify() {
 	p.problem("/ptuuid", err)
 }
 
+// largest is the size in bytes of the largest disk that the table is for, up to a
+// bound that is not reached.
+func (p *qemuPlan) largest() int64 {
+	if p.gpt {
+		return maxDisk
+	}
+	return mbr.MaxSectors * disk.SectorSize / mebibyte * mebibyte
+}
+
+// grows says whether a file system takes what is free at the end of the disk, which
+// is as large as it can be.
+func (p *qemuPlan) grows() bool {
+	f := growing(p.filesystems)
+	return f != nil && f.size > p.largest()/2
+}
+
 // checkSize reports why a disk cannot have the given number of bytes.
 func (p *qemuPlan) checkSize() error {
-	size := p.options.Size
+	size := p.options.Size.Bytes
 	smallest := int64(alignment*disk.SectorSize) + filesystemKinds["ext4"].minSize
 	if len(p.options.Partitions) > 0 {
 		smallest = 2 << 20
@@ -186,7 +209,7 @@ func (p *qemuPlan) short() {
 	p.problem("/root_fs_type", problems["type"])
 	p.problem("/root_fs_uuid", problems["uuid"])
 	q := partition{start: alignment, sectors: p.sectors() - alignment, mbrType: mbr.TypeLinux, fs: &filesystem{
-		kind: kind, uuid: uuid, mountpoint: "/", what: "root file system", sizeOption: "size", sizeValue: o.Size, unit: 1,
+		kind: kind, uuid: uuid, mountpoint: "/", what: "root file system", sizeOption: "size", sizeValue: o.Size.Bytes, unit: 1,
 	}}
 	p.place(&q)
 	p.partitions = []partition{q}
@@ -197,7 +220,7 @@ func (p *qemuPlan) place(q *partition) {
 	offset, size := int64(q.start)*disk.SectorSize, int64(q.sectors)*disk.SectorSize
 	for _, f := range q.placeLayers(p, offset, size) {
 		if f.sizeOption == "size" {
-			f.before = p.options.Size - f.size
+			f.before = p.options.Size.Bytes - f.size
 		}
 		p.filesystems = append(p.filesystems, f)
 		if k := filesystemKinds[f.kind]; f.size < k.minSize && q.sectors > 0 {
@@ -320,7 +343,7 @@ func (p *qemuPlan) newFilesystem(fs *QemuFilesystem, pointer string, id disk.UUI
 	f := &filesystem{kind: fs.Type, uuid: uuid, label: label, mountpoint: fs.Mountpoint, what: fmt.Sprintf("%s (%s)", name, where)}
 	f.sizeOption, f.sizeValue, f.unit = pointer[1:]+"/size", sectors, disk.SectorSize
 	if sectors == 0 {
-		f.sizeOption, f.sizeValue, f.unit = "size", p.options.Size, 1
+		f.sizeOption, f.sizeValue, f.unit = "size", p.options.Size.Bytes, 1
 	}
 	return f
 }

@@ -16,8 +16,11 @@ type RawFSOptions struct {
 	Filename string `json:"filename" jsonschema:"required,minLength=1,maxLength=255"`
 	// RootFSUUID is the UUID of the file system.
 	RootFSUUID string `json:"root_fs_uuid" jsonschema:"required,example=76a22bf4-f153-4541-b6c7-0332c0dfaeac"`
-	// Size is the size of the file in bytes, a multiple of 512.
-	Size int64 `json:"size" jsonschema:"required,minimum=1"`
+	// Size is the size of the file in bytes, a multiple of 512; or "content", or
+	// "content+2GiB" with any number of KiB, MiB, GiB or TiB, which is an addition
+	// to osbuild's: then the file system holds its content and has that much to
+	// spare, in whole MiB.
+	Size ImageSize `json:"size" jsonschema:"required"`
 	// FSType is the type of the file system; ext4 by default. erofs, which is
 	// read-only and no larger than its content, is an addition to osbuild's.
 	FSType string `json:"fs_type,omitempty" jsonschema:"enum=ext4,enum=xfs,enum=btrfs,enum=erofs,default=ext4"`
@@ -30,7 +33,7 @@ type RawFSOptions struct {
 
 // checkRawFS reports what the schema cannot say about the options.
 func checkRawFS(options json.RawMessage) []module.Problem {
-	return checkWith(options, func(o *RawFSOptions) []module.Problem {
+	return checkSized(options, func(o *RawFSOptions) []module.Problem {
 		_, problems := o.plan()
 		return problems
 	})
@@ -55,15 +58,17 @@ func (o *RawFSOptions) plan() (*filesystem, []module.Problem) {
 		wrong["uuid"] = fmt.Errorf("the identifier of the file system is missing")
 	}
 	add("/root_fs_uuid", wrong["uuid"])
+	size := o.Size.Bytes
 	switch smallest := filesystemKinds[kind].minSize; {
-	case o.Size%disk.SectorSize != 0:
-		add("/size", sectorsError(o.Size))
-	case o.Size < smallest:
-		add("/size", fmt.Errorf("a file system of %d bytes is too small: %s needs at least %d", o.Size, kind, smallest))
-	case o.Size > maxDisk:
-		add("/size", fmt.Errorf("a file system of %d bytes is larger than 64 TiB", o.Size))
+	case o.Size.Follows:
+	case size%disk.SectorSize != 0:
+		add("/size", sectorsError(size))
+	case size < smallest:
+		add("/size", fmt.Errorf("a file system of %d bytes is too small: %s needs at least %d", size, kind, smallest))
+	case size > maxDisk:
+		add("/size", fmt.Errorf("a file system of %d bytes is larger than 64 TiB", size))
 	}
-	return &filesystem{kind: kind, uuid: uuid, mountpoint: "/", size: o.Size, what: "file system", sizeOption: "size", sizeValue: o.Size, unit: 1}, problems
+	return &filesystem{kind: kind, uuid: uuid, mountpoint: "/", size: size, what: "file system", sizeOption: "size", sizeValue: size, unit: 1}, problems
 }
 
 // runRawFS is the assembler.
@@ -80,12 +85,19 @@ func runRawFS(ctx context.Context, in *module.Input) error {
 	if err := loadContents(ctx, in, list, o.Profile); err != nil {
 		return err
 	}
+	if o.Size.Follows {
+		f.size = sizeFor(f.kind, f.content.Full(), o.Size.Free)
+		f.sizeValue, f.follows = f.size, &o.Size
+		if f.size > maxDisk {
+			return fmt.Errorf("option /size: a file system of %d bytes is larger than 64 TiB", f.size)
+		}
+	}
 	if err := checkFit(list); err != nil {
 		return err
 	}
 	return writeOutput(ctx, in, o.Filename, func(out *os.File, _ string) error {
-		if err := out.Truncate(o.Size); err != nil {
-			return fmt.Errorf("making a sparse file of %d bytes: %w", o.Size, err)
+		if err := out.Truncate(f.size); err != nil {
+			return fmt.Errorf("making a sparse file of %d bytes: %w", f.size, err)
 		}
 		return f.write(ctx, in, out)
 	})

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"os"
 	"strconv"
-	"syscall"
+
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // memoryDir is where a step has a file system in memory.
@@ -18,8 +19,8 @@ const tmpfsMagic = 0x01021994
 // step has it and three times as much memory is free. Otherwise, and by hand,
 // it is fallback.
 func diskDir(need int64, fallback string) string {
-	var st syscall.Statfs_t
-	if syscall.Statfs(memoryDir, &st) != nil || int64(st.Type) != tmpfsMagic {
+	var st unix.Statfs_t
+	if unix.Statfs(memoryDir, &st) != nil || int64(st.Type) != tmpfsMagic {
 		return fallback
 	}
 	need += 64 << 20

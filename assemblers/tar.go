@@ -1,9 +1,11 @@
 package assemblers
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 
 	"github.com/osbuildkit/osbuildkit/module"
@@ -60,8 +62,8 @@ func runTar(ctx context.Context, in *module.Input) error {
 	if err != nil {
 		return err
 	}
-	return writeOutput(ctx, in, o.Filename, func(f *os.File, _ string) (err error) {
-		z, err := compressor(f, o.Compression)
+	archive := func(out io.Writer) error {
+		z, err := compressor(out, o.Compression)
 		if err != nil {
 			return err
 		}
@@ -79,5 +81,10 @@ func runTar(ctx context.Context, in *module.Input) error {
 		}
 		in.Logf("%s: %d files with %d bytes", o.Filename, w.files, w.bytes)
 		return nil
-	})
+	}
+	if in.Output != nil {
+		out := bufio.NewWriterSize(in.Output, 1<<20)
+		return errors.Join(archive(out), out.Flush())
+	}
+	return writeOutput(ctx, in, o.Filename, func(f *os.File, _ string) error { return archive(f) })
 }

@@ -6,8 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 	"github.com/osbuildkit/osbuildkit/ledger"
 )
 

@@ -19,12 +19,12 @@ import (
 // container or to reach a cluster first.
 const buildxTimeout = 90 * time.Second
 
-// openBuildx connects to a builder by its name: buildx finds the node, starts it
+// openBuildx connects to a builder by its name, or to buildx's current one: buildx finds the node, starts it
 // if need be, and joins its own stdin and stdout with the daemon.
 func openBuildx(ctx context.Context, name string) (*client.Client, error) {
 	commands, err := findBuildx()
 	if err != nil {
-		return nil, fmt.Errorf("buildx builder %s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", builderText(name), err)
 	}
 	for _, command := range commands {
 		var c *client.Client
@@ -37,7 +37,10 @@ func openBuildx(ctx context.Context, name string) (*client.Client, error) {
 
 // dialBuildx connects by one of the commands that may be buildx.
 func dialBuildx(ctx context.Context, name string, command []string) (*client.Client, error) {
-	args := append(command, "dial-stdio", "--builder", name)
+	args := append(command, "dial-stdio")
+	if name != "" {
+		args = append(args, "--builder", name)
+	}
 	d := &stdioDialer{args: args}
 	c, err := client.New(ctx, "passthrough:///buildx",
 		client.WithContextDialer(d.dial),
@@ -48,7 +51,7 @@ func dialBuildx(ctx context.Context, name string, command []string) (*client.Cli
 		})),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("buildx builder %s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", builderText(name), err)
 	}
 	if err := firstAnswer(ctx, c, buildxTimeout); err != nil {
 		if !errors.Is(err, context.Canceled) {
@@ -88,15 +91,15 @@ var noPlugin = []string{"'buildx' is not a docker command", "unknown command: do
 // that was closed.
 func buildxError(name string, command []string, stderr string, err error) error {
 	if len(command) > 1 && slices.ContainsFunc(noPlugin, func(s string) bool { return strings.Contains(stderr, s) }) {
-		return fmt.Errorf("buildx builder %s: %w: install it (apt-get install docker-buildx; docker-buildx-plugin with the packages of Docker itself; dnf install docker-buildx), or give an address (tcp://…, unix://…) with --builder", name, errNoPlugin)
+		return fmt.Errorf("%s: %w: install it (apt-get install docker-buildx; docker-buildx-plugin with the packages of Docker itself; dnf install docker-buildx), or give an address (tcp://…, unix://…) with --builder", builderText(name), errNoPlugin)
 	}
 	said := lastLine(stderr)
 	if said == "" {
 		said = plainError(err)
 	}
 	said = strings.TrimPrefix(said, "ERROR: ")
-	return fmt.Errorf("buildx builder %s does not answer: %s; see \"%s ls\" for the builders there are",
-		name, said, strings.Join(append([]string{baseName(command[0])}, command[1:]...), " "))
+	return fmt.Errorf("%s does not answer: %s; see \"%s ls\" for the builders there are",
+		builderText(name), said, strings.Join(append([]string{baseName(command[0])}, command[1:]...), " "))
 }
 
 func baseName(path string) string { return path[strings.LastIndexAny(path, `/\`)+1:] }

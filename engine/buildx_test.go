@@ -36,6 +36,24 @@ func TestBuildxPluginMissing(t *testing.T) {
 	}
 }
 
+// buildx itself knows its current builder: it is given no name.
+func TestBuildxCurrentBuilder(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	if _, err := openBuildx(t.Context(), ""); err == nil || !strings.HasPrefix(err.Error(), "buildx's current builder: neither docker nor buildx is on PATH") {
+		t.Errorf("without buildx: %v", err)
+	}
+	treetest.Program(t, filepath.Join(dir, "buildx"), []byte("#!/bin/sh\necho \"ERROR: called with $*\" >&2\nexit 1\n"))
+	for name, want := range map[string]string{
+		"":     "buildx's current builder does not answer: called with dial-stdio; see \"buildx ls\"",
+		"some": "buildx builder some does not answer: called with dial-stdio --builder some; see \"buildx ls\"",
+	} {
+		if _, err := openBuildx(t.Context(), name); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func TestCheckBuilder(t *testing.T) {
 	t.Setenv("BUILDKIT_HOST", "ftp://x")
 	for builder, want := range map[string]string{

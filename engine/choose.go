@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -24,7 +25,7 @@ var hostPort = regexp.MustCompile(`^[a-zA-Z0-9.\-\[\]:]*:[0-9]{1,5}$`)
 // choice is one provider and what it shall reach.
 type choice struct {
 	kind   Kind
-	target string // the address, or the name of the builder
+	target string // the address, or the name of the builder; empty is buildx's current one
 	origin string // where the user said so: "--builder" or "BUILDKIT_HOST"
 }
 
@@ -33,20 +34,36 @@ func (c choice) String() string {
 	case Address:
 		return "BuildKit at " + c.target
 	case Buildx:
-		return "buildx builder " + c.target
+		return builderText(c.target)
 	default:
 		return "the embedded engine"
 	}
 }
 
-// choose reads the user's wish. A value that cannot be meant (a path, a bare
-// host:port, an unknown scheme) is an error that shows the right form.
-func choose(builder, host string) (choice, error) {
+// builderText names a builder of buildx.
+func builderText(name string) string {
+	if name == "" {
+		return "buildx's current builder"
+	}
+	return "buildx builder " + name
+}
+
+// errNotEmbedded says why a system has no embedded engine, and what to do.
+var errNotEmbedded = errors.New("the embedded engine needs Linux: give an address or the name of a buildx builder, or no --builder for buildx's current one")
+
+// choose reads the user's wish, on a system that can have an embedded engine or
+// cannot. A value that cannot be meant (a path, a bare host:port, an unknown
+// scheme) is an error that shows the right form.
+func choose(builder, host string, embedded bool) (choice, error) {
 	value, origin := builder, "--builder"
 	if value == "" {
 		value, origin = host, "BUILDKIT_HOST"
 	}
 	switch {
+	case builder == EmbeddedName && !embedded:
+		return choice{}, fmt.Errorf("--builder %s: %w", builder, errNotEmbedded)
+	case value == "" && !embedded:
+		return choice{kind: Buildx, origin: "--builder"}, nil
 	case value == "", builder == EmbeddedName:
 		return choice{kind: Embedded}, nil
 	case strings.Contains(value, "://"):

@@ -38,7 +38,7 @@ func TestChoose(t *testing.T) {
 		{"", "embedded", 0, "", `BUILDKIT_HOST "embedded": not an address`},
 		{"tcp://%zz", "", 0, "", "not an address"},
 	} {
-		got, err := choose(tt.builder, tt.host)
+		got, err := choose(tt.builder, tt.host, true)
 		if tt.err != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("choose(%q, %q): error %v, want one with %q", tt.builder, tt.host, err, tt.err)
@@ -51,13 +51,45 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// A system without an embedded engine has buildx's current builder in its place;
+// whatever a user names is the same as on Linux.
+func TestChooseWithoutEmbeddedEngine(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		builder, host string
+		kind          Kind
+		target, text  string
+		err           string
+	}{
+		{"", "", Buildx, "", "buildx's current builder", ""},
+		{"", "tcp://h:1", Address, "tcp://h:1", "BuildKit at tcp://h:1", ""},
+		{"remote", "tcp://h:1", Buildx, "remote", "buildx builder remote", ""},
+		{"tcp://h:1", "", Address, "tcp://h:1", "BuildKit at tcp://h:1", ""},
+		{"embedded", "", 0, "", "", "--builder embedded: the embedded engine needs Linux: give an address or the name of a buildx builder"},
+		{"embedded", "tcp://h:1", 0, "", "", "the embedded engine needs Linux"},
+		{"", "embedded", 0, "", "", `BUILDKIT_HOST "embedded": not an address`},
+		{"localhost:1234", "", 0, "", "", "write tcp://localhost:1234"},
+	} {
+		got, err := choose(tt.builder, tt.host, false)
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("choose(%q, %q): error %v, want one with %q", tt.builder, tt.host, err, tt.err)
+			}
+			continue
+		}
+		if err != nil || got.kind != tt.kind || got.target != tt.target || got.String() != tt.text {
+			t.Errorf("choose(%q, %q) = %v %q (%s), %v; want %v %q (%s)", tt.builder, tt.host, got.kind, got.target, got, err, tt.kind, tt.target, tt.text)
+		}
+	}
+}
+
 func FuzzChoose(f *testing.F) {
 	for _, s := range []string{"", "tcp://h:1", "unix:///x", "name", "a://b"} {
 		f.Add(s, "")
 		f.Add("", s)
 	}
 	f.Fuzz(func(t *testing.T, builder, host string) {
-		c, err := choose(builder, host)
+		c, err := choose(builder, host, true)
 		if err == nil && c.kind != Embedded && c.target == "" {
 			t.Errorf("choose(%q, %q) chose %s with no target", builder, host, c.kind)
 		}

@@ -4,7 +4,8 @@
 //
 //   - an address of a running BuildKit daemon (tcp://, unix://, ssh://,
 //     docker-container://, kube-pod:// …), also taken from BUILDKIT_HOST;
-//   - a buildx builder by its name, reached through "buildx dial-stdio";
+//   - a buildx builder by its name, reached through "buildx dial-stdio", and
+//     buildx's current one where there is no embedded engine;
 //   - the embedded engine: BuildKit's controller and its runc worker in a process
 //     that this one starts, connected by sockets, with all its state in
 //     Store/buildkit.

@@ -32,7 +32,7 @@ const EmbeddedName = "embedded"
 // (or the daemon of BUILDKIT_HOST) with its store in DefaultStore.
 type Options struct {
 	// Builder chooses the provider. Empty is BUILDKIT_HOST if that is set, else
-	// the embedded engine; EmbeddedName is the embedded engine; a value with
+	// the embedded engine, or buildx's current builder where HasEmbedded is false; EmbeddedName is the embedded engine; a value with
 	// "://" is the address of a daemon; anything else names a buildx builder.
 	Builder string
 	// Store is the directory of the store; the embedded engine keeps its state
@@ -115,7 +115,7 @@ type Engine struct {
 // reached by address or name has answered and is new enough. The context bounds
 // Open alone, not the life of the engine. The caller must Close the engine.
 func Open(ctx context.Context, o Options) (*Engine, error) {
-	ch, err := choose(o.Builder, os.Getenv("BUILDKIT_HOST"))
+	ch, err := choose(o.Builder, os.Getenv("BUILDKIT_HOST"), HasEmbedded)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/identity"
 	"github.com/tonistiigi/fsutil"
+	"golang.org/x/sys/unix"
 )
 
 // roleVar makes the test binary play another process, see TestMain.
@@ -57,6 +58,11 @@ func playRole(role, arg string) error {
 		return sleepForever(ctx, e, step, func() { fmt.Println("running") })
 	case "state": // STORE STEP: print the state of a step
 		store, step, _ := strings.Cut(arg, " ")
+		if os.Getenv(noHugePagesVar) != "" {
+			if err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0); err != nil {
+				return err
+			}
+		}
 		e, err := Open(ctx, Options{Builder: EmbeddedName, Store: store})
 		if err != nil {
 			return err

@@ -244,6 +244,9 @@ func cleanProcess() ([]*pb.Ulimit, error) {
 	// Less than the kernel's floor needs a privilege; then the value stays.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("0"), 0)
 	_ = os.WriteFile("/proc/self/coredump_filter", []byte("0x33"), 0) // the kernel's default; it may have none
+	// Databases are started with huge pages off, and all that their scripts start
+	// has inherited it. A kernel without the feature has nothing to switch on.
+	_ = unix.Prctl(unix.PR_SET_THP_DISABLE, 0, 0, 0, 0)
 	// An ignored signal is ignored in every program that is started, and one
 	// that is caught is not. The first three end the engine, see runProcess.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,

@@ -46,6 +46,7 @@ var odd = []struct {
 	{"removed directory", "d=$(mktemp -d); cd $d; rmdir $d", nil},
 	{"environment", "export LC_ALL=de_DE.UTF-8 TZ=Asia/Kolkata LANG=C TMPDIR=/var/tmp HOME=/nonexistent SOURCE_DATE_EPOCH=1 GODEBUG=x=y " +
 		"POSIXLY_CORRECT=1 TRACEPARENT=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 GOMAXPROCS=1 MALLOC_PERTURB_=7 BUILDKIT_STEP_LOG_MAX_SIZE=1", nil},
+	{"no huge pages", "export " + noHugePagesVar + "=1", nil},
 	{"oom score", "echo 500 >/proc/self/oom_score_adj", nil},
 	{"core dumps", "echo 0x1 >/proc/self/coredump_filter", nil},
 	{"nice", "nice -n 15", []string{"nice"}},
@@ -61,6 +62,10 @@ var odd = []struct {
 	{"session", "setsid -w", []string{"setsid"}},
 	{"mount namespace", "unshare --mount --propagation private", []string{"unshare"}},
 }
+
+// noHugePagesVar has the opening process switch huge pages off for itself and all
+// that it starts, which no program of a shell does.
+const noHugePagesVar = "OSBUILDKIT_TEST_NO_HUGE_PAGES"
 
 // oddCommand is a command that is started in an odd state.
 func oddCommand(script string, command ...string) *exec.Cmd {

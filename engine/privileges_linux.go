@@ -47,7 +47,7 @@ func EnsurePrivileges(ctx context.Context, o Options) (reexeced bool, exitCode i
 	if os.Getenv(rootlessMark) != "" && os.Geteuid() == 0 {
 		takeTerminal()
 	}
-	ch, err := choose(o.Builder, os.Getenv("BUILDKIT_HOST"))
+	ch, err := choose(o.Builder, os.Getenv("BUILDKIT_HOST"), HasEmbedded)
 	if err != nil || ch.kind != Embedded || os.Geteuid() == 0 {
 		return false, 0, err
 	}

@@ -53,6 +53,9 @@ type message struct {
 // maxMessage in bytes bounds a packet.
 const maxMessage = 64 << 10
 
+// HasEmbedded says whether this system can have an embedded engine.
+const HasEmbedded = true
+
 // process is the process of an embedded engine. Nothing that this process has
 // inherited from its caller reaches it: see inherit_linux.go. When this process
 // ends in whatever way, the engine notices, removes its containers and ends.

@@ -138,6 +138,9 @@ type build struct {
 	// buildEnvIsRoot says that the named context "build-env" is no file but a
 	// file system.
 	buildEnvIsRoot bool
+	// copied holds the files of the build context that stages copy; nil if they
+	// copy none.
+	copied *llb.State
 	// mu guards what the builds of several platforms write together.
 	mu sync.Mutex
 	// warned are the warnings about values of pipelines that were shown.
@@ -158,6 +161,9 @@ func (b *build) run(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	if err := b.rebase(ctx, target); err != nil {
+		return nil, err
+	}
+	if err := b.openContext(ctx, target); err != nil {
 		return nil, err
 	}
 	out := &Outcome{Manifest: b.m, Target: target}
@@ -292,6 +298,7 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 		Runs:          b.runs,
 		Mirrors:       b.mirrors,
 		Source:        b.givenSource,
+		Context:       b.copies,
 	}
 	opt.Warn = func(p *manifest.Pipeline, pointer, text string) { b.warnAt(ctx, p, pointer, text) }
 	opt.Platform = opt.BuildPlatform
@@ -308,6 +315,9 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 	}
 	if opt.Snapshot, err = b.snapshot(); err != nil {
 		return opt, err
+	}
+	if err := CheckMirrorArg(b.ui.BuildArgs[MirrorArg]); err != nil {
+		return opt, fmt.Errorf("%s: %w", MirrorArg, err)
 	}
 	if err := b.contexts(ctx, &opt); err != nil {
 		return opt, err

@@ -1,9 +1,11 @@
 package frontend
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +30,11 @@ type fake struct {
 	caps     []*apicaps.PBCap
 	solved   []*pb.Definition
 	warned   []warning
+	// missing are files that it does not have, and ignore the text of .dockerignore.
+	missing []string
+	ignore  string
+	// refused is an error for what has this in its definition.
+	refused string
 }
 
 // warning is one that the client would show.
@@ -47,6 +54,9 @@ func (f *fake) BuildOpts() gwclient.BuildOpts {
 
 func (f *fake) Solve(_ context.Context, req gwclient.SolveRequest) (*gwclient.Result, error) {
 	f.solved = append(f.solved, req.Definition)
+	if f.refused != "" && strings.Contains(definitionText(req.Definition), f.refused) {
+		return nil, errors.New("no access allowed to dir \"context\"")
+	}
 	res := gwclient.NewResult()
 	res.SetRef(&reference{f: f})
 	return res, nil
@@ -60,17 +70,32 @@ type reference struct {
 }
 
 func (r *reference) ReadFile(_ context.Context, req gwclient.ReadRequest) ([]byte, error) {
+	if strings.HasSuffix(req.Filename, ".dockerignore") && r.f.ignore != "" {
+		return []byte(r.f.ignore), nil
+	}
 	if strings.HasSuffix(req.Filename, ".dockerignore") {
 		return nil, errors.New("no such file")
 	}
 	return []byte(r.f.manifest), nil
 }
 
+func (r *reference) ReadDir(context.Context, gwclient.ReadDirRequest) ([]*types.Stat, error) {
+	return nil, nil
+}
+
 func (r *reference) StatFile(_ context.Context, req gwclient.StatRequest) (*types.Stat, error) {
-	if strings.HasSuffix(req.Path, ".dockerignore") {
+	if strings.HasSuffix(req.Path, ".dockerignore") && r.f.ignore == "" || slices.Contains(r.f.missing, req.Path) {
 		return nil, errors.New("no such file")
 	}
 	return &types.Stat{Path: req.Path, Size: int64(len(r.f.manifest))}, nil
+}
+
+// definitionText is all that operations say.
+func definitionText(def *pb.Definition) string {
+	if def == nil {
+		return ""
+	}
+	return string(bytes.Join(def.Def, nil))
 }
 
 // newFake returns the gateway of a daemon of today.
@@ -123,6 +148,7 @@ func TestErrors(t *testing.T) {
 		{name: "old daemon", text: good, old: true, want: "this BuildKit is too old for trees of operating systems: version 0.13 or newer is needed"},
 		{name: "target", text: good, opts: map[string]string{"target": "nowhere"}, want: `no target "nowhere" in image.json; there are: tree, assembler, containerdisk`},
 		{name: "epoch", text: good, opts: map[string]string{"build-arg:SOURCE_DATE_EPOCH": "now"}, want: `SOURCE_DATE_EPOCH="now": give a number of seconds since 1970`},
+		{name: "mirror", text: good, opts: map[string]string{"build-arg:OSBUILDKIT_MIRROR": "ftp://x"}, want: `OSBUILDKIT_MIRROR: "ftp://x" is no mirror: give an http or https URL`},
 		{name: "base", text: `{"base": "` + strings.Repeat("a", 64) + `"}`,
 			want: `"base" in pipeline "tree": this way of building has no store of trees: build with osbuildkit on the machine that has it`},
 	}
@@ -179,6 +205,20 @@ func TestTarget(t *testing.T) {
 	}{{both, "", "assembler"}, {both, "tree", "tree"}, {tree, "", "tree"}} {
 		if got, err := Target(c.m, c.asked); got != c.want || err != nil {
 			t.Errorf("%q: %q, %v", c.asked, got, err)
+		}
+	}
+	for _, c := range []struct{ kind, options, want string }{
+		{"org.osbuild.qemu", `{"filename": "a.qcow2"}`, ""},
+		{"org.osbuild.rawfs", `{"filename": "a.img"}`, ""},
+		{"org.osbuild.noop", `{}`, ""},
+		{"org.example.disk", `{"filename": "a.list"}`, ""},
+		{"org.osbuild.tar", `{"filename": "a.tar"}`, "a.tar cannot be in a container disk"},
+		{"org.osbuild.qemu", `{"filename": "a.vmdk"}`, "a.vmdk cannot be in a container disk"},
+		{"org.osbuild.ostree.commit", `{"tar": {"filename": "c.tar"}}`, "c.tar cannot be in a container disk"},
+	} {
+		m := &manifest.Manifest{Pipelines: []*manifest.Pipeline{{Name: "assembler", Stages: []*manifest.Stage{{Type: c.kind, Options: []byte(c.options)}}}}}
+		if _, err := Target(m, ContainerDiskTarget); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: %v, want %q", c.kind, c.options, err, c.want)
 		}
 	}
 }

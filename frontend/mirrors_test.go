@@ -43,6 +43,23 @@ func TestMirrors(t *testing.T) {
 	}
 }
 
+func TestCheckMirrorArg(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"", "http://m.example/debian", "https://u:p@m.example:8443/a/", "http://[::1]:3142/debian", "http://m.example/20261121T000000Z"} {
+		if err := CheckMirrorArg(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"m.example", "m.example:3142/debian", "file:///srv/debian", "http:///debian", "http:m.example", "http://m.example/%zz", "cdrom:x", "-"} {
+		if err := CheckMirrorArg(bad); err == nil || !strings.Contains(err.Error(), "is no mirror: give an http or https URL") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if err := CheckMirrorArg("ftp://user:secret@m.example/"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("the password is shown, or nothing is: %v", err)
+	}
+}
+
 func TestDatedArgs(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -13,6 +13,7 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/osbuildkit/osbuildkit/catalog"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
@@ -48,7 +49,7 @@ func Target(m *manifest.Manifest, asked string) (string, error) {
 	}
 	if assembles {
 		if asked == ContainerDiskTarget {
-			return asked, nil
+			return asked, checkContainerDisk(m)
 		}
 		names = append(names, ContainerDiskTarget)
 	}
@@ -56,6 +57,20 @@ func Target(m *manifest.Manifest, asked string) (string, error) {
 		return "", fmt.Errorf("%s builds nothing: it has no stages", m.File)
 	}
 	return "", fmt.Errorf("no target %q in %s; %s", asked, m.File, suggest(asked, names))
+}
+
+// checkContainerDisk refuses an assembler whose file is known to be no disk. What
+// modules of the user write is only known when they have.
+func checkContainerDisk(m *manifest.Manifest) error {
+	for _, s := range m.Pipeline(manifest.AssemblerPipeline).Stages {
+		for _, o := range catalog.Outputs(s.Options) {
+			if strings.HasPrefix(s.Type, "org.osbuild.") && !slices.Contains(diskSuffixes, path.Ext(o.Name)) {
+				return fmt.Errorf("%s cannot be in a container disk, which holds one disk, a qcow2 or raw file (%s): "+
+					"choose another target, or have the assembler of %s make such a file", o.Name, strings.Join(diskSuffixes, ", "), m.File)
+			}
+		}
+	}
+	return nil
 }
 
 // PipelineOf returns the name of the pipeline that a target is made from.

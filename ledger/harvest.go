@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // Collect harvests what the programs of a step have set on the files of the
@@ -73,7 +73,7 @@ func (l *Ledger) Harvest(ctx context.Context, dir string) (int, error) {
 }
 
 func device(st fs.FileInfo) uint64 {
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+	if sys, ok := st.Sys().(*unix.SysStat); ok {
 		return uint64(sys.Dev)
 	}
 	return 0

@@ -75,7 +75,9 @@ var cases = []struct {
 	{"a disk of data", qemu(debian, `{}`), nil},
 	{"a disk that a module of one's own completes", qemu(debian+`,{"name": "org.example.motd"},`+stage("org.osbuild.grub2", `{}`), `{}`), nil},
 	{"a unified kernel image without a kernel", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["systemd-boot-efi"]}`), `{"bootloader": {"type": "uki"}}`), []string{"NoKernel /assembler/options/bootloader"}},
-	{"kernels by other names", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["linux-virtual"]}`)+","+stage("org.osbuild.grub2", `{}`), `{}`), nil},
+	{"a text brings no kernel", qemu(debian+","+stage("org.osbuild.copy", `{"source": {"type": "inline", "data": "x"}, "paths": [{"to": "/etc/motd"}]}`), `{"bootloader": {"type": "uki"}}`), []string{"NoKernel /assembler/options/bootloader"}},
+	{"files may bring a kernel", qemu(debian+","+stage("org.osbuild.copy", `{"source": {"type": "context", "path": "boot"}, "paths": [{"to": "/boot"}]}`), `{"bootloader": {"type": "uki"}}`), nil},
+	{"kernels by other names", qemu(debian+","+stage("org.osbuildkit.apt", `{"packages": ["linux-virtual", "cloud-init"]}`)+","+stage("org.osbuild.grub2", `{"kernel_opts": "console=ttyS0"}`), `{}`), nil},
 	{"an RPM disk", qemu(dnf+","+stage("org.osbuild.grub2", `{}`), `{}`), nil},
 	// Repositories.
 	{"pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`}`)), nil},

@@ -95,6 +95,7 @@ func Run(m *manifest.Manifest, modules Modules, c Config) []Finding {
 	p := &pass{config: c, m: m, modules: modules, text: &manifest.Text{File: m.File, Data: m.Data, Index: m.Index}}
 	for i := range rules {
 		if p.rule = &rules[i]; !slices.Contains(c.Skip, p.rule.Name) {
+			p.before = len(p.found)
 			p.rule.check(p)
 		}
 	}
@@ -128,7 +129,14 @@ type pass struct {
 	text    *manifest.Text
 	rule    *Rule
 	found   []Finding
+	before  int // findings of the rules before this one
+
+	scriptsOf map[*manifest.Stage]scriptOptions
 }
+
+// full reports whether a rule has found more than is ever shown. A finding has a
+// place in the text, which costs more than all else that a rule does.
+func (p *pass) full() bool { return len(p.found)-p.before > MaxFindings }
 
 // stages calls fn for each stage, assemblers included.
 func (p *pass) stages(fn func(at *manifest.Pipeline, s *manifest.Stage)) {
@@ -141,11 +149,17 @@ func (p *pass) stages(fn func(at *manifest.Pipeline, s *manifest.Stage)) {
 
 // atStage reports a stage as a whole. Its name is what is shown of it.
 func (p *pass) atStage(at *manifest.Pipeline, s *manifest.Stage, format string, args ...any) {
+	if p.full() {
+		return
+	}
 	p.add(at.Name, at.Text, s.Pointer, stageSpan(at.Text, s.Pointer), fmt.Sprintf(format, args...))
 }
 
 // atOption reports an option, which the tokens lead to from the stage's options.
 func (p *pass) atOption(at *manifest.Pipeline, s *manifest.Stage, tokens []string, format string, args ...any) {
+	if p.full() {
+		return
+	}
 	pointer := manifest.JoinPointer(manifest.JoinPointer(s.Pointer, "options"), tokens...)
 	span, ok := at.Text.Index.Value(pointer)
 	if !ok {
@@ -156,6 +170,9 @@ func (p *pass) atOption(at *manifest.Pipeline, s *manifest.Stage, tokens []strin
 
 // atKey reports the key of a member of the manifest itself.
 func (p *pass) atKey(pipeline string, pointer, format string, args ...any) {
+	if p.full() {
+		return
+	}
 	span, ok := p.text.Index.Key(pointer)
 	if !ok {
 		span, _ = p.text.Index.Value(pointer)

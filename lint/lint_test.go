@@ -148,11 +148,12 @@ func TestString(t *testing.T) {
 // The examples of the repository have the findings that are meant and no other.
 func TestExamples(t *testing.T) {
 	t.Parallel()
+	// Nobody is to log in to those that only show a disk or a service.
 	intended := map[string][]string{
 		"centos-stream-9.json": {"UnpinnedRepository /stages/0/options/repos/0", "UnpinnedRepository /stages/0/options/repos/1"},
-		"debian-nginx.json":    {"UnpinnedRepository /stages/0"},
-		"debian-uefi.json":     {"UnpinnedRepository /stages/0"},
-		"debian-uki.json":      {"UnpinnedRepository /stages/0"},
+		"debian-nginx.json":    {"UnpinnedRepository /stages/0", "NoLogin /assembler"},
+		"debian-uefi.json":     {"UnpinnedRepository /stages/0", "NoLogin /assembler"},
+		"debian-uki.json":      {"UnpinnedRepository /stages/0", "NoLogin /assembler"},
 		"fedora-43.json":       {"UnpinnedRepository /stages/0/options/repos/0", "UnpinnedRepository /stages/0/options/repos/1"},
 		"toolbox.json":         {"UnpinnedRepository /stages/0"},
 	}

@@ -1,6 +1,9 @@
 package lint
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Rules returns all rules in the order of their names.
 func Rules() []Rule { return slices.Clone(rules) }
@@ -20,6 +23,26 @@ const (
 	uuid = "76a22bf4-f153-4541-b6c7-0332c0dfaeac"
 	hash = "$6$Zf1zVqFh$wGoSgrAEtLWzFkWcdqrbYrLYOiVHVoWbRnIoiYCLZFKK4ykmZhHPrdIu9IzV8XZ2n1PbfHPvqZ1u1VJ4MWZ/50"
 )
+
+// A disk that boots, has a console and lets somebody in is these stages and the
+// assembler; they are apart so that a rule can leave one out.
+const (
+	bootable = `{ "name": "org.osbuildkit.apt", "options": { "packages": ["linux-image-cloud-amd64", "openssh-server", "systemd-sysv"] } }`
+	admin    = `{ "name": "org.osbuild.users", "options": { "users": { "root": {
+      "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINQpH3SFPS9bKYt1gXE9IWNbWn4jAWsy8JxVl9YDDQfM admin@example.org" } } } }`
+	grubOf = `{ "name": "org.osbuild.grub2", "options": { "root_fs_uuid": "` + uuid + `",
+      "kernel_opts": "ro console=tty0 console=ttyS0" } }`
+)
+
+// diskOf is the manifest of a disk with these stages after the first one.
+func diskOf(stages ...string) string {
+	return "{\n  \"stages\": [\n    " + tree + ",\n    " + strings.Join(stages, ",\n    ") + `
+  ],
+  "assembler": { "name": "org.osbuild.qemu", "options": {
+    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648,
+    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
+}`
+}
 
 // stagesOf is a manifest with these stages after the first one.
 func stagesOf(stages string) string {
@@ -180,6 +203,19 @@ Use the address of a version. For a Debian repository that is the "snapshot" of 
 		check: mutableURL,
 	},
 	{
+		Name:    "NoBootLoader",
+		Summary: "A disk has a kernel, and nothing that starts it",
+		Why: `Firmware starts a boot loader, and that the kernel. A disk with a DOS partition table gets GRUB for a BIOS if the tree has GRUB's
+configuration, which org.osbuild.grub2 writes. A disk with a GPT gets a boot loader only where "bootloader" asks for one. Packages alone put none onto
+the disk: there is no disk yet when they are installed. Machines with arm64 have UEFI, which never looks at what a BIOS would start.
+
+Add org.osbuild.grub2, and for UEFI "bootloader"; docs/disks.md has whole disks. The rule looks at Debian and Ubuntu, at trees whose packages the manifest
+lists. Skip it for a disk whose kernel is started from outside, such as by "qemu -kernel" or by Xen.`,
+		Bad:   diskOf(bootable, admin),
+		Good:  diskOf(bootable, admin, grubOf),
+		check: noBootLoader,
+	},
+	{
 		Name:    "NoKernel",
 		Summary: "A disk is to boot, and its tree has no kernel",
 		Why: `The disk has a boot loader, or the tree the configuration of one, and no package in the lists of the tree is a kernel. The assembler
@@ -187,27 +223,22 @@ then fails, after all stages have run, unless something that depends on a kernel
 
 Install a kernel, such as linux-image-cloud-amd64 for virtual machines and linux-image-amd64 for others. The rule looks at Debian and Ubuntu, at
 trees whose packages the manifest lists.`,
-		Bad: `{
-  "stages": [
-    ` + tree + `,
-    { "name": "org.osbuildkit.apt", "options": { "packages": ["systemd-sysv"] } },
-    { "name": "org.osbuild.grub2", "options": { "root_fs_uuid": "` + uuid + `" } }
-  ],
-  "assembler": { "name": "org.osbuild.qemu", "options": {
-    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648,
-    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
-}`,
-		Good: `{
-  "stages": [
-    ` + tree + `,
-    { "name": "org.osbuildkit.apt", "options": { "packages": ["linux-image-cloud-amd64", "systemd-sysv"] } },
-    { "name": "org.osbuild.grub2", "options": { "root_fs_uuid": "` + uuid + `" } }
-  ],
-  "assembler": { "name": "org.osbuild.qemu", "options": {
-    "format": "qcow2", "filename": "disk.qcow2", "size": 2147483648,
-    "ptuuid": "0x7e83a7ba", "root_fs_uuid": "` + uuid + `" } }
-}`,
+		Bad:   diskOf(strings.Replace(bootable, `"linux-image-cloud-amd64", `, "", 1), admin, grubOf),
+		Good:  diskOf(bootable, admin, grubOf),
 		check: noKernel,
+	},
+	{
+		Name:    "NoLogin",
+		Summary: "A system boots, and nobody can log in",
+		Why: `In a Debian that is made from nothing root has no password, and there is no other user. Nobody can then look at a machine that has started:
+neither at its console nor over SSH. A key opens nothing without an SSH server, and neither do a locked password or a shell such as nologin.
+
+Name a user in org.osbuild.users, with a "key" and the package openssh-server, or with a "password". Or let the machine get its users when it starts:
+the rule is silent with cloud-init, Ignition, agents of clouds, directories such as LDAP, scripts, archives and modules of your own. It looks
+at Debian and Ubuntu, at trees whose packages the manifest lists. Skip it for an appliance that nobody is to enter.`,
+		Bad:   diskOf(bootable, grubOf),
+		Good:  diskOf(bootable, admin, grubOf),
+		check: noLogin,
 	},
 	{
 		Name:    "NoNameServer",
@@ -245,6 +276,19 @@ nothing but the build runs, are not looked at.`,
   ]
 }`,
 		check: noSecurityUpdates,
+	},
+	{
+		Name:    "NoSerialConsole",
+		Summary: "A virtual machine says nothing where it is watched",
+		Why: `Without console= the kernel writes to the screen, and only there is a login. Clouds, "virsh console" and "osbuildkit boot" show the serial line:
+it stays empty, and nobody learns why a machine does not start.
+
+Add "console=tty0 console=ttyS0" to the kernel's command line: both get the messages, the last is the one for logins of a rescue system. Give it to "kernel_opts" of
+org.osbuild.grub2, or of "bootloader" for a unified kernel image. The rule looks at Debian and Ubuntu, at trees whose packages the manifest
+lists, at kernels for virtual machines and at the formats qcow2, vpc and gce. The firmware of arm64 names the console itself.`,
+		Bad:   diskOf(bootable, admin, strings.Replace(grubOf, ` console=tty0 console=ttyS0`, "", 1)),
+		Good:  diskOf(bootable, admin, grubOf),
+		check: noSerialConsole,
 	},
 	{
 		Name:    "PlainTextPassword",

@@ -69,10 +69,22 @@ func (p *pass) contentsOf(at *manifest.Pipeline) contents {
 		if s.Type == debootstrapStage && i == 0 {
 			c.debian, c.suite, c.variant = true, o.Suite, o.Variant
 		}
-		c.open = c.open || slices.Contains(opening, s.Type) || p.own(s)
+		c.open = c.open || slices.Contains(opening, s.Type) && !writesText(s) || p.own(s)
 	}
 	c.open = c.open || !installs || len(at.Stages) > 0 && !c.debian && !slices.Contains([]string{dnfStage, yumStage}, at.Stages[0].Type)
 	return c
+}
+
+// writesText reports whether a stage writes files whose content is in the manifest:
+// they bring no program and no package.
+func writesText(s *manifest.Stage) bool {
+	var o struct {
+		Source struct {
+			Type string `json:"type"`
+		} `json:"source"`
+	}
+	decode(s, &o)
+	return o.Source.Type == "inline"
 }
 
 // own reports whether a stage is none of the built-in ones.

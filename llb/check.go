@@ -93,8 +93,8 @@ func (c *check) stage() {
 				c.file(p.Checksum, "options", "packages", strconv.Itoa(i))
 			}
 		}
-	case "org.osbuild.copy":
-		if sum, err := copySource(s); err == nil {
+	case copyStage:
+		if sum, err := copySource(s); err == nil && copyType(s) == "archive" {
 			c.file(sum, "options", "source", "checksum")
 		}
 	case "org.osbuild.keymap":

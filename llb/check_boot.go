@@ -8,8 +8,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/osbuildkit/osbuildkit/disk/gpt"
+	"github.com/osbuildkit/osbuildkit/internal/grubdir"
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/stages/packages"
 )
 
 const (
@@ -34,6 +37,7 @@ type bootOptions struct {
 		Type string `json:"type"`
 	} `json:"bootloader"`
 	Partitions []struct {
+		Type       string          `json:"type"`
 		Filesystem *bootFilesystem `json:"filesystem"`
 		LVM        struct {
 			Volumes []struct {
@@ -57,10 +61,16 @@ func (c *check) boots() {
 
 func (c *check) grub(tree *manifest.Pipeline, o *bootOptions) {
 	configured := slices.ContainsFunc(tree.Stages, func(s *manifest.Stage) bool { return s.Kind == module.Stage && s.Type == grubStage })
-	if o.Bootloader == nil && (!configured || strings.EqualFold(o.PTType, "gpt")) || o.Bootloader != nil && o.Bootloader.Type != grubLoader {
+	plain := !strings.EqualFold(o.PTType, "gpt")
+	switch {
+	case o.Bootloader == nil && configured && !plain && !o.hasEFI():
+		c.add(errors.New("no firmware starts this disk: the stage "+grubStage+" writes a configuration of GRUB, and a GPT gets no boot loader by itself; "+
+			"add \"bootloader\": {\"type\": \"grub2\"} with the partition that its platform wants, or make the partition table a DOS one"), "options", "pttype")
+		return
+	case o.Bootloader == nil && (!configured || !plain), o.Bootloader != nil && o.Bootloader.Type != grubLoader:
 		return
 	}
-	if f, path := o.holds("/boot/" + grubLoader); f != nil && !slices.Contains(grubReads, f.Type) {
+	if f, path := o.unreadable(grubPlaces(tree, configured)); f != nil {
 		c.add(fmt.Errorf("GRUB reads no %s, and this file system holds /boot: put /boot on a file system of its own (%s), or set \"bootloader\" to \"uki\" or \"systemd-boot\"",
 			f.Type, strings.Join(grubReads[:3], ", ")), path...)
 		return
@@ -68,6 +78,48 @@ func (c *check) grub(tree *manifest.Pipeline, o *bootOptions) {
 	if o.Bootloader != nil && !configured && c.closed(tree) {
 		c.add(errors.New("GRUB finds nothing to boot: no stage writes its configuration; add the stage "+grubStage+" to the tree"), "options", "bootloader")
 	}
+}
+
+// grubPlaces are the directories in which the configuration of GRUB may be. The
+// stage writes it where the system's own tools do; what else writes it may
+// choose, and so may a system that the manifest does not tell.
+func grubPlaces(tree *manifest.Pipeline, configured bool) []string {
+	for _, s := range tree.Stages {
+		switch {
+		case !configured || s.Kind != module.Stage:
+		case s.Type == packages.DebootstrapStage, s.Type == packages.AptStage:
+			return []string{"/" + grubdir.Plain}
+		case s.Type == packages.DnfStage, s.Type == packages.YumStage, s.Type == packages.RPMStage:
+			return []string{"/" + grubdir.Renamed}
+		}
+	}
+	return []string{"/" + grubdir.Plain, "/" + grubdir.Renamed}
+}
+
+// unreadable returns the file system that GRUB would have to read and cannot,
+// if it can read none of the places, and the way to its type.
+func (o *bootOptions) unreadable(places []string) (f *bootFilesystem, path []string) {
+	for _, place := range places {
+		if f, path = o.holds(place); f == nil || slices.Contains(grubReads, f.Type) {
+			return nil, nil
+		}
+	}
+	return f, path
+}
+
+// hasEFI reports whether the disk has a partition from which UEFI starts what
+// the tree may have put there.
+func (o *bootOptions) hasEFI() bool {
+	for _, p := range o.Partitions {
+		kind, err := gpt.ParseType(p.Type)
+		if err == nil && kind == gpt.TypeESP {
+			return true
+		}
+		if f := p.Filesystem; p.Type == "" && f != nil && f.Type == "vfat" && (f.Mountpoint == "/boot/efi" || f.Mountpoint == "/efi") {
+			return true
+		}
+	}
+	return false
 }
 
 // holds returns the file system of a file, and the way to its type.

@@ -72,6 +72,9 @@ type Options struct {
 	// state, if it is given with the build; a nil state means that it is to be
 	// downloaded. Source itself may be nil.
 	Source func(ctx context.Context, sha256 string) (*llb.State, string, error)
+	// Context returns the build context, of which it holds at least what the stages
+	// of the manifest name (see ContextNames). Nil means that there is none.
+	Context func(ctx context.Context) (*llb.State, error)
 	// Keys returns the public keys, as armored text, that are given with the
 	// build for those that a manifest names by their fingerprints. Keys itself
 	// may be nil.
@@ -259,7 +262,7 @@ func (g *Graph) stage(ctx context.Context, at place, t Tree) (Tree, error) {
 	if err != nil {
 		return Tree{}, err
 	}
-	out, err := g.run(ctx, at, t, step{module: m, options: at.stage.Options, inputs: inputs})
+	out, err := g.run(ctx, at, t, step{module: m, options: at.stage.Options, inputs: inputs, byContent: copiesContext(at.stage)})
 	if err != nil {
 		return Tree{}, err
 	}

@@ -136,6 +136,14 @@ func withBase(o *Options) {
 	}
 }
 
+// withContext gives the builds a context.
+func withContext(o *Options) {
+	o.Context = func(context.Context) (*llb.State, error) {
+		st := llb.Local("context", llb.LocalUniqueID("context"))
+		return &st, nil
+	}
+}
+
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
@@ -156,6 +164,9 @@ func TestGolden(t *testing.T) {
 			"sources": {
 				"org.osbuild.files": {"urls": {"sha256:` + strings.Repeat("a", 64) + `": "https://example.org/a", "md5:` + strings.Repeat("b", 32) + `": {"url": "https://example.org/b"}}},
 				"org.osbuild.ostree": {"commits": {"` + strings.Repeat("c", 64) + `": {"remote": {"url": "https://example.org/repo"}}}}}}`},
+		{name: "context", pipeline: "tree", change: withContext, text: `{"stages": [
+			{"name": "org.osbuild.copy", "options": {"source": {"type": "context"}, "paths": [{"from": "/b", "to": "/srv"}, {"from": "/b/c"}, {"from": "/a/"}]}},
+			{"name": "org.osbuild.copy", "options": {"source": {"type": "inline", "data": "x"}, "paths": [{"to": "/etc/motd"}]}}]}`},
 		{name: "empty", pipeline: "tree", text: `{"base": "` + strings.Repeat("0", 64) + `"}`, change: withBase},
 	}
 	for _, c := range cases {

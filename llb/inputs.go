@@ -12,6 +12,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/manifest"
 	"github.com/osbuildkit/osbuildkit/module"
+	"github.com/osbuildkit/osbuildkit/stages/contextname"
 )
 
 // stageInputs are the stages that are given items of the manifest's sources:
@@ -21,7 +22,7 @@ var stageInputs map[string]func(*Graph, context.Context, place) (map[string]llb.
 func init() {
 	// Set here because the functions refer to the table through Graph.run.
 	stageInputs = map[string]func(*Graph, context.Context, place) (map[string]llb.State, error){
-		"org.osbuild.copy":   (*Graph).copyInputs,
+		copyStage:            (*Graph).copyInputs,
 		"org.osbuild.ostree": (*Graph).ostreeInputs,
 	}
 }
@@ -119,6 +120,17 @@ func curlItem(item json.RawMessage) (download, error) {
 	return d, nil
 }
 
+// copyType returns the type of the source of an org.osbuild.copy.
+func copyType(s *manifest.Stage) string {
+	var o struct {
+		Source struct {
+			Type string `json:"type"`
+		} `json:"source"`
+	}
+	_ = json.Unmarshal(s.Options, &o) // what has another shape was refused
+	return o.Source.Type
+}
+
 // copySource returns the checksum of the archive of an org.osbuild.copy.
 func copySource(s *manifest.Stage) (string, error) {
 	var o struct {
@@ -130,8 +142,15 @@ func copySource(s *manifest.Stage) (string, error) {
 	return o.Source.Checksum, err
 }
 
-// copyInputs are those of org.osbuild.copy: the archive.
+// copyInputs are those of org.osbuild.copy: the archive, or files of the context.
 func (g *Graph) copyInputs(ctx context.Context, at place) (map[string]llb.State, error) {
+	switch typ := copyType(at.stage); typ {
+	case "archive":
+	case contextname.Source:
+		return g.contextInputs(ctx, at)
+	default:
+		return nil, nil
+	}
 	checksum, err := copySource(at.stage)
 	if err != nil {
 		return nil, err

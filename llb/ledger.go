@@ -21,8 +21,8 @@ func (t Tree) mountLedger(exec llb.ExecState, use module.LedgerUse) llb.State {
 	}
 	opts := []llb.MountOption{llb.ContentCache(llb.MountContentCacheOff)}
 	if use == module.LedgerRead {
-		exec.AddMount(ledgerDir, t.Ledger, append(opts, llb.Readonly)...)
+		exec.AddMount(LedgerDir, t.Ledger, append(opts, llb.Readonly)...)
 		return t.Ledger
 	}
-	return exec.AddMount(ledgerDir, t.Ledger, opts...)
+	return exec.AddMount(LedgerDir, t.Ledger, opts...)
 }

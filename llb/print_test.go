@@ -106,7 +106,11 @@ func printFile(b *strings.Builder, f *pb.FileOp, in []string) {
 	for _, a := range f.Actions {
 		switch v := a.Action.(type) {
 		case *pb.FileAction_Copy:
-			fmt.Fprintf(b, "   copy %s%s to %s\n", in[a.SecondaryInput], v.Copy.Src, v.Copy.Dest)
+			how := ""
+			if v.Copy.FollowSymlink {
+				how += ", following links"
+			}
+			fmt.Fprintf(b, "   copy %s%s to %s%s\n", in[a.SecondaryInput], v.Copy.Src, v.Copy.Dest, how)
 		case *pb.FileAction_Mkdir:
 			fmt.Fprintf(b, "   mkdir %s %o\n", v.Mkdir.Path, v.Mkdir.Mode)
 		case *pb.FileAction_Mkfile:

@@ -17,16 +17,20 @@ import (
 
 // Places inside a step.
 const (
-	runDir     = "/run/osbuild"
-	treeDir    = runDir + "/tree"
-	stepFile   = runDir + "/step.json"
-	inputsDir  = runDir + "/inputs"
-	outputDir  = runDir + "/output"
-	ledgerDir  = runDir + "/ledger"
-	buildDir   = runDir + "/build"
-	binDir     = runDir + "/bin"
+	runDir = "/run/osbuild"
+	// TreeDir is where the tree is, in a step whose root it is not.
+	TreeDir   = runDir + "/tree"
+	stepFile  = runDir + "/step.json"
+	inputsDir = runDir + "/inputs"
+	outputDir = runDir + "/output"
+	// LedgerDir is where the ledger of the tree is.
+	LedgerDir = runDir + "/ledger"
+	buildDir  = runDir + "/build"
+	// BinDir is where the runner is, in a step whose root it is not.
+	BinDir     = runDir + "/bin"
 	secretsDir = runDir + "/secrets"
-	runnerName = "osbuildkit-runner"
+	// RunnerName is the name of the runner in its directory.
+	RunnerName = "osbuildkit-runner"
 )
 
 // place is where in the manifest a step comes from.
@@ -62,6 +66,9 @@ type step struct {
 	options json.RawMessage
 	// inputs are mounted read-only below /run/osbuild/inputs.
 	inputs map[string]llb.State
+	// byContent makes the content of the inputs part of the step's key, and not how
+	// they were made.
+	byContent bool
 	// inputData is what a program of the user is told about its inputs.
 	inputData map[string]json.RawMessage
 	// readonly mounts the tree read-only.
@@ -116,9 +123,9 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	if err != nil {
 		return outputs{}, err
 	}
-	program := binDir + "/" + runnerName
+	program := BinDir + "/" + RunnerName
 	if s.module.Sandbox == module.Edit {
-		program = "/" + runnerName
+		program = "/" + RunnerName
 	}
 	network := llb.NetModeNone
 	if s.network() {
@@ -179,7 +186,7 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	if s.module.Sandbox == module.Inside {
 		out.tree = exec.Root()
 	} else {
-		out.tree = exec.AddMount(treeDir, t.Root, treeOpts...)
+		out.tree = exec.AddMount(TreeDir, t.Root, treeOpts...)
 	}
 	if s.readonly {
 		out.tree = t.Root
@@ -245,7 +252,7 @@ func (g *Graph) mounts(ctx context.Context, at place, s step, runner llb.State) 
 		}
 	}
 	if s.module.Sandbox != module.Edit {
-		opts = append(opts, readonly(binDir, runner))
+		opts = append(opts, readonly(BinDir, runner))
 	}
 	if s.module.Sandbox == module.Inside && s.module.BuildRoot {
 		build, err := g.buildRoot(ctx, at.pipeline)
@@ -256,6 +263,10 @@ func (g *Graph) mounts(ctx context.Context, at place, s step, runner llb.State) 
 	}
 	opts = append(opts, s.secretMounts()...)
 	for _, name := range sortedKeys(s.inputs) {
+		if s.byContent {
+			opts = append(opts, llb.AddMount(inputsDir+"/"+name, s.inputs[name], llb.Readonly))
+			continue
+		}
 		opts = append(opts, readonly(inputsDir+"/"+name, s.inputs[name]))
 	}
 	return opts, nil
@@ -267,7 +278,7 @@ func (s step) file(t Tree) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("options: %w", err)
 	}
-	c := contract{Tree: treeDir, Options: options, Network: s.network(), ID: s.id, InputData: s.inputData, Epoch: t.Epoch}
+	c := contract{Tree: TreeDir, Options: options, Network: s.network(), ID: s.id, InputData: s.inputData, Epoch: t.Epoch}
 	switch s.module.Sandbox {
 	case module.Inside:
 		c.Tree = "/"
@@ -281,7 +292,7 @@ func (s step) file(t Tree) ([]byte, error) {
 		c.OutputDir = outputDir
 	}
 	if t.hasLedger(s.module.Ledger) {
-		c.Ledger = ledgerDir
+		c.Ledger = LedgerDir
 	}
 	c.Secrets = s.secretFiles()
 	for name := range s.inputs {
@@ -308,16 +319,22 @@ func (g *Graph) runner(group module.Group) (llb.State, error) {
 	if err != nil {
 		return llb.State{}, err
 	}
+	st := Runner(src, group)
+	g.runners[group] = st
+	return st, nil
+}
+
+// Runner returns the file system of a group's runner, from a state that holds the
+// runners of all groups.
+func Runner(src llb.State, group module.Group) llb.State {
 	epoch := llb.WithCreatedTime(unix(0))
 	action := llb.Mkdir("/run", 0o755, epoch)
 	for _, dir := range []string{"/tmp", "/proc", "/sys", "/dev", "/etc"} {
 		action = action.Mkdir(dir, 0o755, epoch)
 	}
-	action = action.Copy(src, "/"+runnerName+"-"+string(group), "/"+runnerName,
+	action = action.Copy(src, "/"+RunnerName+"-"+string(group), "/"+RunnerName,
 		&llb.CopyInfo{Mode: &llb.ChmodOpt{Mode: 0o755}, CreatedTime: epochTime()})
-	st := llb.Scratch().File(action, llb.WithCustomNamef("[internal] runner for %s", group))
-	g.runners[group] = st
-	return st, nil
+	return llb.Scratch().File(action, llb.WithCustomNamef("[internal] runner for %s", group))
 }
 
 // constraints are the options of every operation of a stage. Only its steps are

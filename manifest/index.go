@@ -119,7 +119,7 @@ func JoinPointer(pointer string, tokens ...string) string {
 
 // block is the distance in bytes of the marks that lines keeps, so that a
 // column is found fast in a file of one long line too.
-const block = 1024
+const block = 128
 
 // lines turns byte offsets into positions.
 type lines struct {

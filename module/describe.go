@@ -1,4 +1,4 @@
-//go:build describe_only
+//go:build !linux || describe_only
 
 package module
 

@@ -164,6 +164,9 @@ type Input struct {
 	Epoch int64 `json:"epoch,omitempty"`
 	// Log receives what a person should read about the work.
 	Log io.Writer `json:"-"`
+	// Output takes an archive in the place of a file in OutputDir. It is nil in a
+	// build; a look at a failed step has it.
+	Output io.Writer `json:"-"`
 }
 
 // Time returns the epoch of the build.

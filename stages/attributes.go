@@ -165,14 +165,7 @@ func (f *FileAttributes) check(bad func(key, format string, args ...any)) {
 		}
 	}
 	for key, ref := range map[string]*OwnerRef{"/user": f.User, "/group": f.Group} {
-		if ref == nil {
-			continue
-		}
-		if n, err := strconv.ParseUint(string(*ref), 10, 64); err == nil && n > maxID {
-			bad(key, "%d is too large", n)
-		} else if err != nil && !userName.MatchString(string(*ref)) {
-			bad(key, "%s is neither a number nor a name", quote(string(*ref)))
-		}
+		checkOwner(ref, func(text string) { bad(key, "%s", text) })
 	}
 	for name, x := range f.XAttrs {
 		at := "/xattrs/" + escapePointer(name)
@@ -201,6 +194,18 @@ func (f *FileAttributes) check(bad func(key, format string, args ...any)) {
 	}
 	if f.Recursive && (f.Mode != "" || f.Capabilities != nil) {
 		bad("/recursive", "mode and capabilities are not given to all below a directory: name the files")
+	}
+}
+
+// checkOwner reports an owner that is neither a number nor a name.
+func checkOwner(ref *OwnerRef, bad func(text string)) {
+	if ref == nil {
+		return
+	}
+	if n, err := strconv.ParseUint(string(*ref), 10, 64); err == nil && n > maxID {
+		bad(fmt.Sprintf("%d is too large", n))
+	} else if err != nil && !userName.MatchString(string(*ref)) {
+		bad(quote(string(*ref)) + " is neither a number nor a name")
 	}
 }
 

@@ -7,10 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"syscall"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -78,7 +76,7 @@ func (c *attributeChange) applyToTree(t *tree.Root, st fs.FileInfo) (uint32, err
 		return 0, err
 	}
 	chown := false
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+	if sys, ok := st.Sys().(*unix.SysStat); ok {
 		chown = c.uid >= 0 && uint32(c.uid) != sys.Uid || c.gid >= 0 && uint32(c.gid) != sys.Gid
 	}
 	// A new owner takes set-id bits and capabilities away, which nobody asked for.

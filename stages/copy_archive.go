@@ -13,10 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/internal/ctxio"
 	"github.com/osbuildkit/osbuildkit/internal/expand"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/stages/untar"
@@ -38,8 +37,14 @@ const (
 	maxArchiveDictionary = 1 << 30
 )
 
-// archive is a file in one of tar's formats.
+// archive is a file in one of tar's formats, or files that are read like one.
 type archive struct {
+	// what names it in messages.
+	what string
+	// walk reads what is no file of tar's, in the manner of read.
+	walk func(ctx context.Context, visit func(name string, h *untar.Header, r io.Reader) error) error
+	// keep says that directories of the tree stay as they are.
+	keep    bool
 	file    string
 	strip   int
 	entries []archiveEntry
@@ -75,6 +80,9 @@ func (a *archive) kind(name string) (untar.Type, bool) {
 // read calls visit for each entry with the name that it has without the
 // directories that are taken off; entries that are left with none are passed.
 func (a *archive) read(ctx context.Context, visit func(name string, h *untar.Header, r io.Reader) error) (err error) {
+	if a.walk != nil {
+		return a.walk(ctx, visit)
+	}
 	f, err := os.Open(a.file)
 	if err != nil {
 		return err
@@ -199,6 +207,10 @@ type copier struct {
 	buf    []byte
 }
 
+func newCopier(in *module.Input, t *tree.Root, a *archive, l *ledger.Ledger) *copier {
+	return &copier{in: in, t: t, a: a, l: l, budget: expand.Budget{Data: maxArchiveBytes, Packed: a.packed}, buf: make([]byte, 256<<10)}
+}
+
 // copy writes what is selected. Directories get their times at the end, as
 // every file in them changes it.
 func (c *copier) copy(ctx context.Context, s *selection) error {
@@ -241,12 +253,15 @@ func (c *copier) copy(ctx context.Context, s *selection) error {
 			return c.t.Link(old, place)
 		}
 		if h.Type == untar.Dir {
-			times[place] = c.time(h)
-			return c.directory(place, h)
+			made, err := c.directory(s, place, h)
+			if made || !c.a.keep {
+				times[place] = c.time(h)
+			}
+			return err
 		}
 		places[name] = place
 		c.count++
-		return c.file(ctx, place, h, r)
+		return c.file(ctx, s, place, h, r)
 	})
 	if err != nil {
 		return err
@@ -273,44 +288,64 @@ func (c *copier) clear(place string) error {
 	return clearPlace(c.t, place)
 }
 
-func (c *copier) directory(place string, h *untar.Header) error {
+// directory makes a directory, or gives one that is there what the archive says of
+// it; made says that it was not there.
+func (c *copier) directory(s *selection, place string, h *untar.Header) (made bool, err error) {
 	st, err := c.t.Stat(place)
 	switch {
 	case missing(err):
 		if err := c.clear(place); err != nil {
-			return err
+			return false, err
 		}
 		if err := c.t.Mkdir(place, 0o700); err != nil {
-			return err
+			return false, err
 		}
+		made = true
 	case err != nil:
-		return err
+		return false, err
 	case !st.IsDir():
-		return fmt.Errorf("/%s in the tree is not a directory", place)
+		return false, fmt.Errorf("/%s in the tree is not a directory", place)
+	case c.a.keep:
+		return false, nil
 	default:
 		if place, err = c.t.Resolve(place, true); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return c.attributes(place, h)
+	return made, c.attributes(s, place, h)
 }
 
 // attributes gives a file its owner and mode, in this order: a change of owner
 // takes the set-user-id bit away.
-func (c *copier) attributes(place string, h *untar.Header) error {
-	if os.Geteuid() == 0 {
-		if err := c.t.Lchown(place, h.UID, h.GID); err != nil {
+func (c *copier) attributes(s *selection, place string, h *untar.Header) error {
+	uid, gid := h.UID, h.GID
+	if s.uid >= 0 {
+		uid = s.uid
+	}
+	if s.gid >= 0 {
+		gid = s.gid
+	}
+	if os.Geteuid() == 0 || s.uid >= 0 || s.gid >= 0 {
+		if err := c.t.Lchown(place, uid, gid); err != nil {
 			return err
 		}
 	}
 	if h.Type == untar.Symlink {
 		return nil
 	}
-	return c.t.Chmod(place, fileMode(h.Mode))
+	mode := h.Mode
+	switch {
+	case s.mode < 0:
+	case h.Type == untar.Dir:
+		mode = directoryMode(uint32(s.mode))
+	default:
+		mode = uint32(s.mode)
+	}
+	return c.t.Chmod(place, fileMode(mode))
 }
 
 // file makes anything but a directory.
-func (c *copier) file(ctx context.Context, place string, h *untar.Header, r io.Reader) error {
+func (c *copier) file(ctx context.Context, s *selection, place string, h *untar.Header, r io.Reader) error {
 	if err := c.clear(place); err != nil {
 		return err
 	}
@@ -319,7 +354,7 @@ func (c *copier) file(ctx context.Context, place string, h *untar.Header, r io.R
 		if err := c.t.Symlink(h.Link, place); err != nil {
 			return err
 		}
-		if err := c.attributes(place, h); err != nil {
+		if err := c.attributes(s, place, h); err != nil {
 			return err
 		}
 		return c.t.Lchtimes(place, c.time(h))
@@ -337,7 +372,7 @@ func (c *copier) file(ctx context.Context, place string, h *untar.Header, r io.R
 			return err
 		}
 	}
-	if err := c.attributes(place, h); err != nil {
+	if err := c.attributes(s, place, h); err != nil {
 		return err
 	}
 	if h.Type != untar.File {

@@ -147,7 +147,7 @@ func FuzzCopyArchive(f *testing.F) {
 			return
 		}
 		c := &copier{in: &module.Input{Tree: dir}, t: root, a: a, l: &ledger.Ledger{}, budget: expand.Budget{Data: 64 << 20, Packed: int64(len(data))}, buf: make([]byte, 64<<10)}
-		if c.plan("/", "/") == nil {
+		if c.plan(&idTables{}, CopyPath{}) == nil {
 			for _, s := range c.selections {
 				_ = c.copy(ctx, s)
 			}

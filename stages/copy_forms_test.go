@@ -362,10 +362,10 @@ func TestCopyCountsWhatIsWritten(t *testing.T) {
 	defer root.Close()
 	c := &copier{in: &module.Input{}, t: root, l: &ledger.Ledger{}, budget: expand.Budget{Data: 10, Packed: 10}, buf: make([]byte, 100)}
 	h := &untar.Header{Type: untar.File, Mode: 0o644, UID: os.Getuid(), GID: os.Getgid(), Size: 6, Data: 6}
-	if err := c.file(t.Context(), "a", h, strings.NewReader("123456")); err != nil {
+	if err := c.file(t.Context(), &selection{mode: -1, uid: -1, gid: -1}, "a", h, strings.NewReader("123456")); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.file(t.Context(), "b", h, strings.NewReader("123456")); err == nil || !strings.Contains(err.Error(), "more than 10 bytes") {
+	if err := c.file(t.Context(), &selection{mode: -1, uid: -1, gid: -1}, "b", h, strings.NewReader("123456")); err == nil || !strings.Contains(err.Error(), "more than 10 bytes") {
 		t.Errorf("error %v", err)
 	}
 }

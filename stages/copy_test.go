@@ -212,7 +212,8 @@ func TestCopyCheck(t *testing.T) {
 		{source("sha256:abc") + `}`, []string{"/source/checksum: has 3 digits, and sha256 has 64"}},
 		{source("crc:abc") + `}`, []string{"/source/checksum: is not a checksum"}},
 		{source(sum) + `, "paths": [{}, {"from": "etc", "to": "x"}]}`, []string{"/paths/1/from: is not an absolute", "/paths/1/to: is not an absolute"}},
-		{`{"source": {"type": "file", "checksum": "` + sum + `", "strip-components": -1}}`, []string{"/source/strip-components: cannot be taken off", `/source/type: "file" is not known`}},
-		{`{}`, []string{"/source/checksum: ", "/source/type: "}},
+		{`{"source": {"type": "file", "checksum": "` + sum + `", "strip-components": -1}}`, []string{`/source/type: "file" is not known`}},
+		{source(sum)[:len(source(sum))-1] + `, "strip-components": -1}}`, []string{"/source/strip-components: cannot be taken off"}},
+		{`{}`, []string{"/source/type: "}},
 	})
 }

@@ -32,6 +32,8 @@ func init() {
 		"org.osbuild.copy": {
 			`{"source": {"type": "archive", "checksum": "` + sha256Of(copyArchive) + `"}}`,
 			`{"source": {"type": "archive", "checksum": "` + sha256Of(copyArchive) + `"}, "paths": [{"from": "/etc", "to": "/srv/"}, {"from": "/lib/third", "to": "/srv/one"}]}`,
+			`{"source": {"type": "context", "path": "0123"}, "paths": [{"to": "/etc/app.conf", "mode": "0600"}]}`,
+			`{"source": {"type": "inline", "data": "x"}, "paths": [{"to": "/etc/app.conf"}, {"to": "/srv/deep/er/one"}]}`,
 		},
 	})
 	maps.Copy(hostileBase, map[string]treetest.Tree{

@@ -11,6 +11,7 @@ func Modules() []module.Module {
 	return []module.Module{
 		chronyStage,
 		copyStage,
+		copyContextPart,
 		debugShellStage,
 		errorStage,
 		firewallStage,

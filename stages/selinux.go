@@ -8,8 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 	"github.com/osbuildkit/osbuildkit/ledger"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/stages/selabel"
@@ -217,7 +217,7 @@ type linkedFile struct {
 
 // inodeOf returns the inode of a file that has several names.
 func inodeOf(st fs.FileInfo) (inode, bool) {
-	sys, ok := st.Sys().(*syscall.Stat_t)
+	sys, ok := st.Sys().(*unix.SysStat)
 	if !ok || st.IsDir() || sys.Nlink < 2 {
 		return inode{}, false
 	}

@@ -5,8 +5,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
-	"syscall"
 
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 	"github.com/osbuildkit/osbuildkit/module"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
@@ -134,7 +134,7 @@ func (h home) copySkel(in *module.Input, t *tree.Root, from, to string, d fs.Dir
 // changeGroup gives the user's files of the old primary group to the new one.
 func (h home) changeGroup(t *tree.Root) error {
 	change := func(name string, st fs.FileInfo) error {
-		sys, ok := st.Sys().(*syscall.Stat_t)
+		sys, ok := st.Sys().(*unix.SysStat)
 		if !ok || int64(sys.Uid) != h.uid || int64(sys.Gid) != h.oldGID {
 			return nil
 		}
@@ -149,7 +149,7 @@ func (h home) changeGroup(t *tree.Root) error {
 		return err
 	}
 	// As usermod: only in a home directory that is the user's own.
-	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || int64(sys.Uid) != h.uid || !st.IsDir() || rel == "." {
+	if sys, ok := st.Sys().(*unix.SysStat); !ok || int64(sys.Uid) != h.uid || !st.IsDir() || rel == "." {
 		return nil
 	}
 	if err := change(rel, st); err != nil {

@@ -55,12 +55,32 @@ func guestDisk(t *testing.T, image string, size int64) string {
 // of its own.
 func startGuest(t *testing.T, disk, firmware, key, nameserver string, ports ...int) *guest {
 	t.Helper()
+	return startGuestOn(t, guestNet{}, disk, firmware, key, nameserver, ports...)
+}
+
+// guestNet is the network of a guest.
+type guestNet struct {
+	// options are those of qemu's user network; without any it has qemu's own
+	// addresses, which it gives by DHCP.
+	options string
+	// address is that of the guest, if it has not got it by DHCP.
+	address string
+	// second says that there is another card, on a network with qemu's addresses.
+	second bool
+}
+
+// startGuestOn is startGuest on a network of one's own.
+func startGuestOn(t *testing.T, net guestNet, disk, firmware, key, nameserver string, ports ...int) *guest {
+	t.Helper()
 	dir := t.TempDir()
 	g := &guest{t: t, console: filepath.Join(dir, "console"), ended: make(chan error, 1), key: key, ports: map[int]int{}}
 	nic := "user,model=virtio-net-pci"
+	if net.options != "" {
+		nic += "," + net.options
+	}
 	for _, p := range ports {
 		g.ports[p] = freePort(t)
-		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", g.ports[p], p)
+		nic += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-%s:%d", g.ports[p], net.address, p)
 	}
 	resolv := filepath.Join(dir, "resolv.conf")
 	if err := os.WriteFile(resolv, []byte("nameserver "+nameserver+"\n"), 0o644); err != nil {
@@ -71,6 +91,9 @@ func startGuest(t *testing.T, disk, firmware, key, nameserver string, ports ...i
 		"qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,-cx16,la57=off", "-m", "1536", "-smp", "2",
 		"-display", "none", "-monitor", "none", "-serial", "file:" + g.console, "-nic", nic,
 		"-drive", "if=virtio,format=qcow2,file=" + disk, "-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
+	}
+	if net.second {
+		args = append(args, "-nic", "user,model=virtio-net-pci")
 	}
 	if firmware == "uefi" {
 		vars := filepath.Join(dir, "vars.fd")

@@ -6,7 +6,7 @@ import (
 	"path"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // Link makes name another name of the file old. Neither is followed.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // Root is an opened tree.
@@ -172,7 +174,7 @@ func (t *Root) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, erro
 	if err == nil && !st.Mode().IsRegular() && !st.IsDir() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("not a regular file but %s", st.Mode().Type())}
 	}
-	return t.r.OpenFile(rel, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, perm)
+	return t.r.OpenFile(rel, flag|unix.O_NOFOLLOW|syscall.O_NONBLOCK, perm)
 }
 
 // WriteFile makes name hold data. An existing file keeps its owner, mode,

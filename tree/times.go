@@ -4,7 +4,7 @@ import (
 	"io/fs"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // SetTimes gives all that is in the tree, and the tree itself, one modification

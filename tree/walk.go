@@ -6,10 +6,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // maxOpen bounds the directories that a walk keeps open, as a process may have
@@ -188,14 +187,7 @@ func (i *info) IsDir() bool        { return i.Mode().IsDir() }
 func (i *info) ModTime() time.Time { return time.Unix(i.st.Mtim.Unix()) }
 
 // Sys returns what os.FileInfo has here.
-func (i *info) Sys() any {
-	s := &i.st
-	return &syscall.Stat_t{
-		Dev: s.Dev, Ino: s.Ino, Nlink: s.Nlink, Mode: s.Mode, Uid: s.Uid, Gid: s.Gid, Rdev: s.Rdev,
-		Size: s.Size, Blksize: s.Blksize, Blocks: s.Blocks,
-		Atim: syscall.Timespec(s.Atim), Mtim: syscall.Timespec(s.Mtim), Ctim: syscall.Timespec(s.Ctim),
-	}
-}
+func (i *info) Sys() any { return unix.Sys(&i.st) }
 
 // Mode returns the type and the bits of the mode.
 func (i *info) Mode() fs.FileMode {

@@ -6,10 +6,9 @@ import (
 	"hash/crc32"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/disk"
 	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // MinSize is the size in bytes of the smallest file system that Make makes.

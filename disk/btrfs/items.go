@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"golang.org/x/sys/unix"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 const (

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // BlockSize is the unit in which data is counted.
@@ -24,6 +24,37 @@ func (u Usage) Bytes() int64 { return u.Blocks*BlockSize + u.Inodes*256 }
 
 // Usage returns what the tree takes.
 func (t *Tree) Usage() Usage { return t.usage }
+
+// Full returns what the tree takes if no file has holes, with what directories and
+// attributes take at the most. It depends on the tree alone, and not on the file
+// system of the builder that it lies on.
+func (t *Tree) Full() Usage {
+	var u Usage
+	for _, f := range t.Files {
+		u.Inodes++
+		size := f.Size
+		switch f.Kind() {
+		case unix.S_IFDIR:
+			// Blocks of directories that were split are half full.
+			size = BlockSize
+			for _, e := range f.Entries {
+				size += 2 * int64(12+len(e.Name))
+			}
+		case unix.S_IFLNK:
+			size = int64(len(f.Link))
+		case unix.S_IFREG:
+		default:
+			size = 0
+		}
+		u.Blocks += (size + BlockSize - 1) / BlockSize
+		for _, a := range f.Attributes {
+			if len(a.Value) > 64 {
+				u.Blocks++
+			}
+		}
+	}
+	return u
+}
 
 func (u *Usage) add(f *File) {
 	u.Inodes++

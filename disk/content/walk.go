@@ -10,9 +10,8 @@ import (
 	"path"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/internal/ctxio"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // maxTreePath bounds the length of a path in a tree, as the kernel does. A

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 var le = binary.LittleEndian

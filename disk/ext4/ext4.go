@@ -7,9 +7,8 @@ import (
 	"hash/crc32"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 var le = binary.LittleEndian

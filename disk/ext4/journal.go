@@ -3,7 +3,7 @@ package ext4
 import (
 	"encoding/binary"
 
-	"golang.org/x/sys/unix"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 var be = binary.BigEndian

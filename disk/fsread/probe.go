@@ -126,6 +126,10 @@ func probeXFS(b []byte, i *Info) {
 func probeBtrfs(b []byte, i *Info) {
 	sb := b[65536:]
 	i.Type, i.UUID, i.Label = "btrfs", uuid(sb[32:]), text(sb[299:299+256])
+	// Of one on several disks this is the size of all of them.
+	if devices := le.Uint64(sb[136:]); devices > 1 {
+		return
+	}
 	i.Size = number(le.Uint64(sb[112:]))
 	if used := number(le.Uint64(sb[120:])); i.Size >= 0 && used >= 0 {
 		i.Free = max(0, i.Size-used)

@@ -54,7 +54,8 @@ var magics = []struct {
 }
 
 // raws are what a disk without a container may start with: a boot sector, a
-// GPT, or one of the file systems that leave the first sector alone.
+// GPT, or what leaves the first sector alone: some file systems, swap, an encrypted
+// disk, a physical volume of LVM.
 var raws = []struct {
 	at   int
 	text string
@@ -66,6 +67,11 @@ var raws = []struct {
 	{0, "hsqs"},
 	{1024, "\xe2\xe1\xf5\xe0"},
 	{65600, "_BHRfS_M"},
+	{4086, "SWAPSPACE2"},
+	{32769, "CD001"},
+	{512, "LABELONE"},
+	{0, "LUKS\xba\xbe"},
+	{0, "verity\x00\x00"},
 }
 
 // headSize is as much of a file as the patterns look at.

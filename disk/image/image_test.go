@@ -63,6 +63,11 @@ func TestDetect(t *testing.T) {
 		{at(512, "EFI PART"), Raw, Plain},
 		{at(1080, "\x53\xef"), Raw, Plain},
 		{at(510, "\x55\xaa")[:512], Raw, Plain},
+		{at(4086, "SWAPSPACE2"), Raw, Plain},
+		{at(32769, "CD001"), Raw, Plain},
+		{at(512, "LABELONE"), Raw, Plain},
+		{at(0, "LUKS\xba\xbe"), Raw, Plain},
+		{at(0, "verity\x00\x00"), Raw, Plain},
 	} {
 		f, err := os.Open(write(t, "image", c.data))
 		if err != nil {

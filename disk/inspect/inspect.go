@@ -85,13 +85,19 @@ func (d *Disk) add(p partitions.Partition) {
 
 // Problem says why the files of a volume cannot be read, if they should be: it
 // is damaged, or a file system of a known family with something unknown in it.
-// It is empty for a volume that is read, or that no one reads here.
+// It is empty for a volume that is read, or that no one reads here, unless a part
+// of it is missing.
 func (v *Volume) Problem() string {
-	readable := slices.Contains([]string{"ext2", "ext3", "ext4", "vfat"}, v.Info.Type)
-	if v.Err == nil || errors.Is(v.Err, fsread.ErrUnsupported) && !readable {
+	p, readable := v.Partition, slices.Contains([]string{"ext2", "ext3", "ext4", "vfat"}, v.Info.Type)
+	switch {
+	case v.Err == nil:
+		return ""
+	case !readable && v.Info.Size > p.Size:
+		return fmt.Sprintf("partition %d: its %s has %d bytes and lies in %d: it is cut off", p.Number, v.Info.Type, v.Info.Size, p.Size)
+	case !readable && errors.Is(v.Err, fsread.ErrUnsupported):
 		return ""
 	}
-	return fmt.Sprintf("partition %d: %v", v.Partition.Number, v.Err)
+	return fmt.Sprintf("partition %d: %v", p.Number, v.Err)
 }
 
 // maxFstab is the longest table of mounts in bytes.

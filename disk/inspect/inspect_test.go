@@ -112,3 +112,50 @@ func TestDamagedDisk(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestCutOffUnread opens what is not read here: that a part of it is missing is
+// known from its superblock, and is no other word for that it is not read.
+func TestCutOffUnread(t *testing.T) {
+	t.Parallel()
+	const size, wants = 1 << 20, 2 << 20
+	le, be := binary.LittleEndian, binary.BigEndian
+	for _, c := range []struct {
+		name, magic string
+		at          int
+		fill        func(b []byte, size uint64)
+	}{
+		{"xfs", "XFSB", 0, func(b []byte, size uint64) { be.PutUint32(b[4:], 4096); be.PutUint64(b[8:], size/4096) }},
+		{"btrfs", "_BHRfS_M", 65600, func(b []byte, size uint64) { le.PutUint64(b[65536+112:], size); le.PutUint64(b[65536+136:], 1) }},
+		{"erofs", "\xe2\xe1\xf5\xe0", 1024, func(b []byte, size uint64) { b[1024+12] = 12; le.PutUint32(b[1024+36:], uint32(size>>12)) }},
+		{"squashfs", "hsqs", 0, func(b []byte, size uint64) { le.PutUint64(b[40:], size) }},
+		{"swap", "SWAPSPACE2", 4086, func(b []byte, size uint64) { le.PutUint32(b[1024+4:], uint32(size/4096-1)) }},
+	} {
+		for has, want := range map[uint64]string{
+			size:  "",
+			wants: "partition 0: its " + c.name + " has 2097152 bytes and lies in 1048576: it is cut off",
+		} {
+			data := make([]byte, size)
+			copy(data[c.at:], c.magic)
+			c.fill(data, has)
+			d, err := Open(nil, whole{bytes.NewReader(data)}, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := d.Volumes[0].Problem(); got != want || d.Volumes[0].Info.Type != c.name {
+				t.Errorf("%s of %d bytes: %q, want %q", d.Volumes[0].Info.Type, has, got, want)
+			}
+		}
+	}
+	// The size of one on several disks is that of all of them.
+	data := make([]byte, size)
+	copy(data[65600:], "_BHRfS_M")
+	le.PutUint64(data[65536+112:], wants)
+	le.PutUint64(data[65536+136:], 2)
+	d, err := Open(nil, whole{bytes.NewReader(data)}, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Volumes[0].Problem(); got != "" {
+		t.Errorf("a part of a btrfs: %q", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"syscall"
 )
 
@@ -18,11 +19,23 @@ type Source interface {
 	Next(off int64) (start, end int64, err error)
 }
 
-// whence values of lseek(2) on Linux.
-const (
-	seekData = 3
-	seekHole = 4
-)
+// seekData and seekHole are the values of whence of lseek(2).
+var seekData, seekHole = whence(runtime.GOOS)
+
+// unknownWhence is a value that no lseek(2) knows.
+const unknownWhence = -1
+
+// whence returns what a system calls SEEK_DATA and SEEK_HOLE. Where it has none,
+// a number must not be tried: Windows takes each for a move from the start.
+func whence(system string) (data, hole int) {
+	switch system {
+	case "linux", "freebsd":
+		return 3, 4
+	case "darwin":
+		return 4, 3
+	}
+	return unknownWhence, unknownWhence
+}
 
 // File is a Source over a regular file.
 type File struct {
@@ -32,7 +45,10 @@ type File struct {
 // Next finds data with SEEK_DATA and SEEK_HOLE. A file system that does not
 // know them shows the whole file as data.
 func (f File) Next(off int64) (start, end int64, err error) {
-	start, err = f.Seek(off, seekData)
+	err = syscall.EINVAL
+	if seekData != unknownWhence {
+		start, err = f.Seek(off, seekData)
+	}
 	if errors.Is(err, syscall.ENXIO) {
 		return 0, 0, io.EOF
 	}

@@ -56,3 +56,13 @@ func TestFile(t *testing.T) {
 		t.Errorf("at the end: %v", err)
 	}
 }
+
+// Each system has numbers of its own; where there are none, none is tried.
+func TestWhence(t *testing.T) {
+	t.Parallel()
+	for system, want := range map[string][2]int{"linux": {3, 4}, "darwin": {4, 3}, "windows": {unknownWhence, unknownWhence}} {
+		if data, hole := whence(system); want != [2]int{data, hole} {
+			t.Errorf("%s: %d, %d", system, data, hole)
+		}
+	}
+}

@@ -7,9 +7,8 @@ import (
 	"hash/crc32"
 	"math"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/disk/content"
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // Forms of what an inode holds.

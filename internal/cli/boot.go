@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,7 +48,7 @@ func (a *app) bootCommand() *cobra.Command {
 	fl.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for it")
 	fl.StringVar(&f.firmware, "firmware", "auto", "auto, bios or uefi; auto is uefi if the disk has an EFI system partition")
 	fl.StringVar(&f.arch, "arch", "", "`ARCHITECTURE` of the guest, amd64 or arm64; without it that of the boot loaders, else amd64")
-	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg")
+	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm, tcg, hvf (macOS) or whpx (Windows); auto is kvm where it works, else tcg")
 	fl.StringVar(&f.cpu, "cpu", "", "`MODEL` of the processor, as qemu names it")
 	fl.IntVar(&f.memory, "memory", 1024, "memory in `MIB`")
 	fl.IntVar(&f.cpus, "cpus", 2, "number of processors")
@@ -112,7 +111,7 @@ func (f *bootFlags) arguments(ctx context.Context, g *guest, dir string) ([]stri
 		"-accel", accel, "-cpu", cpu, "-m", strconv.Itoa(f.memory), "-smp", strconv.Itoa(f.cpus),
 		"-no-reboot", "-snapshot", "-nic", nic,
 		"-drive", "if=virtio,format=raw,file="+escapeComma(g.path),
-		"-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
+		"-object", rngDevice, "-device", "virtio-rng-pci,rng=rng",
 	), nil
 }
 
@@ -166,8 +165,7 @@ func (a *app) bootOnce(ctx context.Context, f *bootFlags, qemu string, args []st
 	cmd := exec.CommandContext(ctx, qemu, args...)
 	kvm := &watcher{out: a.stderr, missing: []string{kvmFails}, found: make(chan struct{}), crashed: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = console, kvm
-	// When this process is killed, the guest must not go on unseen.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = guestAttributes()
 	start := time.Now()
 	started, ended := make(chan error, 1), make(chan error, 1)
 	go func() {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/osbuildkit/osbuildkit/disk/image"
@@ -28,16 +29,21 @@ type machine struct {
 	// get one.
 	firmware        []firmware
 	firmwareInstall string
+	// bundled are the names of the firmware that comes with qemu.
+	bundled firmware
 }
 
 // firmware is UEFI firmware: its code, and the template of the memory that it
 // keeps variables in.
 type firmware struct{ code, vars string }
 
+// otherInstall says how to get qemu where no distribution has it.
+const otherInstall = ", brew install qemu (macOS), winget install SoftwareFreedomConservancy.QEMU and its directory in PATH (Windows)"
+
 var machines = []machine{
 	{
 		arch: "amd64", program: "qemu-system-x86_64", bios: true,
-		install: "apt-get install qemu-system-x86 (Debian), dnf install qemu-system-x86 (Fedora)",
+		install: "apt-get install qemu-system-x86 (Debian), dnf install qemu-system-x86 (Fedora)" + otherInstall,
 		// Some releases of qemu emulate cmpxchg16b and five levels of page
 		// tables so that recent kernels crash; without the features a kernel
 		// does not use them.
@@ -50,10 +56,11 @@ var machines = []machine{
 			{"/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"},
 		},
 		firmwareInstall: "apt-get install ovmf (Debian), dnf install edk2-ovmf (Fedora)",
+		bundled:         firmware{"edk2-x86_64-code.fd", "edk2-i386-vars.fd"},
 	},
 	{
 		arch: "arm64", program: "qemu-system-aarch64",
-		install: "apt-get install qemu-system-arm (Debian), dnf install qemu-system-aarch64 (Fedora)",
+		install: "apt-get install qemu-system-arm (Debian), dnf install qemu-system-aarch64 (Fedora)" + otherInstall,
 		args:    []string{"-machine", "virt"},
 		cpu:     "max,pauth-impdef=on",
 		firmware: []firmware{
@@ -61,12 +68,28 @@ var machines = []machine{
 			{"/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"},
 		},
 		firmwareInstall: "apt-get install qemu-efi-aarch64 (Debian), dnf install edk2-aarch64 (Fedora)",
+		bundled:         firmware{"edk2-aarch64-code.fd", "edk2-arm-vars.fd"},
 	},
+}
+
+// besideEmulator returns where an emulator's own firmware is: Homebrew and other
+// installations below one prefix have it in share/qemu, Windows in share.
+func besideEmulator(emulator string, names firmware) []firmware {
+	var list []firmware
+	bin := filepath.Dir(emulator)
+	for _, dir := range []string{filepath.Join(filepath.Dir(bin), "share", "qemu"), filepath.Join(bin, "share")} {
+		list = append(list, firmware{filepath.Join(dir, names.code), filepath.Join(dir, names.vars)})
+	}
+	return list
 }
 
 // files returns the firmware that is installed.
 func (m *machine) files() (firmware, bool) {
-	for _, f := range m.firmware {
+	list := m.firmware
+	if emulator, err := exec.LookPath(m.program); err == nil && m.bundled != (firmware{}) {
+		list = slices.Concat(list, besideEmulator(emulator, m.bundled))
+	}
+	for _, f := range list {
 		if _, err := os.Stat(f.code); err != nil {
 			continue
 		}
@@ -183,15 +206,17 @@ func (f *bootFlags) accelerator(ctx context.Context, g *guest) (accel, cpu strin
 		if accel = "tcg"; runtime.GOARCH == "amd64" && g.machine.arch == runtime.GOARCH && kvmWorks(ctx, g.qemu) {
 			accel = "kvm"
 		}
-	case "kvm", "tcg":
+	case "kvm", "tcg", "hvf", "whpx":
 	default:
-		return "", "", usageError("--accel %q: choose auto, kvm or tcg", accel)
+		return "", "", usageError("--accel %q: choose auto, kvm, tcg, hvf (macOS) or whpx (Windows)", accel)
 	}
 	switch {
 	case f.cpu != "":
 		return accel, f.cpu, nil
-	case accel == "kvm":
+	case accel == "kvm", accel == "hvf":
 		return accel, "host", nil
+	case accel == "whpx":
+		return accel, "max", nil
 	}
 	return accel, g.machine.cpu, nil
 }

@@ -117,3 +117,30 @@ esac
 		t.Errorf("where KVM is asked for: %v", err)
 	}
 }
+
+// The firmware that comes with qemu is found beside it, where Homebrew and the
+// installation for Windows put it.
+func TestFirmwareBesideTheEmulator(t *testing.T) {
+	t.Setenv("PATH", "")
+	for _, dir := range []string{"share/qemu", "bin/share"} {
+		prefix := t.TempDir()
+		m := machine{program: "qemu-of-test", bundled: firmware{"code.fd", "vars.fd"}}
+		treetest.Program(t, filepath.Join(prefix, "bin", m.program), []byte("#!/bin/sh\n"))
+		t.Setenv("PATH", filepath.Join(prefix, "bin"))
+		if f, ok := m.files(); ok {
+			t.Errorf("%s: %v was found and is not there", dir, f)
+		}
+		want := firmware{filepath.Join(prefix, dir, "code.fd"), filepath.Join(prefix, dir, "vars.fd")}
+		if err := os.MkdirAll(filepath.Join(prefix, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{want.code, want.vars} {
+			if err := os.WriteFile(name, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f, ok := m.files(); !ok || f != want {
+			t.Errorf("%s: found %v, %t; want %v", dir, f, ok, want)
+		}
+	}
+}

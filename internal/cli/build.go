@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +27,8 @@ type buildFlags struct {
 	cacheFrom, cacheTo                 []string
 	contexts, secrets                  []string
 	cacheMaxSize                       string
-	json, sbom                         bool
+	json, sbom, debug                  bool
+	keepFailed                         string
 	// changed says whether a flag was given.
 	changed func(name string) bool
 }
@@ -36,12 +38,13 @@ func (a *app) buildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [flags] MANIFEST|-",
 		Short: "Build the image that a manifest describes",
-		Long: "Build the image that a manifest describes.\n\nWithout --builder the build runs in a BuildKit that this command starts and ends, whose cache is kept in the store.\n" +
+		Long: "Build the image that a manifest describes.\n\n" + withoutBuilder + "\n" +
 			"On success the ids are printed and the files that were written, which appear whole or not at all.\n\n" +
 			"With --progress=rawjson standard error has the progress and nothing else: messages go to standard output.\n\n" + exitHelp,
 		Args: exactArgs(1, "one MANIFEST, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := explainFullDisk(a.build(cmd.Context(), &f, args[0]), f.store)
+			kind, kindErr := engine.KindOf(f.builder)
+			err := explainFullDisk(a.build(cmd.Context(), &f, args[0]), f.store, kindErr == nil && kind == engine.Embedded)
 			a.showFullDisk(err)
 			return err
 		},
@@ -49,6 +52,7 @@ func (a *app) buildCommand() *cobra.Command {
 	fl := cmd.Flags()
 	f.changed = fl.Changed
 	f.add(fl)
+	addContextFlag(fl, &f.context)
 	fl.StringVar(&f.store, "store", engine.DefaultStore, "`DIRECTORY` for the embedded engine's cache and stored trees")
 	addCacheSizeFlag(fl, &f.cacheMaxSize)
 	fl.StringVarP(&f.outputDir, "output-directory", "o", "output", "`DIRECTORY` that the files are written to")
@@ -70,10 +74,16 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
 	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")
 	fl.StringArrayVar(&f.secrets, "secret", nil, "give a secret, `id=NAME,src=FILE` or id=NAME,env=VARIABLE")
+	fl.BoolVar(&f.debug, "debug", false, "open a shell in the step that fails")
+	fl.StringVar(&f.keepFailed, "keep-failed", "", "write the tree of the step that fails, as it left it, into this `DIRECTORY`, as "+failedTree)
 	completeValues(cmd, "progress", progressModes...)
 	completeValues(cmd, "target", manifest.AssemblerPipeline, manifest.TreePipeline, frontend.ContainerDiskTarget)
 	return cmd
 }
+
+// withoutBuilder says where a build runs that names no builder.
+const withoutBuilder = "Without --builder the build runs in a BuildKit that this command starts and ends, whose cache is kept in the store; " +
+	"that needs Linux, and on other systems docker buildx's current builder is used."
 
 // progressModes are the values of --progress.
 var progressModes = []string{"auto", "plain", "tty", "quiet", "rawjson"}
@@ -89,6 +99,11 @@ type source struct {
 	m    *manifest.Manifest
 	// modules are those that it was checked against.
 	modules manifest.Catalog
+	// context is the directory that files are copied from, or empty. Ignore is what
+	// no build sees of it, and ownIgnore the file that says so for this manifest
+	// alone.
+	context, ownIgnore string
+	ignore             []string
 }
 
 // readManifest reads and checks a manifest. Errors in it have been shown when
@@ -118,6 +133,12 @@ func (a *app) readManifest(name string, f *manifestFlags) (*source, error) {
 	}
 	if s.m, err = manifest.Load(s.name, s.data, s.modules, s.load...); err == nil {
 		err = s.checkManifest(args, f.idsOnly)
+	}
+	if err == nil && !f.idsOnly {
+		err = s.findContext(name, f)
+	}
+	if usage := (*exitError)(nil); errors.As(err, &usage) {
+		return nil, err
 	}
 	if err != nil {
 		places := a.showErrors(err, s)
@@ -161,6 +182,9 @@ func (f *buildFlags) check() error {
 	if !slices.Contains(progressModes, f.progress) {
 		return usageError("--progress %q: choose auto, plain, tty, quiet or rawjson", f.progress)
 	}
+	if err := frontend.CheckMirrorArg(f.mirror); err != nil {
+		return usageError("--mirror: %w", err)
+	}
 	if _, err := f.platforms(); err != nil {
 		return err
 	}
@@ -169,6 +193,9 @@ func (f *buildFlags) check() error {
 	}
 	if _, err := build.ParseSecret(f.secrets); err != nil {
 		return usageError("--secret: %w", err)
+	}
+	if f.outputDir == "" {
+		return usageError("--output-directory: it is empty: give a directory, such as . for this one")
 	}
 	if out, err := os.Stat(f.outputDir); err == nil {
 		if store, err := os.Stat(f.store); err == nil && os.SameFile(out, store) {

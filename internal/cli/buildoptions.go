@@ -12,7 +12,9 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/ociindex"
 	"github.com/moby/buildkit/cmd/buildctl/build"
+	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
@@ -56,6 +58,49 @@ func (f *buildFlags) caches() (imports, exports []client.CacheOptionsEntry, err 
 		}
 	}
 	return imports, exports, nil
+}
+
+// noCache tells why nothing is imported from a local cache, or is empty. This is no
+// error, as the first build of a series has none, but BuildKit would say nothing of
+// it, and make the directory.
+func noCache(c client.CacheOptionsEntry) string {
+	if c.Type != "local" {
+		return ""
+	}
+	dir := c.Attrs["src"]
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		return fmt.Sprintf("there is no directory %s", dir)
+	}
+	sum := digest.Digest(c.Attrs["digest"])
+	if sum == "" {
+		tag := c.Attrs["tag"]
+		if tag == "" {
+			tag = "latest"
+		}
+		desc, err := ociindex.NewStoreIndex(dir).Get(tag)
+		if err != nil || desc == nil {
+			return fmt.Sprintf("the directory %s has no cache with the tag %q", dir, tag)
+		}
+		sum = desc.Digest
+	}
+	if sum.Validate() != nil {
+		return fmt.Sprintf("the digest %q is none", sum)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "blobs", sum.Algorithm().String(), sum.Encoded())); err != nil {
+		return fmt.Sprintf("the directory %s has no cache with the digest %s", dir, sum)
+	}
+	return ""
+}
+
+// warnOfNoCaches says which caches nothing is imported from.
+func (a *app) warnOfNoCaches(f *buildFlags) error {
+	imports, _, err := f.caches()
+	for _, c := range imports {
+		if why := noCache(c); why != "" {
+			fmt.Fprintf(a.stderr, "warning: --cache-from: %s, so nothing is imported from there\n", why)
+		}
+	}
+	return err
 }
 
 // makeCaches makes the directories of local caches. A cache holds the files of
@@ -122,6 +167,9 @@ func (f *buildFlags) platforms() ([]ocispecs.Platform, error) {
 	}
 	var list []ocispecs.Platform
 	for v := range strings.SplitSeq(f.platform, ",") {
+		if strings.TrimSpace(v) == "" {
+			return nil, usageError("--platform %q: a name between the commas is missing", f.platform)
+		}
 		p, err := platforms.Parse(strings.TrimSpace(v))
 		if err != nil {
 			return nil, usageError("--platform: %w", err)

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/engine"
 )
@@ -73,17 +72,17 @@ func parseSize(text string) (int64, error) {
 const noSpace = "no space left on device"
 
 // explainFullDisk adds to an error of a full disk what can be done about it.
-func explainFullDisk(err error, store string) error {
+func explainFullDisk(err error, store string, embedded bool) error {
 	if err == nil || !isFullDisk(err) {
 		return err
 	}
-	return &fullDiskError{err: err, store: store}
+	return &fullDiskError{err: err, store: store, embedded: embedded}
 }
 
 // isFullDisk tells whether a disk was full, for this process, for the builder, or
 // for a program in a step, of which only the log tells.
 func isFullDisk(err error) bool {
-	if errors.Is(err, unix.ENOSPC) || strings.Contains(strings.ToLower(err.Error()), noSpace) {
+	if errors.Is(err, errDiskFull) || strings.Contains(strings.ToLower(err.Error()), noSpace) {
 		return true
 	}
 	var step *stepError
@@ -94,6 +93,8 @@ func isFullDisk(err error) bool {
 type fullDiskError struct {
 	err   error
 	store string
+	// embedded says that the store has the cache.
+	embedded bool
 }
 
 func (e *fullDiskError) Error() string { return e.err.Error() + "\n" + e.hint() }
@@ -107,9 +108,12 @@ func (e *fullDiskError) hint() string {
 		store = abs
 	}
 	free := ""
-	var st unix.Statfs_t
-	if unix.Statfs(store, &st) == nil {
-		free = fmt.Sprintf(" (%s free)", formatSize(int64(st.Bavail)*int64(st.Bsize)))
+	if size, known := freeSpace(store); known {
+		free = fmt.Sprintf(" (%s free)", formatSize(size))
+	}
+	if !e.embedded {
+		return fmt.Sprintf("a disk is full; --store puts what is written here on another disk than that of %s%s, and \"osbuildkit prune\" "+
+			"with the same --builder removes the cache of the builder", store, free)
 	}
 	return fmt.Sprintf("a disk is full; for that of the store %s%s: \"osbuildkit prune --store %s\" removes its cache, --cache-max-size limits it, "+
 		"and --store puts it on another disk", store, free, e.store)
@@ -138,6 +142,14 @@ func imageName(manifest string) string {
 // setCache completes the options of an engine that builds an image.
 func (f *buildFlags) setCache(o *engine.Options, manifest string) (err error) {
 	o.Image = imageName(manifest)
+	kind, err := engine.KindOf(o.Builder)
+	if err != nil {
+		return &exitError{code: exitInvalid, err: err}
+	}
+	if f.cacheMaxSize != "" && kind != engine.Embedded {
+		return usageError("--cache-max-size %s: it limits the embedded engine's cache, and this build has another builder, which has a limit of its own: "+
+			"leave the flag out", f.cacheMaxSize)
+	}
 	o.Limit, err = cacheLimit(f.cacheMaxSize)
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -71,7 +73,7 @@ func TestExplainFullDisk(t *testing.T) {
 		"step":   &stepError{name: "s", err: errors.New("exit code: 1"), log: []string{"cp: error writing 'x': No space left on device"}},
 	} {
 		shown := &exitError{code: exitFailed, err: err, quiet: true}
-		got := explainFullDisk(shown, dir)
+		got := explainFullDisk(shown, dir, true)
 		for _, want := range []string{err.Error(), "osbuildkit prune --store " + dir, "--cache-max-size", "B free)"} {
 			if !strings.Contains(got.Error(), want) {
 				t.Errorf("%s: %q has no %q", name, got, want)
@@ -88,8 +90,36 @@ func TestExplainFullDisk(t *testing.T) {
 			t.Errorf("%s: shown is %q", name, &out)
 		}
 	}
+	// The store has no cache where another builder builds: nothing there is to be pruned.
+	if got := explainFullDisk(unix.ENOSPC, dir, false).Error(); strings.Contains(got, "prune --store") || !strings.Contains(got, "the same --builder") || !strings.Contains(got, "B free") {
+		t.Errorf("with another builder: %q", got)
+	}
 	other := errors.New("exit code: 1")
-	if explainFullDisk(other, dir) != other || explainFullDisk(nil, dir) != nil {
+	if explainFullDisk(other, dir, true) != other || explainFullDisk(nil, dir, true) != nil {
 		t.Error("another error is changed")
+	}
+}
+
+// A flag about the embedded engine is no wish that another builder could fulfil.
+func TestFlagsOfTheEmbeddedEngine(t *testing.T) {
+	t.Setenv("BUILDKIT_HOST", "")
+	dir := t.TempDir()
+	manifest := filepath.Join(dir, "m.json")
+	if err := os.WriteFile(manifest, []byte(`{"stages":[]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a limit":    {[]string{"build", "--store", dir + "/store", "--builder", "some", "--cache-max-size", "1GB", manifest}, "--cache-max-size 1GB: it limits the embedded engine's cache"},
+		"an address": {[]string{"build", "--store", dir + "/store", "--builder", "tcp://127.0.0.1:1", "--cache-max-size", "1GB", manifest}, "--cache-max-size 1GB: "},
+		"a store":    {[]string{"prune", "--store", dir, "--builder", "some"}, "--store " + dir + ": the cache of buildx"},
+	} {
+		var out, errs bytes.Buffer
+		a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
+		if code := a.run(t.Context(), c.args); code != exitInvalid || !strings.Contains(errs.String(), c.want) {
+			t.Errorf("%s: exit code %d, %q", name, code, errs.String())
+		}
 	}
 }

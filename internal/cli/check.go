@@ -34,6 +34,7 @@ func (a *app) checkCommand() *cobra.Command {
 		},
 	}
 	f.add(cmd.Flags())
+	addContextFlag(cmd.Flags(), &f.context)
 	cmd.Flags().StringSliceVar(&f.skip, "skip", nil, "leave out the `RULES` with these names, or all")
 	cmd.Flags().BoolVar(&f.fail, "error", false, "exit with 1 if there is a warning")
 	cmd.Flags().BoolVar(&f.rules, "rules", false, "list the rules")

@@ -52,7 +52,7 @@ func childOf(cmd *cobra.Command, name string) *cobra.Command {
 // isManifest tells a file from a command that was misspelt: it has a name as
 // manifests have, or a directory in it, or it is there.
 func isManifest(name string) bool {
-	if strings.HasSuffix(name, ".json") || strings.Contains(name, "/") {
+	if strings.HasSuffix(name, ".json") || strings.ContainsAny(name, pathSeparators) {
 		return true
 	}
 	st, err := os.Stat(name)

@@ -101,7 +101,7 @@ func serveLayout(opt *client.SolveOpt, id, path string) (string, error) {
 // splitLayout splits DIRECTORY[:TAG|@DIGEST].
 func splitLayout(path string) (dir, tag, dgst string) {
 	dir, dgst, _ = strings.Cut(path, "@")
-	if i := strings.LastIndex(dir, ":"); i > strings.LastIndex(dir, "/") && dgst == "" {
+	if i := strings.LastIndex(dir, ":"); i > strings.LastIndexAny(dir, pathSeparators) && dgst == "" {
 		dir, tag = dir[:i], dir[i+1:]
 	}
 	return dir, tag, dgst

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/solver/errdefs"
@@ -31,14 +32,21 @@ type display struct {
 	logs  map[digest.Digest][]byte
 	// clean makes what steps print fit to be shown.
 	clean map[stream]*redact.Log
-	// failed is the last step that ended with an error of its own.
+	// failed is the last step that ended with an error of its own; ended is closed
+	// when there is one.
 	failed digest.Digest
+	ended  chan struct{}
+
+	// showing guards show, which is nil when nothing more is shown.
+	showing sync.Mutex
+	show    chan *client.SolveStatus
 }
 
 func (a *app) newDisplay(mode string) (*display, error) {
 	d := &display{
 		in: make(chan *client.SolveStatus), done: make(chan struct{}),
 		names: map[digest.Digest]string{}, logs: map[digest.Digest][]byte{},
+		ended: make(chan struct{}), show: make(chan *client.SolveStatus),
 	}
 	out := a.progress
 	if out == nil {
@@ -49,12 +57,13 @@ func (a *app) newDisplay(mode string) (*display, error) {
 		// A terminal was asked for and there is none.
 		return nil, usageError("--progress %s: %w", mode, err)
 	}
-	show := make(chan *client.SolveStatus)
+	show := d.show
 	go func() {
-		defer close(show)
+		defer d.close()
 		for s := range d.in {
 			d.note(s)
-			show <- s
+			d.forward(s)
+			d.noteEnd()
 		}
 	}()
 	go func() {
@@ -64,6 +73,40 @@ func (a *app) newDisplay(mode string) (*display, error) {
 	}()
 	return d, nil
 }
+
+// forward shows a status, unless nothing more is shown.
+func (d *display) forward(s *client.SolveStatus) {
+	d.showing.Lock()
+	defer d.showing.Unlock()
+	if d.show != nil {
+		d.show <- s
+	}
+}
+
+// close ends what is shown.
+func (d *display) close() {
+	d.showing.Lock()
+	defer d.showing.Unlock()
+	if d.show != nil {
+		close(d.show)
+		d.show = nil
+	}
+}
+
+// finish leaves the terminal to somebody else before the build has ended: after
+// it has shown the step that failed, of which the error may come first.
+func (d *display) finish() {
+	select {
+	case <-d.ended:
+	case <-time.After(failureDelay):
+	}
+	d.close()
+	<-d.done
+}
+
+// failureDelay bounds how long the display waits for the end of a failed step: an
+// error may come from no step.
+const failureDelay = 2 * time.Second
 
 func (d *display) channel() chan *client.SolveStatus { return d.in }
 
@@ -122,6 +165,19 @@ func (d *display) note(s *client.SolveStatus) {
 			log = log[len(log)-(64<<10):]
 		}
 		d.logs[l.Vertex] = log
+	}
+}
+
+// noteEnd tells finish that a step has failed, when its end was shown.
+func (d *display) noteEnd() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	select {
+	case <-d.ended:
+	default:
+		if d.failed != "" {
+			close(d.ended)
+		}
 	}
 }
 

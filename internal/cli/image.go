@@ -86,7 +86,7 @@ func imageError(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.As(err, &code) {
 		return err
 	}
-	for _, other := range []error{exec.ErrNotFound, errWrite, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO} {
+	for _, other := range []error{exec.ErrNotFound, errWrite, errDiskFull, syscall.EDQUOT, syscall.EIO} {
 		if errors.Is(err, other) {
 			return err
 		}

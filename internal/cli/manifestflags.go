@@ -16,6 +16,8 @@ type manifestFlags struct {
 	buildEnv  string
 	buildArgs []string
 	libdir    string
+	// context is the directory that stages copy files from.
+	context string
 	// modules are those to check against if they are not in libdir.
 	modules manifest.Catalog
 	// idsOnly says that nothing will be built.
@@ -44,6 +46,9 @@ func (f *manifestFlags) arguments() (map[string]string, error) {
 	}
 	if _, err := frontend.ParseSnapshotArg(args[frontend.SnapshotArg]); err != nil {
 		return nil, usageError("--build-arg %w", err)
+	}
+	if err := frontend.CheckMirrorArg(args[frontend.MirrorArg]); err != nil {
+		return nil, usageError("--build-arg %s: %w", frontend.MirrorArg, err)
 	}
 	if err := checkEpoch(args[frontend.EpochArg]); err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
-	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/catalog"
 	"github.com/osbuildkit/osbuildkit/frontend"
@@ -51,10 +50,13 @@ func (f *buildFlags) checkOutputs(m *manifest.Manifest, target string) error {
 // That it is full is said where something is to be written: then something can be
 // removed from it.
 func checkStore(dir string) error {
+	if dir == "" {
+		return usageError("--store: it is empty: give a directory")
+	}
 	if err := private.CheckStore(dir); err != nil {
 		return usageError("--store: %w", err)
 	}
-	if err := checkDirectory(dir); err != nil && !errors.Is(err, unix.ENOSPC) {
+	if err := checkDirectory(dir); err != nil && !errors.Is(err, errDiskFull) {
 		return usageError("--store: %w", err)
 	}
 	return nil
@@ -144,22 +146,7 @@ func checkPlace(name string) error {
 	case st.IsDir():
 		return fmt.Errorf("%s is a directory, and a file of that name is to be written: choose another directory, or remove it", name)
 	}
-	var sx unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &sx); err != nil {
-		return nil // what cannot be asked for is tried
-	}
-	if sx.Attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0 {
-		return fmt.Errorf("%s is marked so that it cannot be replaced: chattr -ia %s", name, name)
-	}
-	if sx.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 {
-		return fmt.Errorf("%s is a mount, and a mounted file cannot be replaced: mount its directory instead", name)
-	}
-	var dir unix.Stat_t
-	uid := os.Geteuid()
-	if unix.Stat(filepath.Dir(name), &dir) == nil && uid != 0 && dir.Mode&unix.S_ISVTX != 0 && int(sx.Uid) != uid && int(dir.Uid) != uid {
-		return fmt.Errorf("%s belongs to another user, and its directory lets only the owner replace it: choose another directory", name)
-	}
-	return nil
+	return checkReplaceable(name)
 }
 
 // checkParents tells whether the directories between one and what has a name below

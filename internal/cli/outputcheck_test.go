@@ -13,7 +13,7 @@ import (
 // is asked of the builder, whose address leads nowhere.
 func TestOutputPlaces(t *testing.T) {
 	t.Parallel()
-	const assembled = `{"stages": [{"name": "org.osbuild.noop"}], "assembler": {"name": "org.osbuild.tar", "options": {"filename": "image.tar"}}}`
+	const assembled = `{"stages": [{"name": "org.osbuild.noop"}], "assembler": {"name": "org.osbuild.tar", "options": {"filename": "image.img"}}}`
 	long := strings.Repeat("x", 251) + ".tar"
 	for _, c := range []struct {
 		name string
@@ -22,9 +22,9 @@ func TestOutputPlaces(t *testing.T) {
 		want string // "" gets as far as the builder
 	}{
 		{"nothing there", func(string) error { return nil }, []string{"-o", "a/b/c"}, ""},
-		{"a file of that name", func(dir string) error { return os.WriteFile(dir+"/image.tar", nil, 0o444) }, []string{"-o", "."}, ""},
-		{"a link of that name", func(dir string) error { return os.Symlink("nowhere", dir+"/image.tar") }, []string{"-o", "."}, ""},
-		{"a directory of that name", func(dir string) error { return os.Mkdir(dir+"/image.tar", 0o755) }, []string{"-o", "."}, "image.tar is a directory, and a file of that name is to be written"},
+		{"a file of that name", func(dir string) error { return os.WriteFile(dir+"/image.img", nil, 0o444) }, []string{"-o", "."}, ""},
+		{"a link of that name", func(dir string) error { return os.Symlink("nowhere", dir+"/image.img") }, []string{"-o", "."}, ""},
+		{"a directory of that name", func(dir string) error { return os.Mkdir(dir+"/image.img", 0o755) }, []string{"-o", "."}, "image.img is a directory, and a file of that name is to be written"},
 		{"a directory for the checksums", func(dir string) error { return os.Mkdir(dir+"/SHA256SUMS", 0o755) }, []string{"-o", "."}, "SHA256SUMS is a directory"},
 		{"a directory for the packages", func(dir string) error { return os.Mkdir(dir+"/packages.json", 0o755) }, []string{"-o", "."}, "packages.json is a directory"},
 		{"a directory for the materials", func(dir string) error { return os.Mkdir(dir+"/sbom.spdx.json", 0o755) }, []string{"-o", ".", "--sbom"}, "sbom.spdx.json is a directory"},
@@ -35,11 +35,13 @@ func TestOutputPlaces(t *testing.T) {
 		{"a file above the directory", func(dir string) error { return os.WriteFile(dir+"/out", nil, 0o644) }, []string{"-o", "out/a/b"}, "not a directory"},
 		{"a link that leads nowhere", func(dir string) error { return os.Symlink("nowhere", dir+"/out") }, []string{"-o", "out"}, "out is a link that leads nowhere"},
 		{"a link above", func(dir string) error { return os.Symlink("nowhere", dir+"/out") }, []string{"-o", "out/a"}, "out is a link that leads nowhere"},
-		{"a directory of a platform", func(dir string) error { return os.MkdirAll(dir+"/linux_arm64/image.tar", 0o755) }, []string{"-o", ".", "--platform", "linux/amd64,linux/arm64"}, "linux_arm64/image.tar is a directory"},
+		{"a directory of a platform", func(dir string) error { return os.MkdirAll(dir+"/linux_arm64/image.img", 0o755) }, []string{"-o", ".", "--platform", "linux/amd64,linux/arm64"}, "linux_arm64/image.img is a directory"},
 		{"a file of a platform", func(dir string) error { return os.WriteFile(dir+"/linux_arm64", nil, 0o644) }, []string{"-o", ".", "--platform", "linux/amd64,linux/arm64"}, "linux_arm64 is in the place of a directory"},
 		{"one platform", func(dir string) error { return os.WriteFile(dir+"/linux_arm64", nil, 0o644) }, []string{"-o", ".", "--platform", "linux/arm64"}, ""},
 		{"the store", func(dir string) error { return os.Mkdir(dir+"/store", 0o755) }, []string{"-o", "store", "--store", "store"}, "it is the store"},
 		{"a file for the store", func(dir string) error { return os.WriteFile(dir+"/store", nil, 0o644) }, []string{"-o", ".", "--store", "store"}, "--store: "},
+		{"no directory", func(string) error { return nil }, []string{"-o", ""}, "--output-directory: it is empty"},
+		{"no store", func(string) error { return nil }, []string{"-o", ".", "--store", ""}, "--store: it is empty"},
 		{"unwritable", func(dir string) error { return os.Mkdir(dir+"/out", 0o555) }, []string{"-o", "out/new"}, "out cannot be written to: permission denied"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -54,7 +56,7 @@ func TestOutputPlaces(t *testing.T) {
 			before := listing(t, dir)
 			args := []string{"build", "--builder", "unix:///nonexistent/sock"}
 			for i, a := range c.args {
-				if i > 0 && (c.args[i-1] == "-o" || c.args[i-1] == "--store") {
+				if i > 0 && a != "" && (c.args[i-1] == "-o" || c.args[i-1] == "--store") {
 					a = filepath.Join(dir, a)
 				}
 				args = append(args, a)

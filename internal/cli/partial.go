@@ -11,19 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/osbuildkit/osbuildkit/disk/sparse"
 	"github.com/osbuildkit/osbuildkit/module"
 )
-
-// callerUmask is the umask of this process. It is read before anything runs beside,
-// as it can only be read by setting it.
-var callerUmask = func() fs.FileMode {
-	mask := unix.Umask(0)
-	unix.Umask(mask)
-	return fs.FileMode(mask)
-}()
 
 // openBelow opens a directory below base, and makes what is missing of it and of
 // base. Base may be a link, as its name is the user's; below it no link is
@@ -120,7 +110,7 @@ func newPartial(base, name string) (_ *partial, err error) {
 	}
 	// The lock dies with the process: it tells a file that is being written
 	// from one that a killed process has left.
-	if err := unix.Flock(int(p.f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lockFile(p.f); err != nil {
 		p.discard()
 		return nil, err
 	}
@@ -158,15 +148,7 @@ func removeStale(dir *os.Root, prefix, suffix string) {
 		if len(name) < len(prefix)+len(suffix) || !strings.HasPrefix(name, prefix) || !strings.HasSuffix(name, suffix) || !e.Type().IsRegular() && !e.IsDir() {
 			continue
 		}
-		// It may be something else by now: nothing is waited for.
-		f, err := dir.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-		if err != nil {
-			continue
-		}
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-			_ = dir.RemoveAll(name)
-		}
-		f.Close()
+		removeUnlocked(dir, e)
 	}
 }
 

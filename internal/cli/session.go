@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/docker/cli/cli/config"
@@ -19,7 +20,6 @@ import (
 	"github.com/moby/buildkit/session/auth/authprovider"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil"
-	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
@@ -44,6 +44,10 @@ type request struct {
 	// err is the frontend's own error. On its way through BuildKit it would
 	// lose its type.
 	err error
+	// show is the display of the build; failure is the error that was shown in it
+	// already.
+	show    *display
+	failure error
 	// files are the files of the result.
 	files []outputFile
 	// trees is the layout that trees are kept in; platforms are those of the
@@ -55,6 +59,9 @@ type request struct {
 // build is the build command.
 func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 	if err := f.check(); err != nil {
+		return err
+	}
+	if err := f.checkDebug(name); err != nil {
 		return err
 	}
 	var src *source
@@ -101,6 +108,9 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 		return err
 	}
 	if err := f.checkOutputs(src.m, target); err != nil {
+		return err
+	}
+	if err := a.warnOfNoCaches(f); err != nil {
 		return err
 	}
 	e, err := engine.Open(ctx, opts)
@@ -155,14 +165,11 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 		return err
 	}
 	defer os.RemoveAll(r.work)
-	lock, err := os.Open(r.work)
+	unlock, err := lockDirectory(r.work)
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return err
-	}
+	defer func() { _ = unlock() }()
 	if err := removeStaleBuilds(tmp); err != nil {
 		return err
 	}
@@ -192,11 +199,14 @@ func (r *request) run(ctx context.Context, e *engine.Engine) error {
 	if err != nil {
 		return err
 	}
+	r.show = show
 	_, err = e.Client().Build(ctx, opt, product, r.frontend, show.channel())
 	warnings := show.wait()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case r.failure != nil:
+		return r.failure
 	case r.err != nil:
 		return r.app.failed(r.explainBase(r.err), r.src, show)
 	case err != nil:
@@ -235,6 +245,7 @@ func (r *request) frontend(ctx context.Context, c gwclient.Client) (*gwclient.Re
 		err = r.downloadAttestations(ctx, out.Result)
 	}
 	if err != nil {
+		r.afterFailure(ctx, c, err)
 		r.err = err
 		return nil, err
 	}
@@ -297,6 +308,7 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 	if opt.CacheImports, opt.CacheExports, err = f.caches(); err != nil {
 		return opt, err
 	}
+	opt.CacheImports = slices.DeleteFunc(opt.CacheImports, func(c client.CacheOptionsEntry) bool { return noCache(c) != "" })
 	if err := makeCaches(opt.CacheExports); err != nil {
 		return opt, err
 	}
@@ -333,8 +345,8 @@ func (r *request) serveManifest(opt *client.SolveOpt) error {
 		return err
 	}
 	maps.Copy(opt.FrontendAttrs, map[string]string{"filename": name})
-	opt.LocalMounts["dockerfile"], opt.LocalMounts["context"] = fs, fs
-	return nil
+	opt.LocalMounts["dockerfile"] = fs
+	return r.src.serveContext(opt, dir, fs)
 }
 
 // failed turns the error of a build into what is shown and the exit code.

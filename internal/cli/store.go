@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -72,6 +73,13 @@ func (f *engineFlags) add(cmd *cobra.Command) {
 
 // withEngine runs fn with an engine, under the privileges that it needs.
 func (a *app) withEngine(cmd *cobra.Command, f engineFlags, fn func(*engine.Engine) error) error {
+	if f.store == "" {
+		return usageError("--store: it is empty: give a directory")
+	}
+	// A store that is named would be made here, and found empty.
+	if _, err := os.Stat(f.store); errors.Is(err, fs.ErrNotExist) && cmd.Flags().Changed("store") {
+		return usageError("--store: there is no store at %s", f.store)
+	}
 	if err := private.CheckStore(f.store); err != nil {
 		return usageError("--store: %w", err)
 	}
@@ -203,6 +211,9 @@ func (a *app) pruneCommand() *cobra.Command {
 		Short: "Remove what the build cache holds and no build uses now",
 		Args:  exactArgs(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if kind, err := engine.KindOf(f.builder); err == nil && kind != engine.Embedded && cmd.Flags().Changed("store") {
+				return usageError("--store %s: the cache of %s is not there; leave the flag out", f.store, engine.Describe(f.builder))
+			}
 			return a.withEngine(cmd, f, func(e *engine.Engine) error {
 				size, count, err := e.Prune(cmd.Context(), o)
 				if err != nil {

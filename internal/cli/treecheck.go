@@ -13,7 +13,6 @@ import (
 	"github.com/moby/buildkit/client/ociindex"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sys/unix"
 
 	"github.com/osbuildkit/osbuildkit/internal/private"
 	graph "github.com/osbuildkit/osbuildkit/llb"
@@ -161,13 +160,13 @@ func (r *request) explainBase(err error) error {
 // be taken for one that is there already. The function ends the exclusive right to
 // write.
 func prepareTrees(store, id string) (unlock func() error, err error) {
-	dir, err := os.Open(treesDir(store))
-	if err != nil {
+	if _, err := os.Stat(treesDir(store)); err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	unlock, err = lockDirectory(treesDir(store))
+	if err != nil {
 		// Another process is writing: only builds on other builders can meet here.
-		return dir.Close, nil
+		return func() error { return nil }, nil
 	}
 	ingest := filepath.Join(treesDir(store), "ingest")
 	partial, err := os.ReadDir(ingest)
@@ -181,9 +180,9 @@ func prepareTrees(store, id string) (unlock func() error, err error) {
 		err = removeDamage(store, id)
 	}
 	if err != nil {
-		return nil, errors.Join(err, dir.Close())
+		return nil, errors.Join(err, unlock())
 	}
-	return dir.Close, nil
+	return unlock, nil
 }
 
 // removeDamage removes the damaged parts of a tree.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 )
 
 // Environment is what modules and the programs that they start see of the
@@ -63,7 +65,11 @@ func (c Command) Run(ctx context.Context, log io.Writer) ([]byte, error) {
 	}
 	cmd := exec.CommandContext(ctx, c.Argv[0], c.Argv[1:]...)
 	if c.Root != "" && c.Root != "/" {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: c.Root}
+		attr, err := unix.ChrootAttr(c.Root)
+		if err != nil {
+			return nil, err
+		}
+		cmd.SysProcAttr = attr
 	}
 	if !strings.Contains(c.Argv[0], "/") {
 		found, err := Find(c.Root, c.Argv[0])

@@ -63,10 +63,17 @@ func Classify(s string) Kind {
 		return Lock
 	case kind == Hash, kind == Weak:
 		return kind
-	case desForms.MatchString(s), strings.ContainsAny(s[:1], "!*$"), s == "x":
+	case desForms.MatchString(s), strings.ContainsAny(s[:1], "!*$"), s == "x", surrounded(s):
 		return Ambiguous
 	}
 	return Plain
+}
+
+// surrounded reports whether a text is a hash or a lock with blanks around it, as
+// it comes from the output of a program or out of a table.
+func surrounded(s string) bool {
+	inner := strings.TrimSpace(s)
+	return inner != s && (locks[inner] || lockedHash(inner) || hashKind(inner) != Plain)
 }
 
 // lockedHash reports whether a text is a hash behind the sign with which
@@ -99,6 +106,8 @@ const maxHash = 384
 // the text itself.
 func Why(s string) string {
 	switch {
+	case surrounded(s):
+		return "it is a hash or a lock with blanks around it, which nobody could log in with"
 	case namesMethod.MatchString(s):
 		return "it begins as a hash does and is not a whole one"
 	case strings.HasPrefix(s, "$"):

@@ -40,6 +40,7 @@ var exceptions = []exception{
 	{"", "ENGINE_TEST_ROLE", "is set by a test for a process of its own"},
 	{"", "OSBUILDKIT_TEST_BOUND", "is set by a test for a process of its own"},
 	{"", "OSBUILDKIT_TEST_BOOT", "is set by a test for a process of its own"},
+	{"", "OSBUILDKIT_TEST_NO_HUGE_PAGES", "is set by a test for a process of its own"},
 	{"", "OSBUILDKIT_TEST_PROGRAM", "is set by a test for a process of its own"},
 }
 

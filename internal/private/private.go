@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // Modes of what belongs to one user.
@@ -31,18 +29,27 @@ func (e *Fault) Error() string { return fmt.Sprintf("%s %s: %s", e.Path, e.What,
 // remove is what to do about what this program has not made.
 const remove = "if you did not put it there, somebody else did: remove it, or choose another directory"
 
+// status is what the rules look at of a file.
+type status struct {
+	kind fs.FileMode // the type; what has no place in a store is irregular
+	// unowned says that files have no owner and mode on this system.
+	unowned     bool
+	owner, mode uint32
+	links       uint64
+}
+
 // owned tells why a file is not this user's. The user is the effective one: root
 // takes nothing that an ordinary user has prepared, and below rootlesskit the
 // kernel shows the user's own files as root's.
-func owned(path string, st *unix.Stat_t) error {
-	if int64(st.Uid) == int64(os.Geteuid()) {
+func owned(path string, st *status) error {
+	if st.unowned || int64(st.owner) == int64(os.Geteuid()) {
 		return nil
 	}
 	do := "use a directory of your own, or run this command as that user"
-	if st.Uid == overflowUID && os.Geteuid() == 0 {
+	if st.owner == overflowUID && os.Geteuid() == 0 {
 		do = "use a directory of your own, on a disk that does not map root to another user, as NFS does"
 	}
-	return &Fault{path, fmt.Sprintf("belongs to %s and not to %s, who runs this command", userName(st.Uid), userName(uint32(os.Geteuid()))), do}
+	return &Fault{path, fmt.Sprintf("belongs to %s and not to %s, who runs this command", userName(st.owner), userName(uint32(os.Geteuid()))), do}
 }
 
 // overflowUID is the user that the kernel shows where a namespace or a network
@@ -58,21 +65,21 @@ func userName(uid uint32) string {
 
 // closed tells why others can change a file. Where it has a list, the bits of the
 // group are the mask of what anyone on it can do.
-func closed(path string, st *unix.Stat_t) error {
-	if st.Mode&0o022 == 0 {
+func closed(path string, st *status) error {
+	if st.mode&0o022 == 0 {
 		return nil
 	}
-	return &Fault{path, fmt.Sprintf("can be written to by others (mode %04o)", st.Mode&0o7777),
+	return &Fault{path, fmt.Sprintf("can be written to by others (mode %04o)", st.mode),
 		"if all in it is yours, take their right away (chmod go-w " + quote(path) + "); if not, remove it, or choose another directory"}
 }
 
 // hidden tells why others can look into a directory that this program makes for
 // one user alone.
-func hidden(path string, st *unix.Stat_t) error {
-	if st.Mode&0o077 == 0 {
+func hidden(path string, st *status) error {
+	if st.mode&0o077 == 0 {
 		return nil
 	}
-	return &Fault{path, fmt.Sprintf("was not made by this program, which lets nobody else enter (mode %04o)", st.Mode&0o7777),
+	return &Fault{path, fmt.Sprintf("was not made by this program, which lets nobody else enter (mode %04o)", st.mode),
 		"if all in it is yours, chmod 700 " + quote(path) + "; if not, remove it, or choose another directory"}
 }
 
@@ -86,21 +93,12 @@ func quote(path string) string {
 	return path
 }
 
-// lstat looks at a path itself and not at what a link leads to.
-func lstat(path string) (*unix.Stat_t, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return nil, &fs.PathError{Op: "lstat", Path: path, Err: err}
-	}
-	return &st, nil
-}
-
 // directory tells why something is no directory of this user's own.
-func directory(path string, st *unix.Stat_t) error {
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
+func directory(path string, st *status) error {
+	switch st.kind {
+	case fs.ModeDir:
 		return owned(path, st)
-	case unix.S_IFLNK:
+	case fs.ModeSymlink:
 		return &Fault{path, "is a link in the place of a directory", remove}
 	}
 	return &Fault{path, "is in the place of a directory", remove}
@@ -124,7 +122,7 @@ func MakeDir(path string) error {
 	if err == nil {
 		err = closed(path, st)
 	}
-	if err != nil || st.Mode&0o077 == 0 {
+	if err != nil || st.mode&0o077 == 0 {
 		return err
 	}
 	return os.Chmod(path, DirMode)
@@ -136,22 +134,11 @@ func MakeDir(path string) error {
 // others. One that it makes is for this user alone.
 func OpenFile(path string, flag int) (*os.File, error) {
 	// What has to be emptied is emptied once it is known what it is.
-	fd, err := unix.Open(path, flag&^os.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, uint32(FileMode))
-	switch {
-	case errors.Is(err, unix.ELOOP):
-		return nil, &Fault{path, "is a link in the place of a file", remove}
-	case errors.Is(err, unix.EISDIR):
-		return nil, &Fault{path, "is a directory in the place of a file", remove}
-	case errors.Is(err, unix.ENXIO):
-		return nil, &Fault{path, "is a pipe or a socket in the place of a file", remove}
-	case err != nil:
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	f, st, err := open(path, flag&^os.O_TRUNC)
+	if err != nil {
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), path)
-	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil {
-		err = regular(path, &st)
-	}
+	err = regular(path, st)
 	if err == nil && flag&os.O_TRUNC != 0 {
 		err = f.Truncate(0)
 	}
@@ -164,32 +151,24 @@ func OpenFile(path string, flag int) (*os.File, error) {
 // OpenRegular opens a file to read it, whoever owns it. It follows no link at the
 // end of the path, and waits for no other end of a pipe.
 func OpenRegular(path string) (*os.File, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if errors.Is(err, unix.ELOOP) {
-		return nil, &Fault{path, "is a link in the place of a file", remove}
-	}
+	f, st, err := open(path, os.O_RDONLY)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), path)
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = &Fault{path, "is in the place of a file", remove}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	if st.kind != 0 {
+		return nil, errors.Join(&Fault{path, "is in the place of a file", remove}, f.Close())
 	}
 	return f, nil
 }
 
 // regular tells why something is no file of this user's own.
-func regular(path string, st *unix.Stat_t) error {
+func regular(path string, st *status) error {
 	switch {
-	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+	case st.kind == fs.ModeSymlink:
 		return &Fault{path, "is a link in the place of a file", remove}
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+	case st.kind != 0:
 		return &Fault{path, "is in the place of a file", remove}
-	case st.Nlink > 1:
+	case st.links > 1:
 		return &Fault{path, "has another name elsewhere", remove}
 	}
 	return errors.Join(owned(path, st), closed(path, st))

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
 // Parts of a store. What is in State and Trees is believed, so nobody else may
@@ -61,8 +59,8 @@ func CheckStore(store string) error {
 		return err
 	}
 	real := store
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		if st.Uid != 0 {
+	if st.kind == fs.ModeSymlink {
+		if st.owner != 0 {
 			if err := owned(store, st); err != nil {
 				return storeError(store, err)
 			}
@@ -145,20 +143,20 @@ func checkBelow(store, name string, depth int) error {
 		if err != nil {
 			return err
 		}
-		switch st.Mode & unix.S_IFMT {
-		case unix.S_IFLNK:
+		switch st.kind {
+		case fs.ModeSymlink:
 			return &Fault{path, "is a link, and a store has none there", remove}
-		case unix.S_IFREG, unix.S_IFDIR, unix.S_IFSOCK:
+		case 0, fs.ModeDir, fs.ModeSocket:
 		default:
 			return &Fault{path, "is a pipe or a device, and a store has none there", remove}
 		}
 		if err := owned(path, st); err != nil {
 			return err
 		}
-		if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink > 1 {
+		if st.kind == 0 && st.links > 1 {
 			return &Fault{path, "has another name elsewhere", remove}
 		}
-		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if st.kind == fs.ModeDir {
 			if err := checkBelow(store, below, depth-1); err != nil {
 				return err
 			}

@@ -38,7 +38,7 @@ func Main(registry []module.Module, args []string, stdin io.Reader, stdout, stde
 			return 0
 		}
 	}
-	fmt.Fprint(stderr, "usage: osbuildkit-runner module NAME [--kind stage|assembler] [--step FILE]\n"+
+	fmt.Fprint(stderr, "usage: osbuildkit-runner module NAME [--kind stage|assembler] [--step FILE] [--stdout]\n"+
 		"       osbuildkit-runner list\n"+
 		"Without --step the contract is read from standard input: {\"tree\": DIR, \"options\": {…}}\n")
 	return exitUsage
@@ -49,6 +49,7 @@ func runModule(registry []module.Module, args []string, stdin io.Reader, stdout,
 	flags.SetOutput(stderr)
 	step := flags.String("step", "", "read the contract from this `file`; given in a step")
 	kind := flags.String("kind", "", "stage or assembler, where both have the name")
+	toStdout := flags.Bool("stdout", false, "write the archive of org.osbuild.tar to standard output, and the log to standard error")
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		fmt.Fprintln(stderr, "osbuildkit-runner module: the name of a module is missing")
 		return exitUsage
@@ -68,6 +69,9 @@ func runModule(registry []module.Module, args []string, stdin io.Reader, stdout,
 		return exitUsage
 	}
 	in.Log = stdout
+	if *toStdout {
+		in.Log, in.Output = stderr, stdout
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *step != "" {

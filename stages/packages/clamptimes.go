@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
@@ -56,7 +54,7 @@ func (c *clamper) clamp(rel string, st fs.FileInfo) error {
 	if !st.ModTime().After(c.limit) {
 		return nil
 	}
-	s, ok := st.Sys().(*syscall.Stat_t)
+	s, ok := st.Sys().(*unix.SysStat)
 	if !ok || st.IsDir() || s.Nlink < 2 {
 		return c.utime(rel, c.limit)
 	}

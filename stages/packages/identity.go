@@ -7,8 +7,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
-	"syscall"
 
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
@@ -151,7 +151,7 @@ func rewrite(t *tree.Root, name string, st fs.FileInfo, change func([]byte) []by
 	if string(changed) == string(data) {
 		return nil
 	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
+	sys, ok := st.Sys().(*unix.SysStat)
 	if !ok {
 		return fmt.Errorf("%s: its owner is not known", name)
 	}

@@ -5,8 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"syscall"
 
+	"github.com/osbuildkit/osbuildkit/internal/unix"
 	"github.com/osbuildkit/osbuildkit/tree"
 )
 
@@ -61,7 +61,7 @@ func makeLike(t *tree.Root, name string, st fs.FileInfo) error {
 	if err := t.Mkdir(name, st.Mode().Perm()); err != nil {
 		return err
 	}
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok && os.Getuid() == 0 {
+	if sys, ok := st.Sys().(*unix.SysStat); ok && os.Getuid() == 0 {
 		if err := t.Lchown(name, int(sys.Uid), int(sys.Gid)); err != nil {
 			return err
 		}

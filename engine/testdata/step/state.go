@@ -22,7 +22,7 @@ func state() ([]byte, error) {
 		name, _, _ := strings.Cut(line, ":")
 		switch name {
 		case "Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
-			"NoNewPrivs", "Seccomp", "Cpus_allowed", "Mems_allowed":
+			"NoNewPrivs", "Seccomp", "THP_enabled", "Cpus_allowed", "Mems_allowed":
 			out.WriteString(line)
 		}
 	}
