@@ -43,10 +43,11 @@ programs: $(RUNNERS)
 	    -o bin/osbuildkit-$$o-$$a$$e ./cmd/osbuildkit; \
 	done
 
-# That it compiles and links for each other platform than the usual one of
-# developers, which the tests are on. vet would add nothing: of a program for
-# another system it looks at the main package alone.
-CROSS ?= linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+# That it compiles and links for macOS and Windows. With an empty build cache a
+# platform takes about 130 s of one core, as they share nothing; so the tests
+# leave out linux/arm64, which has no files of its own (CROSS=linux/arm64). vet
+# would add nothing: of a program for another system it looks at main alone.
+CROSS ?= darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 cross:
 	set -e; for p in $(CROSS); do \
 	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/osbuildkit; \

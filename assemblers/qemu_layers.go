@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/disk"
@@ -202,7 +203,7 @@ func (p *qemuPlan) addLUKS(i int, q *partition) {
 		p.problem(pointer+"/volume_key", fmt.Errorf("a volume key %q is not supported: use random or derived", o.VolumeKey))
 	}
 	if k := o.PBKDF; k != nil {
-		l.options.KDF = luks.KDF{Method: k.Method, Iterations: k.Iterations, Memory: k.Memory, Threads: k.Parallelism}
+		l.options.KDF = k.kdf()
 		p.problem(pointer+"/pbkdf", l.options.KDF.Check())
 	}
 	switch o.SectorSize {
@@ -411,13 +412,32 @@ func qemuSecrets(options json.RawMessage) []module.Secret {
 		return nil
 	}
 	var out []module.Secret
-	seen := map[string]bool{}
 	for i, q := range o.Partitions {
-		if q.LUKS == nil || !secretName(q.LUKS.PassphraseSecret) || seen[q.LUKS.PassphraseSecret] {
+		if q.LUKS == nil || !secretName(q.LUKS.PassphraseSecret) {
 			continue
 		}
-		seen[q.LUKS.PassphraseSecret] = true
-		out = append(out, module.Secret{Name: q.LUKS.PassphraseSecret, Pointer: fmt.Sprintf("/partitions/%d/luks/passphrase_secret", i)})
+		at := slices.IndexFunc(out, func(s module.Secret) bool { return s.Name == q.LUKS.PassphraseSecret })
+		if at < 0 {
+			at = len(out)
+			out = append(out, module.Secret{Name: q.LUKS.PassphraseSecret, Pointer: fmt.Sprintf("/partitions/%d/luks/passphrase_secret", i)})
+		}
+		out[at].Cost = out[at].Cost.Max(q.LUKS.PBKDF.cost())
 	}
 	return out
+}
+
+func (k *QemuPBKDF) kdf() luks.KDF {
+	if k == nil {
+		return luks.KDF{}
+	}
+	return luks.KDF{Method: k.Method, Iterations: k.Iterations, Memory: k.Memory, Threads: k.Parallelism}
+}
+
+// cost is what it costs to try a passphrase on the header.
+func (k *QemuPBKDF) cost() module.SecretCost {
+	f := k.kdf().Filled()
+	if f.Method == luks.PBKDF2 {
+		return module.SecretCost{Iterations: f.Iterations}
+	}
+	return module.SecretCost{Passes: uint32(f.Iterations), Memory: uint32(f.Memory), Threads: uint8(f.Threads)}
 }

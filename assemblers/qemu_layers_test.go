@@ -306,7 +306,7 @@ func TestCheckLayers(t *testing.T) {
 
 func TestSecrets(t *testing.T) {
 	t.Parallel()
-	if got := fmt.Sprint(qemuSecrets(json.RawMessage(layerOptions))); got != "[{key /partitions/2/luks/passphrase_secret}]" {
+	if got := fmt.Sprint(qemuSecrets(json.RawMessage(layerOptions))); got != "[{key /partitions/2/luks/passphrase_secret {1 64 1 1000}}]" {
 		t.Error(got)
 	}
 	for _, tc := range []struct{ content, want string }{
@@ -332,8 +332,16 @@ func TestSecrets(t *testing.T) {
 		"good": "", "empty": "the secret empty: it is empty", "large": "it is larger than 65536 bytes",
 		"missing": "the secret missing: the build has no such secret: give it with --secret id=missing,src=FILE",
 	} {
-		in := &module.Input{Options: json.RawMessage(`{"secrets":["` + name + `"]}`), Secrets: map[string]string{name: filepath.Join(dir, name)}}
-		if err := part.Run(t.Context(), in); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		in := &module.Input{
+			Options:   json.RawMessage(`{"secrets":["` + name + `"],"digest":{"salt":"s"},"build":"1"}`),
+			OutputDir: t.TempDir(), Secrets: map[string]string{name: filepath.Join(dir, name)},
+		}
+		err := part.Run(t.Context(), in)
+		digest := module.SecretsDigest{Salt: "s"}
+		if got, _ := os.ReadFile(filepath.Join(in.OutputDir, module.SecretsDigestFile)); want == "" && (digest.Compute(in) != nil || string(got) != digest.Sum) {
+			t.Errorf("the digest is %q, want %q", got, digest.Sum)
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got := part.Secrets(in.Options); len(got) != 1 || got[0].Name != name {

@@ -318,6 +318,10 @@ func (p *qemuPlan) partition(i int) partition {
 	if o.Name != "" && !p.gpt {
 		p.problem(pointer+"/name", errors.New("partitions of a DOS partition table have no name: leave it out, or set pttype to gpt"))
 	}
+	// The kernel writes names into lines of its own, such as PARTNAME of a uevent.
+	if strings.ContainsFunc(o.Name, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }) {
+		p.problem(pointer+"/name", fmt.Errorf("the name %q holds a control character or invalid UTF-8", o.Name))
+	}
 	return q
 }
 

@@ -101,7 +101,7 @@ func parts() []module.Module {
 			Kind:    module.Assembler,
 			Sandbox: module.Edit,
 			Group:   module.GroupAssemblers,
-			Summary: "Looks whether the secrets that an assembler needs are there",
+			Summary: "Looks whether the secrets that a step needs are there, and makes a digest of them",
 			Secrets: partSecrets,
 			Run:     module.Does(runSecrets),
 		},

@@ -3,8 +3,9 @@ package assemblers
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/osbuildkit/osbuildkit/module"
 )
@@ -13,6 +14,11 @@ import (
 // there.
 type secretsOptions struct {
 	Secrets []string `json:"secrets"`
+	// Digest says how their digest is made.
+	Digest module.SecretsDigest `json:"digest"`
+	// Build tells the step from that of another build, which may have other
+	// secrets: BuildKit runs equal steps of two builds at once only once.
+	Build string `json:"build"`
 }
 
 // partSecrets lists the secrets that the options of the part name.
@@ -28,17 +34,14 @@ func partSecrets(options json.RawMessage) []module.Secret {
 	return out
 }
 
-// runSecrets fails if a secret is missing or empty.
+// runSecrets fails if a secret is missing or empty, and writes the digest of all.
 func runSecrets(_ context.Context, in *module.Input) error {
 	var o secretsOptions
 	if err := in.DecodeOptions(&o); err != nil {
 		return err
 	}
-	var errs []error
-	for _, name := range o.Secrets {
-		if _, err := in.ReadSecret(name); err != nil {
-			errs = append(errs, fmt.Errorf("the secret %s: %w", name, err))
-		}
+	if err := o.Digest.Compute(in); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	return os.WriteFile(filepath.Join(in.OutputDir, module.SecretsDigestFile), []byte(o.Digest.Sum), 0o600)
 }

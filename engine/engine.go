@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/entitlements"
 )
 
 // DefaultStore is the directory of the store when Options names none, relative
@@ -27,6 +28,10 @@ const DefaultWait = 10 * time.Minute
 // EmbeddedName is the value of Options.Builder that asks for the embedded
 // engine even where BUILDKIT_HOST is set.
 const EmbeddedName = "embedded"
+
+// AllowHostNetwork lets steps ask for the network of the machine itself, its
+// loopback and all of its services included. BuildKit calls it an entitlement.
+const AllowHostNetwork = string(entitlements.EntitlementNetworkHost)
 
 // Options says where builds run, and how. The zero value is the embedded engine
 // (or the daemon of BUILDKIT_HOST) with its store in DefaultStore.
@@ -59,6 +64,9 @@ type Options struct {
 	// what was not used for the longest time goes first. Zero is DefaultLimit, and
 	// a negative one is no limit.
 	Limit int64
+	// Allow lists what builds in the embedded engine may ask for: AllowHostNetwork,
+	// or nothing.
+	Allow []string
 	// Image names what is built, for Usage. Empty builds nothing, and nothing is
 	// removed to keep a limit.
 	Image string

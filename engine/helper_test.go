@@ -21,6 +21,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/identity"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/tonistiigi/fsutil"
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +50,9 @@ func TestMain(m *testing.M) {
 func playRole(role, arg string) error {
 	ctx := context.Background()
 	switch role {
+	case "shares-processes":
+		fmt.Print(SharesProcesses())
+		return nil
 	case "solve-forever": // STORE STEP: print "running" once a step runs
 		store, step, _ := strings.Cut(arg, " ")
 		e, err := Open(ctx, Options{Builder: EmbeddedName, Store: store})
@@ -114,6 +118,23 @@ func playRole(role, arg string) error {
 			return err
 		}
 		os.Exit(7) // a code that nothing else gives
+	case "rootless-reach": // STORE STEP ADDRESS...: what a step with network reaches
+		fields := strings.Fields(arg)
+		o := Options{Builder: EmbeddedName, Store: fields[0]}
+		ran, code, err := EnsurePrivileges(ctx, o)
+		if err != nil {
+			return err
+		}
+		if ran {
+			os.Exit(code)
+		}
+		e, err := Open(ctx, o)
+		if err != nil {
+			return err
+		}
+		got, err := reach(ctx, e, fields[1], pb.NetMode_UNSET, nil, fields[2:])
+		fmt.Printf("rootless=%v %s", Rootless(), got)
+		return errors.Join(err, e.Close())
 	case "rootless-signal": // STORE: exit with 40 and the number of SIGINTs seen
 		sigs := make(chan os.Signal, 8)
 		ran, code, err := EnsurePrivileges(ctx, Options{Builder: EmbeddedName, Store: arg})

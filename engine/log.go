@@ -4,6 +4,8 @@ import (
 	"io"
 
 	"google.golang.org/grpc/grpclog"
+
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 )
 
 // daemonLog takes what grpc logs in this process. It drops everything, but in
@@ -22,8 +24,10 @@ func newSink() *sink {
 	return s
 }
 
+// Write takes one entry. Its credentials go no further: entries have the addresses
+// of downloads, and a log is sent to others for help.
 func (s *sink) Write(p []byte) (int, error) {
 	// A full disk must not become an error of the build's own.
-	_, _ = s.w.Write(p)
+	_, _ = io.WriteString(s.w, redact.Shown(string(p)))
 	return len(p), nil
 }

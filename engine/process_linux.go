@@ -31,6 +31,7 @@ type settings struct {
 	Emulation   bool          `json:"emulation,omitempty"`
 	Limit       int64         `json:"limit,omitempty"`
 	Image       string        `json:"image,omitempty"`
+	Allow       []string      `json:"allow,omitempty"`
 	Holder      holder        `json:"holder"`
 }
 
@@ -95,7 +96,7 @@ func startProcess(ctx context.Context, o Options) (_ *process, err error) {
 		return nil, fmt.Errorf("starting the embedded engine: %w", err)
 	}
 	err = p.send(message{Open: &settings{
-		Root: root, Wait: wait, Snapshotter: o.Snapshotter, Emulation: o.Emulation, Limit: o.Limit, Image: o.Image,
+		Root: root, Wait: wait, Snapshotter: o.Snapshotter, Emulation: o.Emulation, Limit: o.Limit, Image: o.Image, Allow: o.Allow,
 		Holder: holder{PID: os.Getpid(), Command: commandLine(os.Args), Since: time.Now().Truncate(time.Second)},
 	}}, nil)
 	if err == nil {

@@ -28,7 +28,6 @@ import (
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/util/archutil"
 	"github.com/moby/buildkit/util/db/boltutil"
-	"github.com/moby/buildkit/util/network/cniprovider"
 	"github.com/moby/buildkit/util/network/netproviders"
 	"github.com/moby/buildkit/util/resolver"
 	"github.com/moby/buildkit/version"
@@ -111,6 +110,7 @@ func (d *daemon) newController(o daemonOptions) (err error) {
 		ContentStore:   w.ContentStore(),
 		GarbageCollect: w.GarbageCollect,
 		GracefulStop:   stopped,
+		Entitlements:   o.Allow,
 	})
 	if err != nil {
 		return err
@@ -159,12 +159,9 @@ func (d *daemon) newWorker(o daemonOptions) (*base.Worker, error) {
 	}
 	opt, err := runc.NewWorkerOpt(
 		d.root, factory, rootless, mode,
-		nil, // labels
-		nil, // identity mapping
-		// Steps that fetch must reach what this machine reaches, a mirror on
-		// loopback included. All other steps ask for no network at all.
-		netproviders.Opt{Mode: "host", CNI: cniprovider.Opt{Root: d.root}},
-		nil, // DNS: that of the machine
+		nil,                                 // labels
+		nil,                                 // identity mapping
+		netproviders.Opt{Mode: "host"}, nil, // see giveNetworks
 		d.runtime.path,
 		"", false, // no AppArmor profile, no SELinux labels
 		nil, // no limit of parallel steps
@@ -173,6 +170,9 @@ func (d *daemon) newWorker(o daemonOptions) (*base.Worker, error) {
 		nil, // no CDI devices
 	)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.giveNetworks(&opt, rootless, mode, o.Allow); err != nil {
 		return nil, err
 	}
 	if err := abortIngests(context.Background(), opt.ContentStore); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerui"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -93,6 +94,7 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 	if err != nil {
 		return nil, err
 	}
+	ui.TargetPlatforms = targetPlatforms(ui.TargetPlatforms, ui.BuildPlatforms[0], platforms.DefaultSpec())
 	if err := CheckPlatforms(ui.TargetPlatforms); err != nil {
 		return nil, err
 	}
@@ -104,6 +106,9 @@ func Build(ctx context.Context, c gwclient.Client, cfg Config) (*Outcome, error)
 		return nil, err
 	}
 	b := &build{client: c, ui: ui, cfg: cfg, source: src}
+	if builder := ui.BuildPlatforms[0]; foreign(builder, platforms.DefaultSpec()) {
+		b.constraints = []llb.ConstraintsOpt{llb.Platform(builder)}
+	}
 	if res, ok, err := b.handleRequest(ctx); ok || err != nil {
 		return &Outcome{Manifest: b.m, Result: res}, err
 	}
@@ -125,11 +130,13 @@ func CheckCaps(c gwclient.Client) error {
 
 // build is one run of the frontend.
 type build struct {
-	client  gwclient.Client
-	ui      *dockerui.Client
-	cfg     Config
-	source  *dockerui.Source
-	catalog *catalog.Catalog
+	// constraints are those of all operations that have none of their own.
+	constraints []llb.ConstraintsOpt
+	client      gwclient.Client
+	ui          *dockerui.Client
+	cfg         Config
+	source      *dockerui.Source
+	catalog     *catalog.Catalog
 	// libdir holds the user's own modules; nil if there are none.
 	libdir *libdir
 	m      *manifest.Manifest
@@ -147,6 +154,9 @@ type build struct {
 	warned map[string]bool
 	// sources are the named contexts that have taken the place of downloads.
 	sources map[string]bool
+	// textData is the text of the manifest as others may read it, made once.
+	text     sync.Once
+	textData []byte
 }
 
 func (b *build) run(ctx context.Context) (*Outcome, error) {
@@ -248,6 +258,22 @@ func platformID(p *ocispecs.Platform) string {
 	return platforms.FormatAll(platforms.Normalize(*p))
 }
 
+// foreign tells whether this process runs on another platform than the builder,
+// as the command line does on a Mac. BuildKit's packages take the platform of the
+// process for that of the builder, which a frontend's process has.
+func foreign(builder, process ocispecs.Platform) bool {
+	return builder.OS != process.OS || builder.Architecture != process.Architecture
+}
+
+// targetPlatforms are the platforms to build for: those that were asked for, else
+// the builder's, which is named where it would be taken for another.
+func targetPlatforms(asked []ocispecs.Platform, builder, process ocispecs.Platform) []ocispecs.Platform {
+	if len(asked) == 0 && foreign(builder, process) {
+		return []ocispecs.Platform{builder}
+	}
+	return asked
+}
+
 // platform builds the target for one platform. Several are built at once, each
 // with a graph of its own.
 func (b *build) platform(ctx context.Context, g *graph.Graph, target string) (*dockerui.BuildResult, error) {
@@ -292,13 +318,15 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 		Module:        catalog.Builtin().Module,
 		Program:       b.program(),
 		Resolver:      b,
-		SourceMap:     b.source.SourceMap,
+		SourceMap:     b.sourceMap(),
 		NoCache:       b.ui.IsNoCache,
+		Network:       b.ui.NetworkMode,
 		BuildPlatform: b.ui.BuildPlatforms[0],
 		Runs:          b.runs,
 		Mirrors:       b.mirrors,
 		Source:        b.givenSource,
 		Context:       b.copies,
+		Build:         identity.NewID(),
 	}
 	opt.Warn = func(p *manifest.Pipeline, pointer, text string) { b.warnAt(ctx, p, pointer, text) }
 	opt.Platform = opt.BuildPlatform
@@ -397,7 +425,8 @@ func (b *build) solve(ctx context.Context, st llb.State, evaluate bool) (gwclien
 // in an imported cache for one definition are not found for the next.
 func (b *build) marshal(ctx context.Context, st llb.State) (*llb.Definition, error) {
 	opts := b.client.BuildOpts()
-	def, err := st.Marshal(ctx, llb.WithCaps(opts.LLBCaps), llb.LocalUniqueID(opts.SessionID))
+	constraints := []llb.ConstraintsOpt{llb.WithCaps(opts.LLBCaps), llb.LocalUniqueID(opts.SessionID)}
+	def, err := st.Marshal(ctx, append(constraints, b.constraints...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -137,6 +137,36 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// TestNetwork shows that what buildx makes of --network is for the steps that have the
+// network, and that without it each has one of its own.
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]pb.NetMode{"": pb.NetMode_UNSET, "sandbox": pb.NetMode_UNSET, "host": pb.NetMode_HOST, "none": pb.NetMode_NONE} {
+		f := newFake(`{"stages": [{"name": "org.osbuild.script", "options": {"script": "true", "network": true}}, {"name": "org.osbuild.script", "options": {"script": "true"}}]}`)
+		f.opts["force-network-mode"] = mode
+		if _, err := Build(t.Context(), f, config()); err != nil {
+			t.Fatal(err)
+		}
+		got := map[pb.NetMode]int{}
+		for _, data := range f.solved[len(f.solved)-1].Def {
+			var op pb.Op
+			if err := op.Unmarshal(data); err != nil {
+				t.Fatal(err)
+			}
+			if e := op.GetExec(); e != nil {
+				got[e.Network]++
+			}
+		}
+		others := got[pb.NetMode_NONE]
+		if want == pb.NetMode_NONE {
+			others--
+		}
+		if got[want] == 0 || others == 0 || len(got) > 2 {
+			t.Errorf("mode %q: the steps have %v, want one with %v and none else", mode, got, want)
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	const good = `{"stages": [{"name": "org.osbuild.noop"}], "assembler": {"name": "org.osbuild.noop"}}`

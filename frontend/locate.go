@@ -33,7 +33,7 @@ func (b *build) locate(err error) error {
 func (b *build) errorSource(span manifest.Span) *errdefs.Source {
 	return &errdefs.Source{
 		Info: &pb.SourceInfo{
-			Data:       b.source.Data,
+			Data:       b.publicText(),
 			Filename:   b.source.Filename,
 			Language:   b.source.Language,
 			Definition: b.source.Definition.ToPB(),

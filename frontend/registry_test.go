@@ -16,7 +16,8 @@ func TestExplain(t *testing.T) {
 		`exporting cache to registry failed: failed to solve: error writing layer blob: the builder cannot reach the registry r.example:5000: net/http: TLS handshake timeout`,
 		`failed to do request: Head "https://r.example/v2/c/manifests/1": tls: failed to verify certificate: x509: certificate signed by unknown authority`://
 		`the builder cannot reach the registry r.example: tls: failed to verify certificate: x509: certificate signed by unknown authority`,
-		`Get "http://deb.example/dists/trixie/InRelease": dial tcp: no route`: `Get "http://deb.example/dists/trixie/InRelease": dial tcp: no route`,
+		`Get "http://deb.example/dists/trixie/InRelease": dial tcp: no route`:                             `Get "http://deb.example/dists/trixie/InRelease": dial tcp: no route`,
+		`failed to solve: granting entitlement network.host is not allowed by build daemon configuration`: `the builder does not give steps the network of its machine: start it with --allow-insecure-entitlement network.host, or build without --allow network.host`,
 		`r.example/a:1: not found`: `r.example/a:1: not found`,
 	} {
 		err := errors.New(got)

@@ -34,9 +34,13 @@ func (g *Graph) credentials(ctx context.Context, at place, secret string) (crede
 	if err != nil {
 		return credentials{}, err
 	}
+	options, err := json.Marshal(map[string]string{"build": g.opt.Build})
+	if err != nil {
+		return credentials{}, err
+	}
 	none := Tree{Root: llb.Scratch(), Ledger: llb.Scratch(), Epoch: DefaultEpoch}
 	out, err := g.run(ctx, at, none, step{
-		module: m, part: "look at the credentials", options: json.RawMessage("{}"), readonly: true, output: true, always: true,
+		module: m, part: "look at the credentials", options: options, readonly: true, output: true, always: true,
 		secrets: []stepSecret{{packages.SecretAuthorization, secret, true}},
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/osbuildkit/osbuildkit/debian"
@@ -52,6 +53,9 @@ type Options struct {
 	Resolver Resolver
 	// SourceMap refers the operations to the text of the manifest.
 	SourceMap *llb.SourceMap
+	// Network is what the steps get that ask for the network: one of their own, that
+	// of the builder's machine, which the builder must allow, or none.
+	Network pb.NetMode
 	// NoCache says whether the steps of a pipeline are run although they are
 	// in the cache. Nil means none.
 	NoCache func(pipeline string) bool
@@ -87,6 +91,9 @@ type Options struct {
 	ToolboxManifest *manifest.Manifest
 	// Base returns the tree that is stored under an id, for a platform.
 	Base func(ctx context.Context, id string, p ocispecs.Platform) (*Stored, error)
+	// Build tells this build from all others. It is part of steps that look at the
+	// client's secrets, and of no other.
+	Build string
 	// Now is the time against which repositories' validity is checked.
 	Now func() time.Time
 }
@@ -153,6 +160,7 @@ type Graph struct {
 	rpms    map[string]*rpmSource
 	ready   map[string]bool // see readyClient
 	auths   map[string]credentials
+	digests map[*manifest.Stage]*module.SecretsDigest
 	runners map[module.Group]llb.State
 	bases   map[string]*Stored
 }
@@ -164,7 +172,7 @@ func New(m *manifest.Manifest, opt Options) *Graph {
 	}
 	return &Graph{
 		m: m, opt: opt, trees: map[string]Tree{}, suites: map[string]*suite{}, rpms: map[string]*rpmSource{}, ready: map[string]bool{},
-		auths: map[string]credentials{}, runners: map[module.Group]llb.State{}, bases: map[string]*Stored{},
+		auths: map[string]credentials{}, digests: map[*manifest.Stage]*module.SecretsDigest{}, runners: map[module.Group]llb.State{}, bases: map[string]*Stored{},
 	}
 }
 

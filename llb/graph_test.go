@@ -167,6 +167,11 @@ func TestGolden(t *testing.T) {
 		{name: "context", pipeline: "tree", change: withContext, text: `{"stages": [
 			{"name": "org.osbuild.copy", "options": {"source": {"type": "context"}, "paths": [{"from": "/b", "to": "/srv"}, {"from": "/b/c"}, {"from": "/a/"}]}},
 			{"name": "org.osbuild.copy", "options": {"source": {"type": "inline", "data": "x"}, "paths": [{"to": "/etc/motd"}]}}]}`},
+		{name: "secrets", pipeline: "assembler", text: `{
+			"stages": [{"name": "org.osbuild.users", "options": {"users": {"root": {"password_secret": "root-password"}}}}],
+			"assembler": {"name": "org.osbuild.qemu", "options": {"format": "raw", "filename": "d", "size": 1073741824,
+				"partitions": [{"luks": {"passphrase_secret": "disk-key", "pbkdf": {"iterations": 7}}, "filesystem": {"type": "ext4", "mountpoint": "/"}}]}}}`,
+			change: withSecrets},
 		{name: "empty", pipeline: "tree", text: `{"base": "` + strings.Repeat("0", 64) + `"}`, change: withBase},
 	}
 	for _, c := range cases {

@@ -127,7 +127,7 @@ func TestUserProgramsDoNotReachTheToolbox(t *testing.T) {
 }
 
 // programTree defines the tree of a manifest with two stages.
-func programTree(t *testing.T, first, second string) (*manifest.Manifest, *llb.Definition) {
+func programTree(t *testing.T, first, second string, change ...func(*Options)) (*manifest.Manifest, *llb.Definition) {
 	t.Helper()
 	m, err := manifest.Load("image.json", []byte(`{"stages": [{"name": "`+first+`"}, {"name": "`+second+`"}]}`), anyOptions{&catalog.Catalog{}})
 	if err != nil {
@@ -137,22 +137,27 @@ func programTree(t *testing.T, first, second string) (*manifest.Manifest, *llb.D
 	opt.Program = programs(llb.Local("libdir"))
 	toolbox := llb.Image("example.com/toolbox")
 	opt.Toolbox = &toolbox
+	for _, c := range change {
+		c(&opt)
+	}
 	return m, define(t, m, opt, "tree")
 }
 
 // Only the steps of a module that asks for it have access to the network.
 func TestUserProgramWithNetwork(t *testing.T) {
 	t.Parallel()
-	_, def := programTree(t, "org.example.fetch", "org.example.motd")
-	got := map[string]pb.NetMode{}
-	for _, op := range parse(t, def) {
-		if e := op.op.GetExec(); e != nil {
-			got[op.name] = e.Network
+	for _, mode := range []pb.NetMode{pb.NetMode_UNSET, pb.NetMode_HOST, pb.NetMode_NONE} {
+		_, def := programTree(t, "org.example.fetch", "org.example.motd", func(o *Options) { o.Network = mode })
+		got := map[string]pb.NetMode{}
+		for _, op := range parse(t, def) {
+			if e := op.op.GetExec(); e != nil {
+				got[op.name] = e.Network
+			}
 		}
-	}
-	want := map[string]pb.NetMode{"[tree 1/2] org.example.fetch": pb.NetMode_UNSET, "[tree 2/2] org.example.motd": pb.NetMode_NONE}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
+		want := map[string]pb.NetMode{"[tree 1/2] org.example.fetch": mode, "[tree 2/2] org.example.motd": pb.NetMode_NONE}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
 	}
 }
 

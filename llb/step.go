@@ -76,8 +76,10 @@ type step struct {
 	// output gives the module an empty directory to write to.
 	output bool
 	// secrets are those that the step can read besides what its module asks
-	// for. Their content is in no key.
+	// for. Their content is in no key, as it shapes no result.
 	secrets []stepSecret
+	// digest stands in the key for the content of those that its module asks for.
+	digest *module.SecretsDigest
 	// always runs the step in each build.
 	always bool
 	// constraints take the place of those of the stage, if there are any.
@@ -108,6 +110,7 @@ type contract struct {
 	Ledger    string                     `json:"ledger,omitempty"`
 	Network   bool                       `json:"network,omitempty"`
 	Secrets   map[string]string          `json:"secrets,omitempty"`
+	Digest    *module.SecretsDigest      `json:"secrets_digest,omitempty"`
 	ID        string                     `json:"id,omitempty"`
 	InputData map[string]json.RawMessage `json:"input_data,omitempty"`
 	Epoch     int64                      `json:"epoch"`
@@ -115,6 +118,13 @@ type contract struct {
 
 // run makes the exec of one step on the tree.
 func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, error) {
+	var err error
+	if s.options, err = s.sealed(t.Epoch); err != nil {
+		return outputs{}, err
+	}
+	if s.digest, err = g.secretsDigest(ctx, at, s); err != nil {
+		return outputs{}, err
+	}
 	file, err := s.file(t)
 	if err != nil {
 		return outputs{}, err
@@ -129,7 +139,7 @@ func (g *Graph) run(ctx context.Context, at place, t Tree, s step) (outputs, err
 	}
 	network := llb.NetModeNone
 	if s.network() {
-		network = llb.NetModeSandbox
+		network = g.opt.Network
 	}
 	opts := []llb.RunOption{
 		llb.Network(network),
@@ -294,7 +304,7 @@ func (s step) file(t Tree) ([]byte, error) {
 	if t.hasLedger(s.module.Ledger) {
 		c.Ledger = LedgerDir
 	}
-	c.Secrets = s.secretFiles()
+	c.Secrets, c.Digest = s.secretFiles(), s.digest
 	for name := range s.inputs {
 		if c.Inputs == nil {
 			c.Inputs = map[string]string{}
@@ -302,6 +312,15 @@ func (s step) file(t Tree) ([]byte, error) {
 		c.Inputs[name] = inputsDir + "/" + name
 	}
 	return json.Marshal(c)
+}
+
+// sealed returns the options as others may read them: the step description is in
+// the builder's cache and history.
+func (s step) sealed(epoch int64) (json.RawMessage, error) {
+	if s.module.Seal == nil {
+		return s.options, nil
+	}
+	return s.module.Seal(s.options, epoch)
 }
 
 // runner returns the file system that holds the runner of a group, and

@@ -100,10 +100,16 @@ type Module struct {
 	// Network says whether the options of a stage ask for the network. Nil is
 	// that of nearly all modules: never.
 	Network func(options json.RawMessage) bool
-	// Secrets lists the secrets of the build that the options name. A step gets
-	// them as files, whose content is in no cache key. Nil is that of nearly all
-	// modules: none.
+	// Secrets lists the secrets of the build that the options name, and that
+	// shape what the module makes. A step gets them as files, and a slow digest of
+	// their content is in its cache key. Nil is that of nearly all modules: none.
 	Secrets func(options json.RawMessage) []Secret
+	// Plain lists the pointers of those values in the options that nobody should
+	// read, such as passwords that are not hashed. It may be nil.
+	Plain func(options json.RawMessage) []string
+	// Seal returns the options as they become a part of the step, for a build with
+	// an epoch: what Plain lists is hashed. It is set where Plain is.
+	Seal func(options json.RawMessage, epoch int64) (json.RawMessage, error)
 	// Run does the work. It is nil for a module that the graph makes out of
 	// several parts.
 	Run func(ctx context.Context, in *Input) error
@@ -118,6 +124,8 @@ type Secret struct {
 	Name string
 	// Pointer is the JSON pointer of the option that names it.
 	Pointer string
+	// Cost is what a guess costs on what the module makes.
+	Cost SecretCost
 }
 
 // Problem is something wrong with the options of a stage.
@@ -153,6 +161,8 @@ type Input struct {
 	// Secrets maps the name of a secret to the file that holds it. The file is
 	// missing if the build was given no such secret.
 	Secrets map[string]string `json:"secrets,omitempty"`
+	// SecretsDigest is the digest of the secrets in the key of the step.
+	SecretsDigest *SecretsDigest `json:"secrets_digest,omitempty"`
 	// InputData is what osbuild tells about each input, for the user's modules.
 	InputData map[string]json.RawMessage `json:"input_data,omitempty"`
 	// ID is osbuild's id of the stage, for modules that are written for osbuild.

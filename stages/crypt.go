@@ -3,6 +3,9 @@ package stages
 import (
 	"bytes"
 	"crypto/sha512"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -17,16 +20,38 @@ const (
 )
 
 // hashPassword returns the hash of a plain password as crypt(5) has it, made
-// with SHA-512. The salt follows from the user's name and the password: the
-// same manifest gives the same image, and two users with one password have
-// different hashes.
-func hashPassword(user, password string) string {
-	sum := sha512.Sum512([]byte("osbuildkit password salt 1\x00" + user + "\x00" + password))
+// with SHA-512.
+func hashPassword(salt, password string) string {
+	return "$6$" + salt + "$" + sha512Crypt([]byte(password), []byte(salt), sha512Rounds)
+}
+
+// saltSeed is what the salts of passwords are made of. It follows from what the
+// manifest and the repositories say of the build, so that the same build gives the
+// same image. Nothing of a password is in it: a salt can be read, and would tell at
+// the cost of one fast hash whether a guess is right.
+type saltSeed [sha512.Size]byte
+
+func (o *UsersOptions) saltSeed(epoch int64) saltSeed {
+	public := UsersOptions{Users: maps.Clone(o.Users)}
+	for name, u := range public.Users {
+		u.Password, u.PasswordSecret, u.PasswordHashed = nil, nil, nil
+		public.Users[name] = u
+	}
+	text, err := json.Marshal(public)
+	if err != nil {
+		panic(err) // texts and numbers
+	}
+	return sha512.Sum512(fmt.Appendf(nil, "osbuildkit password salt 2\x00%d\x00%s", epoch, text))
+}
+
+// of returns the salt of a user: two users with one password have different hashes.
+func (s saltSeed) of(user string) string {
+	sum := sha512.Sum512(append(s[:], user...))
 	salt := make([]byte, 16)
 	for i := range salt {
 		salt[i] = cryptAlphabet[sum[i]&63]
 	}
-	return "$6$" + string(salt) + "$" + sha512Crypt([]byte(password), salt, sha512Rounds)
+	return string(salt)
 }
 
 // sha512Crypt returns the last part of a hash of crypt(5)'s method 6, which is

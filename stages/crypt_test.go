@@ -1,13 +1,14 @@
 package stages
 
 import (
+	"encoding/json"
 	"os/exec"
 	"strings"
 	"testing"
 )
 
 // testSecretHash is the hash of "secret" for the user a.
-const testSecretHash = "$6$YQ6w0hHmBRz04Pw.$zOcz7h0L/kPcOESHLHppQ82Niv221WVQgEYOTEL3uoPirrojPmLLlaW8x5b7kMDSTu6UYuFF/ilYs2UQKNLnh1"
+const testSecretHash = "$6$JTmYCdN8en7n7PYX$Owp2rk8fXun8oKMY.J08Ii1MiWWavJ6S4/fS4bA7f4TJ9o1LM0lpQvq56pIRWbWyVuC2Zoc8LnFIUa/hyPwfN."
 
 // TestSHA512Crypt checks the examples of the method's description and lengths
 // around the size of a sum.
@@ -27,17 +28,48 @@ func TestSHA512Crypt(t *testing.T) {
 	}
 }
 
+// hashOf is the hash that stands in etc/shadow for a password of a user, with
+// options that are otherwise the same.
+func hashOf(options, user, password string) string {
+	var o UsersOptions
+	if err := json.Unmarshal([]byte(options), &o); err != nil {
+		panic(err)
+	}
+	return hashPassword(o.saltSeed(testEpoch).of(user), password)
+}
+
 func TestHashPassword(t *testing.T) {
 	t.Parallel()
-	a, again, b := hashPassword("a", "secret"), hashPassword("a", "secret"), hashPassword("b", "secret")
-	if a != again {
-		t.Errorf("two hashes of one password: %s and %s", a, again)
+	const options = `{"users": {"a": {"password": "secret"}, "b": {"uid": 7}}}`
+	if got := hashOf(`{"users": {"a": {}}}`, "a", "secret"); got != testSecretHash {
+		t.Errorf("the hash has changed, and with it every image: %s", got)
 	}
-	if a == b || strings.SplitN(a, "$", 4)[2] == strings.SplitN(b, "$", 4)[2] {
-		t.Errorf("two users have one salt: %s", a)
+	salt := func(options, user string, epoch int64) string {
+		var o UsersOptions
+		if err := json.Unmarshal([]byte(options), &o); err != nil {
+			t.Fatal(err)
+		}
+		return o.saltSeed(epoch).of(user)
 	}
-	if a != testSecretHash {
-		t.Errorf("the hash has changed, and with it every image: %s", a)
+	first := salt(options, "a", 1)
+	if len(first) != 16 || strings.Trim(first, cryptAlphabet) != "" {
+		t.Errorf("the salt is %q", first)
+	}
+	// A salt is public, and must tell nothing of a password.
+	for _, same := range []string{
+		`{"users": {"a": {"password": "another"}, "b": {"uid": 7}}}`, `{"users": {"b": {"uid": 7}, "a": {"password_secret": "s", "password_hashed": false}}}`,
+		`{"users": {"b": {"uid": 7, "password": "secret"}, "a": {}}}`,
+	} {
+		if got := salt(same, "a", 1); got != first {
+			t.Errorf("%s: the salt depends on a password", same)
+		}
+	}
+	seen := map[string]bool{first: true}
+	for _, other := range []string{salt(options, "b", 1), salt(options, "a", 2), salt(`{"users": {"a": {}, "b": {"uid": 8}}}`, "a", 1)} {
+		if seen[other] {
+			t.Errorf("the salt %q is that of another user, time or stage", other)
+		}
+		seen[other] = true
 	}
 }
 
@@ -50,7 +82,7 @@ func TestHashPasswordAsOpenSSL(t *testing.T) {
 	}
 	for _, n := range []int{1, 2, 7, 8, 31, 63, 64, 65, 127, 128, 200} {
 		password := strings.Repeat("pä:", n)[:n]
-		got := hashPassword("user", password)
+		got := hashOf(`{}`, "user", password)
 		cmd := exec.Command(openssl, "passwd", "-6", "-salt", strings.Split(got, "$")[2], "-stdin")
 		cmd.Stdin = strings.NewReader(password + "\n")
 		out, err := cmd.Output()

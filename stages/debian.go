@@ -76,7 +76,7 @@ func setVariables(text string, variables []variable) string {
 		text += "\n"
 	}
 	set := map[string]bool{}
-	line := func(v variable) string { return v.name + `="` + v.value + "\"\n" }
+	line := func(v variable) string { return v.name + "=" + shellQuote(v.value) + "\n" }
 	var b strings.Builder
 next:
 	for old := range strings.Lines(text) {

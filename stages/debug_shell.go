@@ -32,8 +32,8 @@ func (o *DebugShellOptions) check() []module.Problem {
 	if !strings.HasPrefix(o.TTY, "/") || len(o.TTY) == 1 {
 		return []module.Problem{{Pointer: "/tty", Message: quote(o.TTY) + " is not the path of a terminal: name one such as /dev/tty9"}}
 	}
-	if strings.ContainsAny(o.TTY, " %") || hasControl(o.TTY) {
-		return []module.Problem{{Pointer: "/tty", Message: quote(o.TTY) + " cannot stand in a unit: leave out white space, % and control characters"}}
+	if strings.ContainsAny(o.TTY, ` %\`) || hasControl(o.TTY) {
+		return []module.Problem{{Pointer: "/tty", Message: quote(o.TTY) + " cannot stand in a unit: leave out white space, %, backslashes and control characters"}}
 	}
 	return nil
 }

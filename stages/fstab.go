@@ -104,13 +104,13 @@ func (o *FstabOptions) check() []module.Problem {
 		for key, s := range map[string]string{
 			"/device": f.Device, "/uuid": f.UUID, "/label": f.Label, "/partlabel": f.PartLabel, "/path": f.Path,
 		} {
-			if strings.ContainsRune(s, 0) {
-				bad(key, "a NUL byte cannot stand in a file of text")
+			if hasControl(fstabWritten.Replace(s)) {
+				bad(key, "%s holds a control character, which has no place in this file", quote(s))
 			}
 		}
 		for key, s := range map[string]string{"/vfs_type": f.VFSType, "/options": f.Options} {
-			if strings.ContainsAny(s, " \t\n\r\x00") {
-				bad(key, "%s holds white space or a NUL byte", quote(s))
+			if strings.Contains(s, " ") || hasControl(s) {
+				bad(key, "%s holds white space or a control character", quote(s))
 			}
 		}
 	}
@@ -153,3 +153,7 @@ func orDefault(s, def string) string {
 	}
 	return s
 }
+
+// fstabWritten takes out of a text the control characters that have a form of
+// their own in the file.
+var fstabWritten = strings.NewReplacer("\t", "", "\n", "")

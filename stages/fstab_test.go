@@ -37,7 +37,7 @@ func TestFstabCheck(t *testing.T) {
 		{`{"filesystems": [{"uuid": "u", "path": "swap"}, {"uuid": "v", "path": "swap"}]}`, nil},
 		{`{"filesystems": [{"uuid": "u", "path": "/", "options": "a b", "vfs_type": "x\ny"}]}`,
 			[]string{"/filesystems/0/options: white space", "/filesystems/0/vfs_type: white space"}},
-		{`{"filesystems": [{"uuid": "u\u0000", "path": "/"}]}`, []string{"/filesystems/0/uuid: NUL"}},
+		{`{"filesystems": [{"uuid": "u\u0000", "path": "/"}]}`, []string{"/filesystems/0/uuid: control character"}},
 		{`{"filesystems": [{"uuid": "u", "path": "/", "freq": "x"}]}`, []string{": not a number"}},
 		{`{"filesystems": [{"uuid": "u", "path": "/", "passno": -1}]}`, []string{": negative"}},
 		{`{"filesystems": [{"uuid": "u", "path": "/", "passno": 1.5}]}`, []string{": not a whole number"}},

@@ -58,6 +58,9 @@ func blsEntries(in *module.Input, t *tree.Root) ([]bootEntry, error) {
 			return nil, err
 		}
 		e := parseBLS(id, string(data))
+		if hasControl(e.title + e.options + e.linux + strings.Join(e.initrds, "")) {
+			return nil, fmt.Errorf("/%s holds a control character, which would end a line of GRUB's configuration", name)
+		}
 		if len(e.initrds) > maxInitrds {
 			return nil, fmt.Errorf("/%s names %d initrds, more than %d", name, len(e.initrds), maxInitrds)
 		}

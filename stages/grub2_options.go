@@ -165,7 +165,7 @@ func (o *Grub2Options) check() []module.Problem {
 			bad(pointer, "give exactly one of \"uuid\" and \"label\"")
 		}
 		checkUUID(pointer+"/uuid", fs.UUID)
-		if strings.ContainsAny(fs.Label, "'\"\\$ \t") || hasControl(fs.Label) {
+		if !isKernelWord(fs.Label) {
 			bad(pointer+"/label", "the label %s holds a character that a kernel command line cannot carry; use the uuid", quote(fs.Label))
 		}
 	}
@@ -240,6 +240,10 @@ func (c *GrubConfig) check() []module.Problem {
 	}
 	return problems
 }
+
+// isKernelWord reports whether a text can be a part of one word on a kernel command
+// line, whichever boot loader has it in its configuration.
+func isKernelWord(s string) bool { return !strings.ContainsAny(s, "'\"\\$ ") && !hasControl(s) }
 
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })

@@ -104,14 +104,16 @@ func (o *OSTreeOptions) check() []module.Problem {
 	if !commitForm.MatchString(o.Commit) {
 		bad("/commit", "%s is not a commit: give all its 64 hex digits", quote(o.Commit))
 	}
-	if !ostreeName.MatchString(o.OSName) || strings.Trim(o.OSName, ".") == "" {
-		bad("/osname", "%s cannot be the name of a directory: use letters, digits, hyphens, dots and underlines", quote(o.OSName))
+	if !ostreeName.MatchString(o.OSName) || strings.Trim(o.OSName, ".") == "" || strings.HasPrefix(o.OSName, "-") {
+		bad("/osname", "%s cannot be the name of a directory: use letters, digits, hyphens, dots and underlines, and no hyphen first", quote(o.OSName))
 	}
 	if o.Ref != "" && !ostreeRef.MatchString(o.Ref) {
 		bad("/ref", "%s is not a reference, such as fedora/39/x86_64/iot", quote(o.Ref))
 	}
 	if r := o.RootFS; r != nil && (r.UUID == "") == (r.Label == "") {
 		bad("/rootfs", "give either \"uuid\" or \"label\"")
+	} else if r != nil && !isKernelWord(r.UUID+r.Label) {
+		bad("/rootfs", "%s holds a character that a kernel command line cannot carry", quote(r.UUID+r.Label))
 	}
 	for i, k := range o.KernelOpts {
 		if strings.TrimSpace(k) == "" || hasControl(k) {

@@ -52,8 +52,8 @@ type User struct {
 	// log in as a new user with a password.
 	Password *string `json:"password,omitempty"`
 	// The name of the build secret that holds what could stand in "password".
-	// The manifest, the cache and the build's provenance do not have it, and
-	// the image has its hash.
+	// The manifest and the cache do not have it: a slow digest of it is in the
+	// key of the step, and the image has its hash.
 	PasswordSecret *string `json:"password_secret,omitempty" jsonschema:"maxLength=128,pattern=^[A-Za-z0-9][A-Za-z0-9._-]*$"`
 	// Whether the password, or that of the secret, is stored as it is (true),
 	// or its SHA-512 hash is (false), whatever it looks like.
@@ -98,11 +98,12 @@ func (g *GroupRef) UnmarshalJSON(data []byte) error {
 //   - Osbuild fails if it has to add keys and the home directory is not made;
 //     here keys are a reason to make it.
 //   - A password that is not hashed is stored as its SHA-512 hash (crypt(5),
-//     method 6). The salt follows from the user's name and the password alone,
-//     so that the same manifest gives the same bytes: whoever can guess the
-//     password can see that two images have the same one. Osbuild would store
-//     it as it is, where it matches nothing. What is neither surely a hash nor
-//     surely a password is refused.
+//     method 6), and hashed before it becomes a part of the step. The salt follows
+//     from the user's name, the other options and the build's epoch, so that the
+//     same manifest gives the same bytes, and not from the password, of which it
+//     would be a fast hash. Osbuild would store the password as it is, where it
+//     matches nothing. What is neither surely a hash nor surely a password is
+//     refused.
 //   - A password can be a secret of the build.
 //   - Numbers that are given to users are not given to others that have none.
 //     Osbuild adds users in the order of the manifest.
@@ -116,6 +117,8 @@ var usersStage = module.Module{
 	Options: optionsOf[UsersOptions],
 	Check:   checkOf[UsersOptions],
 	Secrets: userSecrets,
+	Plain:   plainPasswords,
+	Seal:    sealPasswords,
 	Run:     runOf(runUsers),
 }
 
@@ -207,11 +210,12 @@ func runUsers(in *module.Input, t *tree.Root, o *UsersOptions) error {
 			db.reserved[int64(*u.UID)] = true
 		}
 	}
+	seed := o.saltSeed(in.Epoch)
 	var homes []home
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(o.Users)) {
 		u := o.Users[name]
-		err := u.resolvePassword(in, name)
+		err := u.resolvePassword(in, seed.of(name), name)
 		var h home
 		if err == nil {
 			h, err = db.apply(in, name, &u)

@@ -65,6 +65,19 @@ func (t *table) add(fields ...string) []string {
 	return t.lines[at]
 }
 
+// check reports a field that would become two, or a line of its own. Options have
+// been looked at; the rest comes from settings of the tree.
+func (t *table) check() error {
+	for _, l := range t.lines {
+		for _, field := range l {
+			if strings.ContainsAny(field, ":\n") {
+				return fmt.Errorf("%s cannot stand in a field of /%s: look at HOME and SHELL in /etc/default/useradd", quote(field), t.file)
+			}
+		}
+	}
+	return nil
+}
+
 func (t *table) text() string {
 	var b strings.Builder
 	for _, l := range t.lines {
@@ -340,6 +353,9 @@ func (db *accounts) write(in *module.Input, t *tree.Root) error {
 	var changed []*table
 	for _, tab := range []*table{db.passwd, db.shadow, db.group, db.gshadow, db.subuid, db.subgid} {
 		if tab.present && tab.text() != tab.before {
+			if err := tab.check(); err != nil {
+				return err
+			}
 			if err := writable(t, tab.file); err != nil {
 				return err
 			}

@@ -32,6 +32,59 @@ func userSecrets(options json.RawMessage) []module.Secret {
 	return out
 }
 
+// plainPasswords lists the pointers of the passwords that are not hashed.
+func plainPasswords(options json.RawMessage) []string {
+	var o UsersOptions
+	if json.Unmarshal(options, &o) != nil {
+		return nil
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(o.Users)) {
+		if u := o.Users[name]; u.isPlain() {
+			out = append(out, "/users/"+escapePointer(name)+"/password")
+		}
+	}
+	return out
+}
+
+// isPlain reports whether the options have a password that is not hashed.
+func (u *User) isPlain() bool {
+	if u.Password == nil {
+		return false
+	}
+	kind, err := u.passwordKind(*u.Password)
+	return err == nil && kind == crypt.Plain
+}
+
+// sealPasswords puts hashes in the place of passwords that are not hashed.
+func sealPasswords(options json.RawMessage, epoch int64) (json.RawMessage, error) {
+	if len(plainPasswords(options)) == 0 {
+		return options, nil
+	}
+	var o UsersOptions
+	var all map[string]json.RawMessage
+	var users map[string]map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(options, &o), json.Unmarshal(options, &all), json.Unmarshal(all["users"], &users)); err != nil {
+		return nil, err
+	}
+	seed := o.saltSeed(epoch)
+	for name, u := range o.Users {
+		if !u.isPlain() {
+			continue
+		}
+		hash, err := json.Marshal(hashPassword(seed.of(name), *u.Password))
+		if err != nil {
+			return nil, err
+		}
+		users[name]["password"], users[name]["password_hashed"] = hash, json.RawMessage("true")
+	}
+	var err error
+	if all["users"], err = json.Marshal(users); err != nil {
+		return nil, err
+	}
+	return json.Marshal(all)
+}
+
 // checkPassword looks at what a user's options say of the password.
 func (u *User) checkPassword(at string) []module.Problem {
 	var problems []module.Problem
@@ -54,7 +107,7 @@ func (u *User) checkPassword(at string) []module.Problem {
 }
 
 // resolvePassword puts what is to be stored into Password.
-func (u *User) resolvePassword(in *module.Input, name string) error {
+func (u *User) resolvePassword(in *module.Input, salt, name string) error {
 	given := u.Password
 	if u.PasswordSecret != nil {
 		text, err := secretLine(in, *u.PasswordSecret)
@@ -74,7 +127,7 @@ func (u *User) resolvePassword(in *module.Input, name string) error {
 		return err
 	}
 	if kind == crypt.Plain {
-		hash := hashPassword(name, *given)
+		hash := hashPassword(salt, *given)
 		given = &hash
 		if u.PasswordSecret == nil {
 			in.Logf("user %s: the password is not hashed in the manifest; its SHA-512 hash is stored", name)

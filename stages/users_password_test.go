@@ -42,8 +42,8 @@ func TestUsersAmbiguousPassword(t *testing.T) {
 	shadow := func(p string) treetest.Tree { return edit(b, "etc/shadow", "old:!:18000", "old:"+p+":18518") }
 	runCases(t, "org.osbuild.users", []treeCase{
 		{name: "refused", before: b, options: `{"users": {"old": {"password": "!QAZ2wsx"}}}`, err: "users/old/password: it begins with !"},
-		{name: "the password", before: b, options: `{"users": {"old": {"password": "!QAZ2wsx", "password_hashed": false}}}`, after: shadow(hashPassword("old", "!QAZ2wsx"))},
-		{name: "a hash that is the password", before: b, options: `{"users": {"old": {"password": "` + goodHash + `", "password_hashed": false}}}`, after: shadow(hashPassword("old", goodHash))},
+		{name: "the password", before: b, options: `{"users": {"old": {"password": "!QAZ2wsx", "password_hashed": false}}}`, after: shadow(hashOf(`{"users": {"old": {}}}`, "old", "!QAZ2wsx"))},
+		{name: "a hash that is the password", before: b, options: `{"users": {"old": {"password": "` + goodHash + `", "password_hashed": false}}}`, after: shadow(hashOf(`{"users": {"old": {}}}`, "old", goodHash))},
 		{name: "as it is", before: b, options: `{"users": {"old": {"password": "abcdefghijklm", "password_hashed": true}}}`, after: shadow("abcdefghijklm")},
 		{name: "a lock", before: b, options: `{"users": {"old": {"password": "!` + goodHash + `"}}}`, after: shadow("!" + goodHash)},
 	})
@@ -71,11 +71,11 @@ func TestUsersPasswordSecret(t *testing.T) {
 		return shadow, log, err
 	}
 	for _, c := range []struct{ name, content, more, want, err string }{
-		{"plain", "hunter two", "", hashPassword("old", "hunter two"), ""},
-		{"with the end of a line", "hunter two\n", "", hashPassword("old", "hunter two"), ""},
-		{"with the end of a line of Windows", "hunter two\r\n", "", hashPassword("old", "hunter two"), ""},
+		{"plain", "hunter two", "", hashOf(`{"users": {"old": {}}}`, "old", "hunter two"), ""},
+		{"with the end of a line", "hunter two\n", "", hashOf(`{"users": {"old": {}}}`, "old", "hunter two"), ""},
+		{"with the end of a line of Windows", "hunter two\r\n", "", hashOf(`{"users": {"old": {}}}`, "old", "hunter two"), ""},
 		{"a hash", goodHash + "\n", "", goodHash, ""},
-		{"told to be plain", "!QAZ2wsx", `, "password_hashed": false`, hashPassword("old", "!QAZ2wsx"), ""},
+		{"told to be plain", "!QAZ2wsx", `, "password_hashed": false`, hashOf(`{"users": {"old": {}}}`, "old", "!QAZ2wsx"), ""},
 		{"ambiguous", "!QAZ2wsx\n", "", "", "the secret pw: it begins with !"},
 		{"two lines", "a\nb\n", "", "", "not one line"},
 		{"empty", "\n", "", "", "it is empty"},
@@ -103,5 +103,56 @@ func TestUsersPasswordSecret(t *testing.T) {
 	secrets := module.Find(Modules(), "org.osbuild.users").Secrets(json.RawMessage(`{"users": {"b": {"password_secret": "x"}, "a": {"password_secret": "y"}, "c": {"password": "z"}}}`))
 	if d := cmp.Diff([]module.Secret{{Name: "y", Pointer: "/users/a/password_secret"}, {Name: "x", Pointer: "/users/b/password_secret"}}, secrets); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestSealPasswords looks what becomes part of a step.
+func TestSealPasswords(t *testing.T) {
+	t.Parallel()
+	m := module.Find(Modules(), "org.osbuild.users")
+	hash := hashOf(`{"users": {"old": {"gid": 10}}}`, "old", "hunter two")
+	for _, c := range []struct{ options, want, plain string }{
+		{`{"users": {}}`, "", ""},
+		{`{ "users": {"old": {"gid": 10}}}`, "", ""},
+		{`{ "users": {"old": {"password": "` + goodHash + `"}}}`, "", ""},
+		{`{ "users": {"old": {"password": "!"}}}`, "", ""},
+		{`{ "users": {"old": {"password": ""}}}`, "", ""},
+		{`{ "users": {"old": {"password_secret": "s", "password_hashed": false}}}`, "", ""},
+		{`{"users": {"old": {"gid": 10, "password": "hunter two"}}}`, `{"users":{"old":{"gid":10,"password":"` + hash + `","password_hashed":true}}}`, "/users/old/password"},
+		{`{"users": {"old": {"gid": 10, "password": "hunter two", "password_hashed": false}}}`, `{"users":{"old":{"gid":10,"password":"` + hash + `","password_hashed":true}}}`, "/users/old/password"},
+	} {
+		if c.want == "" {
+			c.want = c.options
+		}
+		got, err := m.Seal(json.RawMessage(c.options), testEpoch)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s: %s, %v, want %s", c.options, got, err, c.want)
+		}
+		if plain := strings.Join(m.Plain(json.RawMessage(c.options)), ","); plain != c.plain {
+			t.Errorf("%s: plain is %s", c.options, plain)
+		}
+		if again, err := m.Seal(got, testEpoch); err != nil || string(again) != string(got) || len(m.Plain(got)) > 0 {
+			t.Errorf("%s: sealed twice: %s, %v", c.options, again, err)
+		}
+	}
+	// The step does the same with what is sealed and what is not.
+	run := func(options string) string {
+		dir := treetest.New(t, accountsTree())
+		if _, err := runInput(t, "org.osbuild.users", &module.Input{Tree: dir, Epoch: testEpoch, Options: json.RawMessage(options)}); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "etc/shadow"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	const options = `{"users": {"old": {"gid": 10, "password": "hunter two"}, "new": {"password": "x y"}}}`
+	sealed, err := m.Seal(json.RawMessage(options), testEpoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := run(options), run(string(sealed)); a != b || !strings.Contains(a, "old:"+hashOf(options, "old", "hunter two")+":") {
+		t.Errorf("%s\nsealed:\n%s", a, b)
 	}
 }

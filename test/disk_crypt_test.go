@@ -23,7 +23,7 @@ import (
 
 // layersManifest is a disk with a root that verity protects, an encrypted
 // volume group, and one that is not encrypted. Its identifier is a new one each
-// time: in a store that is kept, an image with another passphrase may be cached.
+// time, so that a store that is kept does not have the image.
 func layersManifest() object {
 	id := fmt.Sprintf("d209c89e-ea5e-4fbd-b161-%012x", time.Now().UnixNano()&(1<<48-1))
 	secret := object{"passphrase_secret": "disk-key", "label": "secret", "volume_key": "derived", "pbkdf": object{"memory": 8192}}
@@ -86,14 +86,63 @@ func TestDiskLayers(t *testing.T) {
 		t.Errorf("the passphrase is in %q", where)
 	}
 
-	// The content of a secret is in no key: the image is taken from the cache.
-	before := sha256File(t, filepath.Join(dir, "disk.raw"))
-	if err := os.WriteFile(key, []byte("another"), 0o600); err != nil {
+	// The same passphrase, with or without the end of a line, is the same step.
+	image := filepath.Join(dir, "disk.raw")
+	before := sha256File(t, image)
+	again := func(passphrase, want string) {
+		t.Helper()
+		if err := os.WriteFile(key, []byte(passphrase), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := build(t, "-o", dir, "--secret", "id=disk-key,src="+key, file)
+		t.Logf("built again in %.1f s", p.took.Seconds())
+		var ran []string
+		for _, name := range withoutSolves(p.ran()) {
+			_, part, _ := strings.Cut(name, "org.osbuild.qemu")
+			ran = append(ran, part)
+		}
+		if got := strings.Join(ran, ","); got != want {
+			t.Errorf("with %q the steps %q ran, want %q", passphrase, got, want)
+		}
+	}
+	again(passphrase, ": look for its secrets")
+	if sha256File(t, image) != before {
+		t.Error("with the same passphrase the image is another")
+	}
+	checkPassphrase(t, image, 4, passphrase, "another")
+	again("another", ",: look for its secrets")
+	checkPassphrase(t, image, 4, "another", passphrase)
+	// The first one is still in the cache.
+	again(passphrase, ": look for its secrets")
+	checkPassphrase(t, image, 4, passphrase, "another")
+}
+
+// checkPassphrase lets cryptsetup open partition n of a disk, and wants one
+// passphrase to fit and the other one not to.
+func checkPassphrase(t *testing.T, image string, n int, fits, other string) {
+	t.Helper()
+	f, err := os.Open(image)
+	if err != nil {
 		t.Fatal(err)
 	}
-	p = build(t, "-o", dir, "--secret", "id=disk-key,src="+key, file)
-	if ran := withoutSolves(p.ran()); len(ran) != 1 || !strings.HasSuffix(ran[0], ": look for its secrets") || sha256File(t, filepath.Join(dir, "disk.raw")) != before {
-		t.Errorf("with another secret the steps %q ran, or the image is another", ran)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := partitions.Read(f, info.Size())
+	if err != nil || len(table.Partitions) < n {
+		t.Fatalf("%+v, %v", table, err)
+	}
+	part := filepath.Join(t.TempDir(), "part")
+	copyRange(t, image, part, table.Partitions[n-1].Start, table.Partitions[n-1].Size)
+	for passphrase, want := range map[string]int{fits: 0, other: 2} {
+		cmd := exec.Command("cryptsetup", "open", "--test-passphrase", "--key-file=-", part)
+		cmd.Stdin = strings.NewReader(passphrase)
+		out, err := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != want {
+			t.Errorf("cryptsetup with %q: exit code %d, want %d: %v: %s", passphrase, code, want, err, out)
+		}
 	}
 }
 

@@ -201,8 +201,8 @@ func (g *guest) end() {
 }
 
 // startNames serves names on an address of loopback until the test ends: one name
-// stands for the host as the guest sees it, and no other exists.
-func startNames(t *testing.T) string {
+// has the IPv4 address that is given, and no other exists.
+func startNames(t *testing.T, name, stands string) string {
 	t.Helper()
 	var part [3]byte
 	_, _ = rand.Read(part[:]) // never fails
@@ -219,7 +219,7 @@ func startNames(t *testing.T) string {
 			if err != nil {
 				return // closed
 			}
-			if answer, err := answerName(buf[:n]); err == nil {
+			if answer, err := answerName(buf[:n], name, stands); err == nil {
 				_, _ = c.WriteTo(answer, from) // who asks, asks again
 			}
 		}
@@ -228,7 +228,7 @@ func startNames(t *testing.T) string {
 }
 
 // answerName answers a question of DNS.
-func answerName(question []byte) ([]byte, error) {
+func answerName(question []byte, name, stands string) ([]byte, error) {
 	var m dnsmessage.Message
 	if err := m.Unpack(question); err != nil || len(m.Questions) != 1 {
 		return nil, errors.Join(err, errors.New("not one question"))
@@ -236,11 +236,11 @@ func answerName(question []byte) ([]byte, error) {
 	q := m.Questions[0]
 	m.Response, m.RecursionAvailable, m.RCode = true, true, dnsmessage.RCodeNameError
 	m.Additionals = nil
-	if strings.EqualFold(q.Name.String(), archiveName+".") {
+	if strings.EqualFold(q.Name.String(), name+".") {
 		m.RCode = dnsmessage.RCodeSuccess
 		if q.Type == dnsmessage.TypeA {
 			head := dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET, TTL: 60}
-			m.Answers = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.AResource{A: [4]byte(net.ParseIP(hostAddress).To4())}}}
+			m.Answers = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.AResource{A: [4]byte(net.ParseIP(stands).To4())}}}
 		}
 	}
 	return m.Pack()

@@ -277,7 +277,7 @@ func TestMachine(t *testing.T) {
 // at first.
 func machineLife(t *testing.T, image, firmware, key, script string) map[string]string {
 	t.Helper()
-	nameserver := startNames(t)
+	nameserver := startNames(t, archiveName, hostAddress)
 	var g *guest
 	var said, boot string
 	var first map[string]string
@@ -333,7 +333,7 @@ var identities = []string{"machineid", "hostkey", "certificate", "initiator"}
 // machineTwin boots a second machine of an image.
 func machineTwin(t *testing.T, image, firmware, key string, first map[string]string) {
 	t.Helper()
-	g := startGuest(t, guestDisk(t, image, machineDisk), firmware, key, startNames(t), 22)
+	g := startGuest(t, guestDisk(t, image, machineDisk), firmware, key, startNames(t, archiveName, hostAddress), 22)
 	said, _ := g.run(probe, "")
 	twin := probeParts(t, said)
 	for _, name := range identities {

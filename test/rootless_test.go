@@ -16,7 +16,8 @@ import (
 // namespace of the test's own only.
 const userID = 54322
 
-// TestRootless builds a tree of packages as an ordinary user.
+// TestRootless builds a tree of packages as an ordinary user, and runs a script that
+// has a network of its own.
 func TestRootless(t *testing.T) {
 	need(t, "unshare", "setpriv")
 	for _, tool := range []string{"rootlesskit", "newuidmap", "newgidmap"} {
@@ -24,6 +25,8 @@ func TestRootless(t *testing.T) {
 			t.Skip("needs ", tool)
 		}
 	}
+	o := needOutside(t)
+	listenAbstract(t)
 	dir, err := os.MkdirTemp("/tmp", "osbuildkit-user-")
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +50,7 @@ func TestRootless(t *testing.T) {
 		}
 		script += fmt.Sprintf("mount --bind %s /etc/%s\n", own, file)
 	}
+	script += fmt.Sprintf("mount --bind %s /etc/resolv.conf\n", o.resolvers)
 	program, err := os.ReadFile(shared.program)
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +61,7 @@ func TestRootless(t *testing.T) {
 	manifest := manifestFile(t, "rootless.json", object{"stages": []any{
 		stage("org.osbuildkit.debootstrap", object{"suite": suite, "variant": "required"}),
 		stage("org.osbuild.hostname", object{"hostname": "rootless"}),
+		stage("org.osbuild.script", object{"network": true, "script": lookAround(o)}),
 	}})
 	text, err := os.ReadFile(manifest)
 	if err != nil {
@@ -94,6 +99,7 @@ func TestRootless(t *testing.T) {
 	if got := string(tree["etc/hostname"].Data); got != "rootless\n" {
 		t.Errorf("/etc/hostname is %q", got)
 	}
+	checkLook(t, tree, outsideName)
 	for name, want := range map[string]string{
 		"etc/shadow":     "type 0 mode 00640 owner 0:42 ",
 		"usr/bin/passwd": "type 0 mode 04755 owner 0:0 ",

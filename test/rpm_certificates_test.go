@@ -22,6 +22,8 @@ type certificates struct {
 	pair testca.Pair
 }
 
+// serveWithCertificates serves on loopback, so that the steps that download must have
+// this machine's network.
 func serveWithCertificates(t *testing.T, s *RPMServer) *certificates {
 	t.Helper()
 	a, err := testca.New()
@@ -86,7 +88,7 @@ func TestRPMCertificates(t *testing.T) {
 		}
 		dir := filepath.Join(t.TempDir(), "out")
 		file := manifestFile(t, "image.json", object{"stages": []any{dnf(repo, nil, "example-words")}})
-		return startBuild(t, append(append([]string{"-o", dir, "--target", "tree"}, args...), file)...).wait(), dir
+		return startBuild(t, append(append([]string{"--allow", "network.host", "-o", dir, "--target", "tree"}, args...), file)...).wait(), dir
 	}
 	p, dir := install(nil, secrets...)
 	if p.code() != 0 {
@@ -143,7 +145,7 @@ func TestRPMCertificateErrors(t *testing.T) {
 			}
 			file := manifestFile(t, "image.json", object{"stages": []any{dnf(repo, nil, "example-words")}})
 			dir := filepath.Join(t.TempDir(), "out")
-			args := []string{"-o", dir, "--target", "tree"}
+			args := []string{"--allow", "network.host", "-o", dir, "--target", "tree"}
 			for _, secret := range tt.secrets {
 				args = append(args, secret...)
 			}
@@ -172,7 +174,7 @@ func TestRPMFilesCertificates(t *testing.T) {
 	}
 	file := manifestFile(t, "image.json", firstFormat(object{"org.osbuild.curl": object{"urls": from.urls}},
 		stage("org.osbuild.rpm", object{"packages": sums, "nodeps": true})))
-	args := []string{"-o", t.TempDir(), "--target", "tree"}
+	args := []string{"-o", t.TempDir(), "--target", "tree", "--allow", "network.host"}
 	p := startBuild(t, append(args, file)...).wait()
 	if want := "…names the secret \"org.osbuild.mtls.cert\" of the build, which was not given: add --secret id=org.osbuild.mtls.cert,src=FILE with a file in PEM form\n…"; p.code() != 1 || !matchText(want, p.text()) {
 		t.Errorf("without secrets: exit code %d\n%s", p.code(), p.text())

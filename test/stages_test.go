@@ -96,13 +96,14 @@ func TestStages(t *testing.T) {
 		"sources": object{"org.osbuild.curl": object{"urls": object{checksum: "http://" + address + "/files.tar.gz"}}},
 	}
 	dir := t.TempDir()
-	p := build(t, "-o", dir, "--target", "tree", manifestFile(t, "stages.json", manifest))
+	// The server that the script asks listens on this machine's loopback.
+	p := build(t, "--allow", "network.host", "-o", dir, "--target", "tree", manifestFile(t, "stages.json", manifest))
 	t.Logf("built in %.1f s", p.took.Seconds())
 	if !strings.Contains(p.text(), "ScriptWithNetwork") {
 		t.Errorf("nobody warns of the script with the network: %s", p.text())
 	}
 	checkStages(t, readTree(t, filepath.Join(dir, "tree.tar"), nil))
-	if again := build(t, "-o", dir, "--target", "tree", manifestFile(t, "stages.json", manifest)).ran(); len(again) > 0 {
+	if again := build(t, "--allow", "network.host", "-o", dir, "--target", "tree", manifestFile(t, "stages.json", manifest)).ran(); len(again) > 0 {
 		t.Errorf("nothing has changed, and these steps ran: %q", again)
 	}
 }
@@ -229,7 +230,7 @@ func TestStagesOSTree(t *testing.T) {
 		"sources": object{"org.osbuild.ostree": object{"commits": object{id: object{"remote": object{"url": "http://" + address + "/repo"}}}}},
 	}
 	dir := t.TempDir()
-	p := build(t, "-o", dir, "--target", "tree", manifestFile(t, "deploy.json", deploy))
+	p := build(t, "--allow", "network.host", "-o", dir, "--target", "tree", manifestFile(t, "deploy.json", deploy))
 	t.Logf("deployed in %.1f s", p.took.Seconds())
 	texts := map[string]string{}
 	tree := readTree(t, filepath.Join(dir, "tree.tar"), func(name string, data []byte) { texts[name] = string(data) })

@@ -72,7 +72,7 @@ const (
 func (k KDF) Check() error {
 	switch k.Method {
 	case "", Argon2id:
-		k = k.filled()
+		k = k.Filled()
 		switch {
 		case k.Iterations < 1 || k.Iterations > maxIterationsA:
 			return fmt.Errorf("argon2id makes from 1 to %d iterations, not %d", maxIterationsA, k.Iterations)
@@ -85,7 +85,7 @@ func (k KDF) Check() error {
 		if k.Memory != 0 || k.Threads != 0 {
 			return errors.New("pbkdf2 has neither memory nor lanes")
 		}
-		if k = k.filled(); k.Iterations < minIterations2 || k.Iterations > math.MaxInt32 {
+		if k = k.Filled(); k.Iterations < minIterations2 || k.Iterations > math.MaxInt32 {
 			return fmt.Errorf("pbkdf2 makes from %d to %d iterations, not %d", minIterations2, math.MaxInt32, k.Iterations)
 		}
 	default:
@@ -94,9 +94,9 @@ func (k KDF) Check() error {
 	return nil
 }
 
-// filled returns the KDF with its defaults: for Argon2id the second recommended
+// Filled returns the KDF with its defaults: for Argon2id the second recommended
 // ones of RFC 9106, 4.
-func (k KDF) filled() KDF {
+func (k KDF) Filled() KDF {
 	if k.Method == PBKDF2 {
 		if k.Iterations == 0 {
 			k.Iterations = 600_000
@@ -148,6 +148,6 @@ func (o *Options) check() error {
 		return fmt.Errorf("a sector size of %d is not supported: use 512 or 4096", o.SectorSize)
 	}
 	err := errors.Join(o.KDF.Check(), CheckLabel(o.Label), CheckPassphrase(o.Passphrase))
-	o.KDF = o.KDF.filled()
+	o.KDF = o.KDF.Filled()
 	return err
 }

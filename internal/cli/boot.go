@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -110,13 +111,19 @@ func (f *bootFlags) arguments(ctx context.Context, g *guest, dir string) ([]stri
 	return append(args,
 		"-accel", accel, "-cpu", cpu, "-m", strconv.Itoa(f.memory), "-smp", strconv.Itoa(f.cpus),
 		"-no-reboot", "-snapshot", "-nic", nic,
-		"-drive", "if=virtio,format=raw,file="+escapeComma(g.path),
+		"-drive", "if=virtio,format=raw,file="+driveFile(g.path),
 		"-object", rngDevice, "-device", "virtio-rng-pci,rng=rng",
 	), nil
 }
 
-// escapeComma writes a file name so that qemu takes all of it for the name.
-func escapeComma(name string) string { return strings.ReplaceAll(name, ",", ",,") }
+// driveFile writes the name of a file so that qemu takes all of it for a name: a
+// comma would begin an option, and "nbd:" or "json:" says that it is no file.
+func driveFile(name string) string {
+	if !filepath.IsAbs(name) {
+		name = "./" + name
+	}
+	return strings.ReplaceAll(name, ",", ",,")
+}
 
 func isPort(s string) bool {
 	n, err := strconv.Atoi(s)

@@ -189,8 +189,8 @@ func (g *guest) firmwareArgs(dir string) ([]string, error) {
 		return nil, err
 	}
 	args := []string{
-		"-drive", "if=pflash,format=raw,readonly=on,file=" + escapeComma(g.firmware.code),
-		"-drive", "if=pflash,format=raw,file=" + escapeComma(vars),
+		"-drive", "if=pflash,format=raw,readonly=on,file=" + driveFile(g.firmware.code),
+		"-drive", "if=pflash,format=raw,file=" + driveFile(vars),
 	}
 	if g.machine.arch == "amd64" {
 		args = append(args, "-machine", "q35")
@@ -254,7 +254,7 @@ func kvmWorks(ctx context.Context, qemu string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	err = exec.CommandContext(ctx, qemu, "-accel", "kvm", "-cpu", "host", "-m", "64", "-display", "none", "-monitor", "none", "-serial", "none",
-		"-net", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "if=ide,format=raw,file="+disk).Run()
+		"-net", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-drive", "if=ide,format=raw,file="+driveFile(disk)).Run()
 	var exit *exec.ExitError
 	return errors.As(err, &exit) && exit.ExitCode() == probeExit
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,8 @@ func TestBootFirmware(t *testing.T) {
 	}
 }
 
+// TestBootArguments looks at what qemu is told, among it names of files that qemu
+// would take for options or protocols.
 func TestBootArguments(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -73,6 +76,21 @@ func TestBootArguments(t *testing.T) {
 	for _, want := range []string{"if=virtio,format=raw,file=/a,,b.vhd", "-machine q35", "readonly=on,file=" + dir + "/code", "file=" + dir + "/vars.fd", "hostfwd=tcp:127.0.0.1:8080-:80"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in %s", want, text)
+		}
+	}
+	for name, want := range map[string]string{
+		"nbd:localhost:1": "file=./nbd:localhost:1", `json:{"driver":"x"}`: `file=./json:{"driver":"x"}`, "a,readonly=off": "file=./a,,readonly=off",
+		"-a": "file=./-a", "fat:rw:/etc": "file=./fat:rw:/etc", "/x:y": "file=/x:y",
+	} {
+		g := &guest{machine: &machines[0], path: name}
+		if args, err := f.arguments(t.Context(), g, dir); err != nil || !slices.Contains(args, "if=virtio,format=raw,"+want) {
+			t.Errorf("%s: %v %q", name, err, args)
+		}
+	}
+	for _, bad := range []string{"80:80,guestfwd=x", "80:-1", "80:80-", ":80", "80:99999", "80 :80"} {
+		f := bootFlags{accel: "tcg", forwards: []string{bad}}
+		if args, err := f.arguments(t.Context(), &guest{machine: &machines[0], path: "/x"}, dir); err == nil {
+			t.Errorf("--forward %q is taken: %q", bad, args)
 		}
 	}
 	g = &guest{machine: &machines[1]}

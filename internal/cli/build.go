@@ -25,7 +25,7 @@ type buildFlags struct {
 	exports, checkpoints               []string
 	noCache, reproducible              string
 	cacheFrom, cacheTo                 []string
-	contexts, secrets                  []string
+	contexts, secrets, allow           []string
 	cacheMaxSize                       string
 	json, sbom, debug                  bool
 	keepFailed                         string
@@ -73,9 +73,11 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringArrayVar(&f.cacheFrom, "cache-from", nil, "import this `CACHE`, such as type=registry,ref=…")
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
 	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")
+	fl.StringArrayVar(&f.allow, "allow", nil, "allow steps more: with `network.host`, those that have the network get that of the builder's machine, its loopback included")
 	fl.StringArrayVar(&f.secrets, "secret", nil, "give a secret, `id=NAME,src=FILE` or id=NAME,env=VARIABLE")
 	fl.BoolVar(&f.debug, "debug", false, "open a shell in the step that fails")
 	fl.StringVar(&f.keepFailed, "keep-failed", "", "write the tree of the step that fails, as it left it, into this `DIRECTORY`, as "+failedTree)
+	completeValues(cmd, "allow", engine.AllowHostNetwork)
 	completeValues(cmd, "progress", progressModes...)
 	completeValues(cmd, "target", manifest.AssemblerPipeline, manifest.TreePipeline, frontend.ContainerDiskTarget)
 	return cmd
@@ -90,6 +92,9 @@ var progressModes = []string{"auto", "plain", "tty", "quiet", "rawjson"}
 
 // allPipelines is the value of --no-cache without names.
 const allPipelines = "*"
+
+// networkAttribute is what docker buildx makes of --network.
+const networkAttribute = "force-network-mode"
 
 // source is a manifest as the user has named it.
 type source struct {
@@ -191,6 +196,11 @@ func (f *buildFlags) check() error {
 	if _, _, err := f.caches(); err != nil {
 		return err
 	}
+	for _, a := range f.allow {
+		if a != engine.AllowHostNetwork {
+			return usageError("--allow %q: only network.host can be allowed, no step asks for more", a)
+		}
+	}
 	if _, err := build.ParseSecret(f.secrets); err != nil {
 		return usageError("--secret: %w", err)
 	}
@@ -224,6 +234,9 @@ func (f *buildFlags) attributes(s *source) map[string]string {
 	args, _ := f.arguments() // check has seen the error
 	for name, value := range args {
 		attrs["build-arg:"+name] = value
+	}
+	if len(f.allow) > 0 {
+		attrs[networkAttribute] = "host"
 	}
 	if f.mirror != "" {
 		attrs["build-arg:"+frontend.MirrorArg] = f.mirror

@@ -119,6 +119,7 @@ func (a *app) showFindings(findings []lint.Finding, src *source) []jsonPlace {
 		a.excerpt(f.Text.Data, f.Span)
 		place := newPlace(f.File, f.Span, f.Pointer, f.Message)
 		place.Rule, place.URL = f.Rule, f.URL
+		place.clean()
 		places = append(places, place)
 	}
 	return places

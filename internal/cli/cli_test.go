@@ -87,6 +87,7 @@ func TestCommands(t *testing.T) {
 		{name: "libdir twice", args: []string{"build", "-l", "a", "--build-context", "libdir=b", "-"}, stdin: good, code: 2,
 			stderr: "osbuildkit: --build-context libdir=b: --libdir a is given as well, and it is the same\n"},
 		{name: "progress", args: []string{"build", "--progress", "loud", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --progress \"loud\": choose auto, plain, tty, quiet or rawjson\n"},
+		{name: "allow", args: []string{"build", "--allow", "network.host", "--allow", "device", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --allow \"device\": only network.host can be allowed, no step asks for more\n"},
 		{name: "build-arg", args: []string{"build", "--build-arg", "x", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --build-arg \"x\": write NAME=VALUE\n"},
 		{name: "build-arg of check", args: []string{"check", "--build-arg", "=1", "-"}, stdin: good, code: 2, stderr: "osbuildkit: --build-arg \"=1\": write NAME=VALUE\n"},
 		{name: "build arguments", args: []string{"check", "--build-arg", "host=a=b", "--build-arg", "host=b", "-"}, stdin: withArgs,

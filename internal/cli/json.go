@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -142,5 +143,24 @@ func (a *app) printFailure(err error, code int) {
 			e.Log[i] = strings.TrimSuffix(line, "\r")
 		}
 	}
+	e.clean()
 	a.printJSON(jsonResult{Error: e})
+}
+
+// clean takes out of an error what is not to be shown, as the text on the terminal
+// has it. JSON ends up in the logs of CI.
+func (e *jsonError) clean() {
+	e.Message, e.Step = redact.Shown(e.Message), redact.Shown(e.Step)
+	e.Log = slices.Clone(e.Log)
+	for i, line := range e.Log {
+		e.Log[i] = redact.Shown(line)
+	}
+	e.Places = slices.Clone(e.Places)
+	for i := range e.Places {
+		e.Places[i].clean()
+	}
+}
+
+func (p *jsonPlace) clean() {
+	p.Message, p.Hint = redact.Shown(p.Message), redact.Shown(p.Hint)
 }

@@ -81,7 +81,7 @@ func (a *app) build(ctx context.Context, f *buildFlags, name string) error {
 		return err
 	}
 	opts := a.engineOptions(f.builder, f.store)
-	opts.Emulation = f.platform != ""
+	opts.Emulation, opts.Allow = f.platform != "", f.allow
 	if err := f.setCache(&opts, name); err != nil {
 		return err
 	}
@@ -283,6 +283,8 @@ func (r *request) solveOpt() (client.SolveOpt, error) {
 		FrontendAttrs: f.attributes(r.src),
 		LocalMounts:   map[string]fsutil.FS{},
 		OCIStores:     map[string]content.Store{},
+
+		AllowedEntitlements: f.allow,
 	}
 	if r.outcome != nil {
 		// What was to run again has run: the tree that is kept is that of the result.

@@ -99,6 +99,9 @@ func call(ctx context.Context, m *module.Module, in *module.Input) (err error) {
 			err = fmt.Errorf("internal error, please report it: %v\n%s", r, debug.Stack())
 		}
 	}()
+	if err := in.CheckSecrets(); err != nil {
+		return err
+	}
 	return m.Run(ctx, in)
 }
 

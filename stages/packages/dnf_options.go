@@ -322,8 +322,8 @@ func (o DnfOptions) check() []module.Problem {
 		c.add("/operation", "%q is no command of dnf that changes packages; there are: %s", o.Operation, strings.Join(operations, ", "))
 	}
 	for _, w := range [][2]string{{"/releasever", o.Releasever}, {"/basearch", o.Basearch}} {
-		if w[1] != "" && !validPlainWord.MatchString(w[1]) {
-			c.add(w[0], "%q has characters that cannot stand in an address", w[1])
+		if w[1] != "" && (!validPlainWord.MatchString(w[1]) || strings.HasPrefix(w[1], "-")) {
+			c.add(w[0], "%q has characters that cannot stand in an address or, as the first one, on a command line", w[1])
 		}
 	}
 	if _, err := givenKeys(o.Gpgkeys); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/osbuildkit/osbuildkit/debian"
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 	"github.com/osbuildkit/osbuildkit/module"
 )
 
@@ -342,13 +343,22 @@ func (o AptOptions) check() []module.Problem {
 		c.keyring(at+"/keyring", r.Keyring)
 	}
 	for i, d := range o.Debconf {
-		if len(strings.Fields(d)) < 3 || strings.ContainsAny(d, "\n\r") {
+		if len(strings.Fields(d)) < 3 || hasControl(strings.ReplaceAll(d, "\t", " ")) {
 			c.add(fmt.Sprintf("/debconf/%d", i), "want one line \"PACKAGE QUESTION TYPE VALUE\"")
 		}
+	}
+	if hasControl(o.Auth) {
+		c.add("/auth", "%q is not the name of a secret", o.Auth)
 	}
 	c.patterns("/path_excludes", o.PathExcludes)
 	c.sources(o.Sources)
 	return c.problems
+}
+
+// hasControl reports whether a text has characters that end a line or a word of a
+// configuration, or that no configuration has.
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // checkAptName reports why apt-get should not be given p as a package: a
@@ -391,8 +401,11 @@ func (c *checker) repository(at string, r RepositoryOptions) {
 	c.components(at+"/components", r.Components)
 }
 
-// snapshot checks the time that a repository is pinned to.
+// snapshot checks the address of a repository, and the time that it is pinned to.
 func (c *checker) snapshot(at, mirror, snapshot string) {
+	if hasControl(mirror) || strings.Contains(mirror, " ") {
+		c.add(at+"/mirror", "%q is no address: it holds white space or a control character", redact.Text(mirror))
+	}
 	if snapshot == "" {
 		return
 	}
@@ -423,7 +436,7 @@ func (c *checker) components(pointer string, list []string) {
 
 func (c *checker) patterns(pointer string, list []string) {
 	for i, s := range list {
-		if !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "*") || strings.ContainsAny(s, "\n\r") {
+		if !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "*") || hasControl(s) {
 			c.add(fmt.Sprintf("%s/%d", pointer, i), "%q is no pattern of absolute paths; begin it with a slash", s)
 		}
 	}

@@ -22,6 +22,8 @@ const (
 func checkSource(s string) error {
 	trimmed := strings.TrimSpace(s)
 	switch {
+	case hasControl(strings.NewReplacer("\n", "", "\t", "").Replace(trimmed)):
+		return errors.New("it holds a control character")
 	case strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, "deb ") || strings.HasPrefix(trimmed, "deb-src "):
 		if strings.Contains(trimmed, "\n") {
 			return errors.New("a line of sources.list must be one line; give each line as an item of its own")

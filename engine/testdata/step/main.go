@@ -3,6 +3,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -27,6 +28,8 @@ func run(args []string) error {
 		}
 		n := strings.Count(strings.TrimSpace(string(data)), "\n") - 2
 		return os.WriteFile(args[1], fmt.Appendf(nil, "%d", n), 0o644)
+	case "reach": // reach FILE ADDRESS...: which of them can be connected to, and the interfaces
+		return os.WriteFile(args[1], []byte(reach(args[2:])), 0o644)
 	case "state": // state FILE: what the step has inherited
 		data, err := state()
 		if err != nil {
@@ -38,4 +41,26 @@ func run(args []string) error {
 		time.Sleep(time.Hour)
 	}
 	return fmt.Errorf("unknown command %q", args)
+}
+
+// reach connects to addresses, and names those that answer and the interfaces that
+// are up.
+func reach(addresses []string) string {
+	var found []string
+	for _, a := range addresses {
+		if c, err := net.DialTimeout("tcp", a, 5*time.Second); err == nil {
+			c.Close()
+			found = append(found, a)
+		}
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		found = append(found, err.Error())
+	}
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp != 0 {
+			found = append(found, i.Name)
+		}
+	}
+	return strings.Join(found, " ")
 }
