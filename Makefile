@@ -44,8 +44,8 @@ programs: $(RUNNERS)
 	done
 
 # That it compiles and links for macOS and Windows. With an empty build cache a
-# platform takes about 130 s of one core, as they share nothing; so the tests
-# leave out linux/arm64, which has no files of its own (CROSS=linux/arm64). vet
+# platform takes about 130 s of one core, as they share nothing; so `make test`
+# leaves out linux/arm64, which has no files of its own (CROSS=linux/arm64). vet
 # would add nothing: of a program for another system it looks at main alone.
 CROSS ?= darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 cross:
@@ -78,14 +78,13 @@ demo: setup build
 	bin/osbuildkit boot --timeout 10m --forward 8080:80 --wait-for 'login:' --wait-for http://127.0.0.1:8080/ $(OUTPUT)/debian-nginx.qcow2
 
 # Tools first: some unit tests use the real buildctl and buildx where they are.
-test: build tools test-unit test-e2e
+test: build tools test-unit cross test-e2e
 
 # Without root, without network: what a change is checked with while it is made.
 test-unit: setup build
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./test/... ./stages/packages
 	$(GO) test ./...
-	$(MAKE) cross
 
 # Real builds with real packages in the embedded engine and a real daemon, and
 # real boots. Needs root and a Debian mirror.

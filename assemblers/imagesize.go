@@ -34,7 +34,8 @@ const sizeForm = `^content(\\+[1-9][0-9]{0,8}(KiB|MiB|GiB|TiB))?$`
 
 // JSONSchemaText returns the JSON schema of an ImageSize.
 func (ImageSize) JSONSchemaText() string {
-	return `{"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "` + sizeForm + `"}], "examples": [2147483648, "content+2GiB"]}`
+	return `{"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "` + sizeForm + `", ` +
+		`"description": "Write content, or content+2GiB with any whole number of KiB, MiB, GiB or TiB."}], "examples": [2147483648, "content+2GiB"]}`
 }
 
 // sizeError is what is wrong with the text of a size.
@@ -42,7 +43,8 @@ type sizeError struct{ text string }
 
 // Error says how sizes are written.
 func (e *sizeError) Error() string {
-	return e.text + ` is not a number of bytes: write it as a whole number in plain digits, or as "content" or "content+2GiB" for one that follows from the content`
+	return e.text + ` is not a number of bytes: write it as a whole number in plain digits, ` +
+		`or as "content" or "content+2GiB" for one that follows from the content`
 }
 
 var sizeUnits = map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -166,7 +168,9 @@ func (p *qemuPlan) followContent(ctx context.Context, in *module.Input) (*qemuPl
 	})
 	if int64(n) == most {
 		_, problems := at(p.largest())
-		return nil, errors.Join(fmt.Errorf("option /size: with %d bytes for %s no disk of up to %d bytes has place for all", want, f.what, p.largest()), problemsError(problems))
+		return nil, errors.Join(
+			fmt.Errorf("option /size: with %d bytes for %s no disk of up to %d bytes has place for all", want, f.what, p.largest()),
+			problemsError(problems))
 	}
 	size := int64(n+1) * mebibyte
 	q, _ := at(size)
@@ -174,6 +178,7 @@ func (p *qemuPlan) followContent(ctx context.Context, in *module.Input) (*qemuPl
 		f.content, f.profile = p.filesystems[i].content, p.filesystems[i].profile
 	}
 	growing(q.filesystems).follows = &q.options.Size
-	in.Logf("%s: %d MiB for what it holds and %d MiB to spare, so the disk has %d bytes", f.what, want>>20-o.Size.Free>>20, o.Size.Free>>20, size)
+	in.Logf("%s: %d MiB for what it holds and %d MiB to spare, so the disk has %d bytes",
+		f.what, (want-o.Size.Free)>>20, o.Size.Free>>20, size)
 	return q, nil
 }

@@ -96,7 +96,7 @@ func contentTree(t *testing.T, kind string) string {
 			}
 		}
 	case "a large file":
-		data := make([]byte, 150<<20)
+		data := make([]byte, 40<<20)
 		if _, err := random.Read(data); err != nil {
 			t.Fatal(err)
 		}

@@ -279,7 +279,10 @@ func contextArchive(dir string, when time.Time) *archive {
 	return a
 }
 
-func visitFile(ctx context.Context, root *tree.Root, rel string, h *untar.Header, st fs.FileInfo, visit func(string, *untar.Header, io.Reader) error) error {
+// visitFile opens a file and calls visit for it.
+func visitFile(ctx context.Context, root *tree.Root, rel string, h *untar.Header, st fs.FileInfo,
+	visit func(string, *untar.Header, io.Reader) error,
+) error {
 	f, err := root.OpenFile(rel, os.O_RDONLY, 0)
 	if err != nil {
 		return err

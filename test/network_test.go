@@ -3,7 +3,10 @@
 package test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,8 +64,9 @@ true
 `
 }
 
-// checkLook compares what a script has found.
-func checkLook(t *testing.T, tree map[string]entry, reached string) {
+// checkLook compares what a script has found. A network of its own has no interface
+// of this machine.
+func checkLook(t *testing.T, tree map[string]entry, reached string, own bool) {
 	t.Helper()
 	if got := strings.Join(strings.Fields(string(tree["etc/look.reached"].Data)), " "); got != reached {
 		t.Errorf("the step reaches %q, want %q", got, reached)
@@ -77,8 +81,7 @@ func checkLook(t *testing.T, tree map[string]entry, reached string) {
 	}
 	for _, i := range interfaces {
 		for _, name := range seen {
-			own := i.Flags&net.FlagLoopback != 0 || i.Flags&net.FlagUp == 0
-			if name == i.Name && !own && reached == outsideName {
+			if own && name == i.Name && i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
 				t.Errorf("the step sees %s of this machine", name)
 			}
 		}
@@ -97,18 +100,45 @@ func listenAbstract(t *testing.T) {
 
 // TestNetworkOfSteps shows what a script with network reaches: a server that this
 // machine reaches, by its name, which a name server on loopback knows; and nothing
-// of this machine itself, unless its network is allowed.
+// of this machine itself, unless its network is allowed. The tree has one program,
+// which is the interpreter.
 func TestNetworkOfSteps(t *testing.T) {
 	o := needOutside(t)
 	listenAbstract(t)
-	manifest := manifestFile(t, "network.json", object{"stages": []any{
-		stage("org.osbuildkit.debootstrap", object{"suite": suite, "variant": "required"}),
-		stage("org.osbuild.script", object{"network": true, "script": lookAround(o)}),
-	}})
+	dir := t.TempDir()
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", filepath.Join(dir, "probe"), "./testdata/probe")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	output(t, "tar", "-C", dir, "-czf", filepath.Join(dir, "probe.tar.gz"), "probe")
+	archive, err := os.ReadFile(filepath.Join(dir, "probe.tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archive) }))
+	checksum := fmt.Sprintf("sha256:%x", sha256.Sum256(archive))
+	script := "#!/probe\n"
+	for _, host := range reachable {
+		script += "tcp=" + net.JoinHostPort(host, o.port) + "\n"
+	}
+	manifest := manifestFile(t, "network.json", object{
+		"pipeline": object{"stages": []any{
+			stage("org.osbuild.copy", object{
+				"source": object{"type": "archive", "checksum": checksum, "strip-components": 0}, "paths": []any{object{"from": "/probe", "to": "/probe"}},
+			}),
+			stage("org.osbuild.script", object{"network": true, "script": script + "unix=@" + abstractSocket + "\n"}),
+		}},
+		"sources": object{"org.osbuild.curl": object{"urls": object{checksum: "http://" + address + "/probe.tar.gz"}}},
+	})
+	all := ""
+	for _, host := range reachable {
+		all += net.JoinHostPort(host, o.port) + " "
+	}
 	for _, c := range []struct {
 		allow   []string
 		reached string
-	}{{nil, outsideName}, {[]string{"--allow", "network.host"}, strings.Join(reachable, " ") + " abstract"}} {
+	}{{nil, net.JoinHostPort(outsideName, o.port)}, {[]string{"--allow", "network.host"}, all + "@" + abstractSocket}} {
 		dir := t.TempDir()
 		args := append([]string{"--mount", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, o.resolvers, shared.program}, buildArgs(c.allow...)...)
 		p := start(t, exec.Command("unshare", append(args, "-o", dir, "--target", "tree", manifest)...)).wait()
@@ -116,7 +146,7 @@ func TestNetworkOfSteps(t *testing.T) {
 			log, _ := os.ReadFile(filepath.Join(shared.store, "buildkit/engine.log"))
 			t.Fatalf("exit code %d\n%s\n%s", p.code(), p.text(), log[max(0, len(log)-3000):])
 		}
-		checkLook(t, readTree(t, filepath.Join(dir, "tree.tar"), nil), c.reached)
+		checkLook(t, readTree(t, filepath.Join(dir, "tree.tar"), nil), c.reached, len(c.allow) == 0)
 	}
 	checkLeftovers(t)
 }

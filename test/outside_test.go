@@ -16,13 +16,17 @@ import (
 	"github.com/osbuildkit/osbuildkit/internal/usernet"
 )
 
-// Addresses of an outside and of this machine. The last one is where clouds have the
-// credentials of their machines.
-const (
-	outsideName    = "outside.test"
-	outsideAddress = "198.51.100.2"
-	ownAddress     = "198.51.100.1"
-	cloudAddress   = "169.254.169.254"
+// outsideName is the name of an outside.
+const outsideName = "outside.test"
+
+// Addresses of an outside and of this machine, which differ for tests that run at the
+// same time. The last one is of the network where clouds have the credentials of their
+// machines.
+var (
+	outsideNet     = os.Getpid() % 63 * 4
+	ownAddress     = fmt.Sprintf("198.51.100.%d", outsideNet+1)
+	outsideAddress = fmt.Sprintf("198.51.100.%d", outsideNet+2)
+	cloudAddress   = fmt.Sprintf("169.254.169.%d", outsideNet+2)
 )
 
 // outside is a machine that this one reaches through an interface of its own: a
@@ -51,10 +55,10 @@ func startOutside() (_ *outside, err error) {
 	for i, line := range []string{
 		"netns add " + ns,
 		"link add " + up + " type veth peer name " + down + " netns " + ns,
-		"addr add " + ownAddress + "/24 dev " + up,
+		"addr add " + ownAddress + "/30 dev " + up,
 		"link set " + up + " up",
 		"route add " + cloudAddress + "/32 dev " + up,
-		"-n " + ns + " addr add " + outsideAddress + "/24 dev " + down,
+		"-n " + ns + " addr add " + outsideAddress + "/30 dev " + down,
 		"-n " + ns + " addr add " + cloudAddress + "/32 dev " + down,
 		"-n " + ns + " link set " + down + " up",
 	} {

@@ -99,7 +99,7 @@ func TestRootless(t *testing.T) {
 	if got := string(tree["etc/hostname"].Data); got != "rootless\n" {
 		t.Errorf("/etc/hostname is %q", got)
 	}
-	checkLook(t, tree, outsideName)
+	checkLook(t, tree, outsideName, true)
 	for name, want := range map[string]string{
 		"etc/shadow":     "type 0 mode 00640 owner 0:42 ",
 		"usr/bin/passwd": "type 0 mode 04755 owner 0:0 ",

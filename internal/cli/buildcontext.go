@@ -28,7 +28,8 @@ const ignoreFile = ".dockerignore"
 // maxIgnoreFile bounds such a file.
 const maxIgnoreFile = 1 << 20
 
-var errNoContextDir = errors.New("the manifest comes from standard input, so it lies in no directory to copy files from: give one with --context")
+var errNoContextDir = errors.New("the manifest comes from standard input, so it lies in no directory to copy files from: " +
+	"give one with --context")
 
 // findContext finds the build context, and reports files of it that the manifest
 // copies and that are not there. A manifest that copies none needs none.

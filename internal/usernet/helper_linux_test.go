@@ -124,6 +124,13 @@ func makeWorld() error {
 	if err != nil {
 		return err
 	}
+	// The kernel drops packets until it has noticed that the link is there.
+	for start := time.Now(); up.Attrs().OperState != netlink.OperUp && time.Since(start) < 10*time.Second; {
+		time.Sleep(5 * time.Millisecond)
+		if up, err = netlink.LinkByName("up0"); err != nil {
+			return err
+		}
+	}
 	for _, r := range []netlink.Route{
 		{LinkIndex: up.Attrs().Index, Dst: ipNet(netip.MustParsePrefix("0.0.0.0/0")), Gw: net.ParseIP(server4)},
 		{LinkIndex: up.Attrs().Index, Dst: ipNet(netip.MustParsePrefix(cloud + "/32")), Scope: netlink.SCOPE_LINK},

@@ -62,7 +62,8 @@ func openTUN(device string) (*wire, error) {
 	return &wire{file: os.NewFile(uintptr(fd), device)}, nil
 }
 
-// makePair makes the interface as one of a pair. The other one is in a namespace
+// makePair makes the interface as one of a pair. The kernel may wait up to a second
+// before it lets IPv6 through. The other one is in a namespace
 // that nothing else is in, and all that arrives there is read from a socket, which
 // also keeps that namespace. The thread is in ns, before and after.
 func makePair(ns *os.File) (_ *wire, err error) {
@@ -102,6 +103,11 @@ func makePair(ns *os.File) (_ *wire, err error) {
 	// More than the system's maximum needs root.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, socketBuffer)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer)
+	// The kernel opens the queue of an interface some time after its link is there, and
+	// drops what comes before.
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1); err != nil {
+		return nil, errors.Join(fmt.Errorf("a socket for packets: %w", err), unix.Close(fd))
+	}
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all & 0xffff, Ifindex: link.Attrs().Index}); err != nil {
 		return nil, errors.Join(fmt.Errorf("a socket for packets: %w", err), unix.Close(fd))
 	}

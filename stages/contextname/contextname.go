@@ -26,7 +26,8 @@ func Check(name string) error {
 	case slices.Contains(parts, ".."):
 		return fmt.Errorf("%s leads out of the context: name a file in it, or give another context with the build", strconv.Quote(name))
 	case strings.ContainsAny(name, "*?[]^\\\x00") || strings.HasPrefix(path.Clean(name), "!"):
-		return fmt.Errorf("%s is not a plain name: the signs *, ?, [, ], ^, \\ and a ! at the beginning are those of patterns", strconv.Quote(name))
+		return fmt.Errorf("%s is not a plain name: the signs *, ?, [, ], ^, \\ and a ! at the beginning are those of patterns",
+			strconv.Quote(name))
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0xfffd }) || strings.TrimSpace(name) != name:
 		return fmt.Errorf("%s has a control character, a space at an end or invalid UTF-8", strconv.Quote(name))
 	case len(name) > maxName:
