@@ -105,6 +105,9 @@ var readCode = sync.OnceValues(func() (*code, error) {
 // declarations notes what a file declares.
 func (c *code) declarations(f goFile, constants map[string]ast.Expr) {
 	c.declared[f.ast.Name.Name] = true
+	for _, spec := range f.ast.Imports {
+		c.declared[path.Base(strings.Trim(spec.Path.Value, `"`))] = true
+	}
 	ast.Inspect(f.ast, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.FuncDecl:

@@ -30,6 +30,7 @@ var exceptions = []exception{
 	{"docs/compatibility.md", "current frontend does not support --build-context", "is a message of buildx"},
 	{"docs/compatibility.md", "secret NAME: not found", "is a message of BuildKit"},
 	{"docs/compatibility.md", "it begins with !, as a locked password does, …", "has the first character of a password in it"},
+	{"docs/compatibility.md", "Connection refused", "is a message of the system"},
 	{"docs/compatibility.md", "DOCKER_BUILDKIT", "is a variable of docker build"},
 	{"docs/machine.md", "MY_HOSTID", "is a variable of a Debian package's script"},
 	{"docs/machine.md", "GRUB_ENABLE_BLSCFG", "is a variable of GRUB's configuration"},
@@ -38,8 +39,10 @@ var exceptions = []exception{
 	{"docs/releasing.md", "PartitionOutsideDisk", "is a rule that is gone, in the notes for the next release"},
 	{"", "BUILDKIT_SESSION_ID", "is set by BuildKit for frontends"},
 	{"", "ENGINE_TEST_ROLE", "is set by a test for a process of its own"},
+	{"", "USERNET_TEST_INSIDE", "is set by a test for a process of its own"},
 	{"", "OSBUILDKIT_TEST_BOUND", "is set by a test for a process of its own"},
 	{"", "OSBUILDKIT_TEST_BOOT", "is set by a test for a process of its own"},
+	{"", "OSBUILDKIT_TEST_NO_HUGE_PAGES", "is set by a test for a process of its own"},
 	{"", "OSBUILDKIT_TEST_PROGRAM", "is set by a test for a process of its own"},
 }
 

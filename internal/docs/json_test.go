@@ -34,8 +34,11 @@ var templates = []template{
 	{"", `{FRAGMENT, "stages": []}`},
 	{"", `{"stages": [` + debian + `, FRAGMENT]}`},
 	{"docs/modules/", `{"pipeline": {"stages": [FRAGMENT]}, "sources": SOURCES}`},
-	{"docs/disks.md", disk + `"ptuuid": "0a3b4c5d-1111-4222-8333-444455556666", FRAGMENT}}}`},
-	{"docs/disks.md", large + `"partitions": [` + esp + `, ` + ext4 + `], FRAGMENT}}}`},
+	{"docs/", disk + `"ptuuid": "0a3b4c5d-1111-4222-8333-444455556666", FRAGMENT}}}`},
+	{"docs/", disk + `"pttype": "gpt", "ptuuid": "0a3b4c5d-1111-4222-8333-444455556666", FRAGMENT}}}`},
+	{"docs/", disk + `"root_fs_uuid": "76a22bf4-f153-4541-b6c7-0332c0dfaeac", FRAGMENT}}}`},
+	{"docs/", large + `FRAGMENT}}}`},
+	{"docs/", large + `"partitions": [` + esp + `, ` + ext4 + `], FRAGMENT}}}`},
 	{"docs/disks.md", large + `"partitions": [` + ext4 + `, FRAGMENT]}}}`},
 	{"docs/disks.md", large + `"partitions": [` + esp + `, FRAGMENT], "bootloader": {"type": "uki"}}}}`},
 	{"docs/rpm.md", `{"stages": [{"name": "org.osbuild.dnf", "options": {"releasever": "9", "packages": ["bash"], "repos": [FRAGMENT]}}]}`},
@@ -55,7 +58,72 @@ func (x template) fill(fragment string) string {
 	sources, _ := json.Marshal(map[string]any{ // texts alone
 		"org.osbuild.curl": map[string]any{"urls": urls}, "org.osbuild.ostree": map[string]any{"commits": commits},
 	})
-	return strings.NewReplacer("FRAGMENT", fragment, "SOURCES", string(sources)).Replace(x.text)
+	text := strings.NewReplacer("FRAGMENT", fragment, "SOURCES", string(sources)).Replace(x.text)
+	if strings.Contains(text, `"args":`) {
+		return text
+	}
+	// An argument that it refers to is declared elsewhere on the page.
+	args := map[string]any{}
+	for _, m := range regexp.MustCompile(`"\$arg": "(\w+)"|\$\{(\w+)\}`).FindAllStringSubmatch(fragment, -1) {
+		args[m[1]+m[2]] = map[string]string{"type": "string"}
+	}
+	if len(args) == 0 {
+		return text
+	}
+	declared, _ := json.Marshal(args) // as above
+	return `{"args": ` + string(declared) + `, ` + text[1:]
+}
+
+// argValues are the values of arguments that examples declare without a default.
+var argValues = map[string]string{
+	"host": "web1", "ssh_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINQpH3SFPS9bKYt1gXE9IWNbWn4jAWsy8JxVl9YDDQfM",
+}
+
+// makeContext makes the files that stages copy from the context, so that they are
+// found beside the manifest.
+func makeContext(t *testing.T, dir, text string) {
+	t.Helper()
+	var visit func(v any)
+	visit = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, x := range v {
+				visit(x)
+			}
+		case map[string]any:
+			if source, ok := v["source"].(map[string]any); ok && source["type"] == "context" {
+				base, _ := source["path"].(string)
+				list, _ := v["paths"].([]any)
+				for _, x := range list {
+					at, _ := x.(map[string]any)
+					from, _ := at["from"].(string)
+					makeFile(t, filepath.Join(dir, base), from)
+				}
+			}
+			for _, x := range v {
+				visit(x)
+			}
+		}
+	}
+	var doc any
+	if json.Unmarshal([]byte(text), &doc) == nil {
+		visit(doc)
+	}
+}
+
+// makeFile makes a file below a directory, or in the one that the name means.
+func makeFile(t *testing.T, base, name string) {
+	t.Helper()
+	full := filepath.Join(base, name)
+	if strings.HasSuffix(name, "/") {
+		full = filepath.Join(full, "file")
+	}
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(full, []byte("x\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // shortened matches keys that a page does not show in full. A fingerprint takes
@@ -106,13 +174,19 @@ type checked struct {
 func check(t *testing.T, dir, text string) checked {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "image.json")
+	makeContext(t, filepath.Dir(file), text)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"check", "--json", "--libdir", dir}
-	// An argument that has no default has to be given.
-	if strings.Contains(text, `"$format": "${host}`) {
-		args = append(args, "--build-arg", "host=web1")
+	var declared struct {
+		Args map[string]struct{ Default any }
+	}
+	_ = json.Unmarshal([]byte(text), &declared) // text with lines before the JSON declares none
+	for name, a := range declared.Args {
+		if a.Default == nil && argValues[name] != "" {
+			args = append(args, "--build-arg", name+"="+argValues[name])
+		}
 	}
 	var out, errs bytes.Buffer
 	code := cli.Run(t.Context(), append(args, file), strings.NewReader(""), &out, &errs)

@@ -174,12 +174,12 @@ func TestFlags(t *testing.T) {
 					continue
 				}
 				foreign := false
-				for _, command := range []string{"buildx build", "buildx create", "buildx bake", "buildctl build"} {
-					program, sub, _ := strings.Cut(command, " ")
-					foreign = foreign || checkForeign(t, "bin/"+program, []string{sub, name}) == nil
+				for _, command := range []string{"buildx build", "buildx create", "buildx bake", "buildctl build", "buildkitd"} {
+					words := strings.Fields(command + " " + name)
+					foreign = foreign || checkForeign(t, "bin/"+words[0], words[1:]) == nil
 				}
 				if !foreign {
-					t.Errorf("%s: neither osbuildkit, buildx nor buildctl has a flag %s", s, name)
+					t.Errorf("%s: neither osbuildkit, buildx, buildctl nor buildkitd has a flag %s", s, name)
 				}
 			}
 		}
