@@ -71,7 +71,7 @@ part motd cat /etc/motd
 part report sh -c '/usr/local/bin/report / | wc -l'
 part site stat -c '%a %U:%G %Y' /etc/site/site.conf
 part sudoers stat -c '%a %U:%G' /etc/sudoers.d/admin
-part address sh -c 'ip -4 -o addr show dev en* | grep dynamic | awk "{ print \$4 }"'
+part address sh -c 'ip -4 -o addr | grep dynamic | awk "{ print \$4 }"'
 part zone date +%Z
 part locale sh -c 'locale -a | grep -i de_DE; . /etc/default/locale; echo $LANG; LC_ALL=de_DE.UTF-8 date -d 2026-01-06 +%A'
 part swap swapon --noheadings --raw --show=TYPE,SIZE
