@@ -263,7 +263,7 @@ nothing but the build runs, are not looked at.`,
 	{
 		Name:    "PlainTextPassword",
 		Summary: "A password stands in the manifest as it is",
-		Why: `Everybody who can read the manifest, or the copy that a builder of buildx keeps of it, can read the password, and who can guess it finds it in the
+		Why: `Everybody who can read the manifest, or the copy that a builder keeps of it, can read the password, and who can guess it finds it in the
 pipeline's id. Give the hash that "openssl passwd -6" prints: org.osbuild.users puts no more than a hash into the build and the image, but the
 manifest still says the password. Or give it to the build as a secret, whose name "password_secret" of org.osbuild.users says. An answer for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or first booted. A LUKS passphrase that a
 later org.osbuild.luks2.remove-key takes away is fine.`,
