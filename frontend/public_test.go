@@ -79,3 +79,23 @@ func BenchmarkPublic(b *testing.B) {
 		}
 	}
 }
+
+// FuzzPublic hides passwords in texts that are no manifests at all.
+func FuzzPublic(f *testing.F) {
+	f.Add(`{"a": "hunter", "hunter": 1}`, "hunter")
+	f.Add("\"\\u0068unter\"\n\"x\\\"", "hunter")
+	f.Add("\ufeff\"a", "a")
+	f.Fuzz(func(t *testing.T, text, password string) {
+		if !utf8.ValidString(text) || !utf8.ValidString(password) || password == "" {
+			return
+		}
+		line := []rune(text)
+		hideValues(line, map[string]bool{password: true})
+		if got := string(line); utf8.RuneCountInString(got) != utf8.RuneCountInString(text) || strings.Count(got, "\n") != strings.Count(text, "\n") {
+			t.Errorf("%q becomes %q", text, got)
+		}
+		if got := string((&build{}).public([]byte(text))); utf8.RuneCountInString(got) != utf8.RuneCountInString(text) || strings.Count(got, "\n") != strings.Count(text, "\n") {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	})
+}

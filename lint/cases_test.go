@@ -144,6 +144,11 @@ var cases = []struct {
 	{"commits", sources(stage("org.osbuild.ostree.deploy", `{"commit": "abcdef"}`), `{"org.osbuild.ostree": {"commits": {"abcdef": {"remote": {"url": "https://o.example.org"}}, "`+strings.Repeat("b", 64)+`": {}}}}`),
 		[]string{"WeakChecksum /sources/org.osbuild.ostree/commits/abcdef", "UnusedSource /sources/org.osbuild.ostree/commits/" + strings.Repeat("b", 64)}},
 
+	{"credentials in addresses", sources(stage("org.osbuild.rpm", `{"packages": ["`+sha+`"]}`), `{"org.osbuild.curl": {"urls": {"`+sha+`": "https://a:b@example.org/a.rpm"}}}`),
+		[]string{"CredentialsInAddress /sources/org.osbuild.curl/urls/" + sha}},
+	{"credentials of a stage", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`, "sources": ["deb http://a b c", "deb https://tok:x@a b c", "deb https://a/?token=x b c"]}`)),
+		[]string{"CredentialsInAddress /stages/0/options/sources/1", "CredentialsInAddress /stages/0/options/sources/2"}},
+
 	// Accounts.
 	{"passwords of users", of(stage("org.osbuild.users", `{"users": {"a": {"password": "secret"}, "b": {"password": "!"}, "c": {"password": "correcthorse1"}, "d": {"password": ""}, "e": {}, "f": {"password": "`+goodHash+`"}, "g": {"password": "correcthorse1", "password_hashed": true}, "h": {"password": "`+goodHash+`", "password_hashed": false}, "i": {"password_secret": "x"}, "j": {"password": "$1$salt$`+strings.Repeat("a", 22)+`"}, "g/h": {"password": "x y"}}}`)),
 		[]string{"PlainTextPassword /stages/0/options/users/a/password", "WeakPasswordHash /stages/0/options/users/c/password",

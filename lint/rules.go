@@ -66,6 +66,20 @@ not look at it.`,
 		check: changeAfterLabelling,
 	},
 	{
+		Name:    "CredentialsInAddress",
+		Summary: "An address holds credentials",
+		Why: `Everybody who can read the manifest, the builder's cache or a provenance of the build can read the name and password before the host of an
+address, or a parameter such as "token". They are taken out of what is shown, but BuildKit needs the whole address.
+
+Name a secret of the build: "auth" of org.osbuildkit.apt is sent to the mirrors, "sslclientkey" of an RPM repository is a client's certificate. A file
+can be given with the build as a context of its own.`,
+		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["vim"],
+      "repos": [{ "suite": "own", "mirror": "https://me:correct-horse@example.org/debian", "snapshot": "20260101T000000Z" }] } }`),
+		Good: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["vim"], "auth": "mirror",
+      "repos": [{ "suite": "own", "mirror": "https://example.org/debian", "snapshot": "20260101T000000Z" }] } }`),
+		check: credentialsInAddress,
+	},
+	{
 		Name:    "DeprecatedModule",
 		Summary: "A stage, assembler or source has been given up by osbuild",
 		Why: `The module still works here, so that old manifests build, but osbuild itself has renamed it, replaced it or taken it out. The
@@ -293,9 +307,9 @@ lists, at kernels for virtual machines and at the formats qcow2, vpc and gce. Th
 	{
 		Name:    "PlainTextPassword",
 		Summary: "A password stands in the manifest as it is",
-		Why: `Everybody who can read the manifest, the build's cache, its provenance or the image can read the password. Give the hash that
-"openssl passwd -6" prints: org.osbuild.users puts no more than a hash into the image, but the manifest still says the password. Or give it
-to the build as a secret, whose name "password_secret" of org.osbuild.users says. An answer for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or first booted. A LUKS passphrase that a
+		Why: `Everybody who can read the manifest, or the copy that a builder keeps of it, can read the password, and who can guess it finds it in the
+pipeline's id. Give the hash that "openssl passwd -6" prints: org.osbuild.users puts no more than a hash into the build and the image, but the
+manifest still says the password. Or give it to the build as a secret, whose name "password_secret" of org.osbuild.users says. An answer for debconf or a passphrase of a disk cannot be hashed: set it when the system is installed or first booted. A LUKS passphrase that a
 later org.osbuild.luks2.remove-key takes away is fine.`,
 		Bad: stagesOf(`{ "name": "org.osbuildkit.apt", "options": { "packages": ["slapd"],
       "debconf": ["slapd slapd/password1 password correct-horse"] } }`),

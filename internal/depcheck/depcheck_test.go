@@ -53,7 +53,7 @@ var arrows = map[string][]string{
 	"examples":              {},
 	"sbom":                  append([]string{"internal/editdistance", "internal/osrelease"}, repositories...),
 	"manifest":              {"module", "internal/editdistance"},
-	"lint":                  {"module", "manifest", "debian", "internal/crypt", "internal/editdistance", "internal/expand", "internal/pgp"},
+	"lint":                  {"module", "manifest", "debian", "internal/crypt", "internal/editdistance", "internal/expand", "internal/pgp", "internal/redact"},
 	"disk/...":              {"disk/...", "internal/ctxio", "internal/osrelease"},
 	"stages":                {"module", "tree", "ledger", "internal/command", "internal/crypt", "internal/ctxio", "internal/editdistance", "internal/expand", "internal/grubdir", "internal/osrelease", "disk/...", "stages/contextname", "stages/keyboard", "stages/selabel", "stages/untar", "stages/packages/stub"},
 	"stages/contextname":    {},
