@@ -12,6 +12,7 @@ import (
 
 	"github.com/osbuildkit/osbuildkit/engine"
 	"github.com/osbuildkit/osbuildkit/frontend"
+	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
 
@@ -163,6 +164,11 @@ func (f *buildFlags) check() error {
 	}
 	if !slices.Contains(progressModes, f.progress) {
 		return usageError("--progress %q: choose auto, plain, tty, quiet or rawjson", f.progress)
+	}
+	if f.mirror != "" {
+		if err := graph.CheckMirror(f.mirror); err != nil {
+			return usageError("--mirror: %w", err)
+		}
 	}
 	if _, err := f.platforms(); err != nil {
 		return err

@@ -45,6 +45,9 @@ func (f *manifestFlags) arguments() (map[string]string, error) {
 	if _, err := frontend.ParseSnapshotArg(args[frontend.SnapshotArg]); err != nil {
 		return nil, usageError("--build-arg %w", err)
 	}
+	if err := frontend.CheckMirrorArg(args[frontend.MirrorArg]); err != nil {
+		return nil, usageError("--build-arg %w", err)
+	}
 	if err := checkEpoch(args[frontend.EpochArg]); err != nil {
 		return nil, err
 	}
