@@ -345,6 +345,34 @@ func TestTarOfDevicesOwnersAndCapabilities(t *testing.T) {
 	}
 }
 
+// Without an output directory the archive goes where it is asked for, and is the
+// same.
+func TestTarToOutput(t *testing.T) {
+	t.Parallel()
+	tree, book := wholeTree(t), wholeLedger(t)
+	out, _, err := run(t, "org.osbuild.tar", tree, book, `{"filename": "a.tar"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(filepath.Join(out, "a.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, log bytes.Buffer
+	in := &module.Input{Tree: tree, Ledger: book, Options: json.RawMessage(`{"filename": "a.tar"}`), Epoch: testEpoch, Log: &log, Output: &got}
+	if err := module.Find(Modules(), "org.osbuild.tar").Run(t.Context(), in); err != nil || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%v, %d bytes, not %d; %s", err, got.Len(), len(want), log.String())
+	}
+	in.Output = failingWriter{}
+	if err := module.Find(Modules(), "org.osbuild.tar").Run(t.Context(), in); err == nil || !strings.Contains(err.Error(), "no reader") {
+		t.Errorf("error %v", err)
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("no reader") }
+
 func TestCheckTar(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ options, pointer, message string }{

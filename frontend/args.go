@@ -29,6 +29,15 @@ func ParseEpoch(value string) (int64, error) {
 	return n, nil
 }
 
+// CheckMirrorArg reports what is wrong with the value of OSBUILDKIT_MIRROR, which
+// may be empty.
+func CheckMirrorArg(value string) error {
+	if value == "" {
+		return nil
+	}
+	return graph.CheckMirror(value)
+}
+
 // buildArgs returns the build arguments that the client gives. A manifest that
 // declares SOURCE_DATE_EPOCH gets a number also where the client says that the
 // time is that of the context.
@@ -50,6 +59,9 @@ func (b *build) buildArgs(ctx context.Context) (map[string]string, error) {
 // SOURCE_DATE_EPOCH in the manifest set the time of the build. Those with a name of
 // this frontend can be meant for no other.
 func (b *build) arguments(ctx context.Context) error {
+	if err := CheckMirrorArg(b.ui.BuildArgs[MirrorArg]); err != nil {
+		return fmt.Errorf("%s: %w", MirrorArg, err)
+	}
 	if b.cfg.Strict {
 		if err := CheckArgs(b.m, b.ui.BuildArgs); err != nil {
 			return err

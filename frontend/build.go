@@ -344,9 +344,6 @@ func (b *build) options(ctx context.Context, p *ocispecs.Platform) (graph.Option
 	if opt.Snapshot, err = b.snapshot(); err != nil {
 		return opt, err
 	}
-	if err := CheckMirrorArg(b.ui.BuildArgs[MirrorArg]); err != nil {
-		return opt, fmt.Errorf("%s: %w", MirrorArg, err)
-	}
 	if err := b.contexts(ctx, &opt); err != nil {
 		return opt, err
 	}

@@ -178,7 +178,7 @@ func TestErrors(t *testing.T) {
 		{name: "old daemon", text: good, old: true, want: "this BuildKit is too old for trees of operating systems: version 0.13 or newer is needed"},
 		{name: "target", text: good, opts: map[string]string{"target": "nowhere"}, want: `no target "nowhere" in image.json; there are: tree, assembler, containerdisk`},
 		{name: "epoch", text: good, opts: map[string]string{"build-arg:SOURCE_DATE_EPOCH": "now"}, want: `SOURCE_DATE_EPOCH="now": give a number of seconds since 1970`},
-		{name: "mirror", text: good, opts: map[string]string{"build-arg:OSBUILDKIT_MIRROR": "ftp://x"}, want: `OSBUILDKIT_MIRROR: "ftp://x" is no mirror: give an http or https URL`},
+		{name: "mirror", text: good, opts: map[string]string{"build-arg:OSBUILDKIT_MIRROR": "ftp://x"}, want: `OSBUILDKIT_MIRROR: mirror "ftp://x": give an http or https URL`},
 		{name: "base", text: `{"base": "` + strings.Repeat("a", 64) + `"}`,
 			want: `"base" in pipeline "tree": this way of building has no store of trees: build with osbuildkit on the machine that has it`},
 	}

@@ -3,14 +3,12 @@ package frontend
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"time"
 
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/osbuildkit/osbuildkit/debian"
-	"github.com/osbuildkit/osbuildkit/internal/redact"
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/manifest"
 )
@@ -56,17 +54,6 @@ func ParseSnapshotArg(value string) (*time.Time, error) {
 		return nil, fmt.Errorf("%s: %w", SnapshotArg, err)
 	}
 	return &at, nil
-}
-
-// CheckMirrorArg looks at the address of a mirror, where there is one.
-func CheckMirrorArg(value string) error {
-	if value == "" {
-		return nil
-	}
-	if u, err := url.Parse(value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("%q is no mirror: give an http or https URL", redact.URL(value))
-	}
-	return nil
 }
 
 // DatedArgs reports whether build arguments say of which time repositories are for

@@ -113,7 +113,7 @@ var cases = []struct {
 		[]string{"UnpinnedRepository /stages/0"}},
 	{"a mirror, pinned", of(stage("org.osbuildkit.apt", `{"repos": [{"suite": "sid", "mirror": "http://mirror.example.com/debian", `+sum+`}]}`)),
 		[]string{"MutableURL /stages/0/options/repos/0/mirror"}},
-	{"an archive that is closed, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "wheezy", "mirror": "http://archive.debian.org/debian", `+sum+`}`)), nil},
+	{"an archive that is closed, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "wheezy", "mirror": "http://archive.debian.org/debian", `+sum+`}`)), []string{"UnsupportedSuite /stages/0/options/suite"}},
 	{"a directory, pinned", of(stage("org.osbuildkit.debootstrap", `{"suite": "sid", "mirror": "file:///srv/debian", `+sum+`}`)), nil},
 	{"trusted stanza", of(stage("org.osbuildkit.debootstrap", `{"suite": "trixie", `+pin+`, "sources": ["Types: deb\nURIs: http://a\nTrusted: yes\n", "deb http://a trusted main"]}`)),
 		[]string{"UnsignedRepository /stages/0/options/sources/0"}},

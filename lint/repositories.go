@@ -106,6 +106,20 @@ func (p *pass) pinned(r *repository, system string) bool {
 	return r.Checksum != "" && (r.Updates == nil || !*r.Updates)
 }
 
+// oldSuites are the releases of Debian before those that are supported.
+var oldSuites = []string{"bullseye", "buster", "stretch", "jessie", "wheezy", "squeeze", "lenny", "etch", "sarge", "woody", "potato"}
+
+func unsupportedSuite(p *pass) {
+	p.stages(func(at *manifest.Pipeline, s *manifest.Stage) {
+		var o struct {
+			Suite string `json:"suite"`
+		}
+		if decode(s, &o); s.Type == debootstrapStage && slices.Contains(oldSuites, o.Suite) {
+			p.atOption(at, s, []string{"suite"}, "Debian 12 (bookworm) and later releases are supported, and %s is older: name a later suite", quote(o.Suite))
+		}
+	})
+}
+
 func unpinnedRepository(p *pass) {
 	for _, at := range p.m.Pipelines {
 		system := ""

@@ -440,6 +440,17 @@ the metadata, and so for the checksums of packages in it. The packages of a Debi
 		check: unsignedRepository,
 	},
 	{
+		Name:    "UnsupportedSuite",
+		Summary: "A Debian is made from a release that is too old",
+		Why: `Debian 12 (bookworm) and later releases are supported: with them the steps are tested. Of older ones the build may fail in a
+maintainer script, and a system that it makes gets no security updates any more.
+
+Use a later suite.`,
+		Bad:   strings.Replace(stagesOf(`{ "name": "org.osbuild.hostname", "options": { "hostname": "web1" } }`), "trixie", "bullseye", 1),
+		Good:  stagesOf(`{ "name": "org.osbuild.hostname", "options": { "hostname": "web1" } }`),
+		check: unsupportedSuite,
+	},
+	{
 		Name:    "UnusedBuild",
 		Summary: "No stage runs a program of the build root",
 		Why: `"build" says what makes the file system whose programs the stages run. Stages that only edit files do without, and so do those

@@ -2,6 +2,9 @@ package llb
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/osbuildkit/osbuildkit/manifest"
@@ -74,6 +77,7 @@ func (c *check) stage() {
 	case packages.DebootstrapStage:
 		var o packages.DebootstrapOptions
 		if json.Unmarshal(s.Options, &o) == nil {
+			c.empty()
 			c.repos, c.debian = true, true
 			c.mirror(o.Mirror, "options", "mirror")
 		}
@@ -114,11 +118,26 @@ func (c *check) stage() {
 	}
 }
 
+// writesNothing are stages that leave an empty tree empty.
+var writesNothing = []string{"org.osbuild.noop", "org.osbuild.error", "org.osbuild.test"}
+
+// empty checks that nothing was put into a tree before a system is made in it.
+func (c *check) empty() {
+	p := c.at.pipeline
+	before := p.Stages[:c.at.number-1]
+	if i := slices.IndexFunc(before, func(s *manifest.Stage) bool {
+		return !slices.Contains(writesNothing, s.Type) || c.own != nil && c.own(s.Kind, s.Type)
+	}); i >= 0 {
+		c.add(fmt.Errorf("a system is made in an empty tree only, and the stage %s comes before: make this the first stage of the pipeline", before[i].Type))
+	} else if p.Base != "" {
+		c.add(errors.New("a system is made in an empty tree only, and the pipeline goes on from a stored one: leave out this stage, or \"base\""))
+	}
+}
+
 // mirror checks the address of a mirror, if there is one.
 func (c *check) mirror(address string, tokens ...string) {
 	if address != "" {
-		_, err := joinURL(address, ".")
-		c.add(err, tokens...)
+		c.add(CheckMirror(address), tokens...)
 	}
 }
 

@@ -40,16 +40,22 @@ func TestCheck(t *testing.T) {
 		{name: "repositories", text: `{"build": {"stages": [` + boot + `, ` + apt + `]}, "stages": [` + repo + `, ` + apt + `]}`},
 		{name: "no repositories", text: `{"build": {"stages": [` + boot + `]}, "stages": [` + apt + `,
  ` + repo + `, ` + apt + `]}`, want: []string{`/stages/0 "repos" is needed here, as no org.osbuildkit.debootstrap stage before it in this pipeline names a repository`}},
+		{name: "a system first", text: `{"stages": [{"name": "org.osbuild.noop"}, ` + boot + `]}`},
+		{name: "two systems", text: `{"stages": [` + boot + `, {"name": "org.osbuild.noop"}, ` + boot + `]}`,
+			want: []string{`/stages/2 a system is made in an empty tree only, and the stage org.osbuildkit.debootstrap comes before: make this the first stage of the pipeline`}},
+		{name: "a system in a stored tree", text: `{"base": "` + strings.Repeat("a", 64) + `", "stages": [` + boot + `]}`,
+			want: []string{`/stages/0 a system is made in an empty tree only, and the pipeline goes on from a stored one: leave out this stage, or "base"`}},
 		{name: "a keymap that Debian's console does not know", text: `{"stages": [{"name": "org.osbuild.keymap", "options": {"keymap": "mac-us"}}, ` + boot + `,
  {"name": "org.osbuild.keymap", "options": {"keymap": "de-latin1"}}, {"name": "org.osbuild.keymap", "options": {"keymap": "mac-us", "x11-keymap": {"layouts": ["us(mac)"]}}},
  {"name": "org.osbuild.keymap", "options": {"keymap": "br-abtn2"}}, {"name": "org.osbuild.keymap", "options": {"keymap": "trqq"}}]}`,
-			want: []string{`/stages/5/options/keymap nothing says which keyboard the keymap "trqq" is for, and Debian's console asks for that: ` +
+			want: []string{`/stages/1 a system is made in an empty tree only, and the stage org.osbuild.keymap comes before: make this the first stage of the pipeline`,
+				`/stages/5/options/keymap nothing says which keyboard the keymap "trqq" is for, and Debian's console asks for that: ` +
 				`name its layout in "x11-keymap" as well, such as {"layouts": ["us(intl)"]}; did you mean trq?`}},
 		{name: "base", text: `{"base": "` + strings.Repeat("0", 64) + `", "stages": [` + apt + `]}`,
 			want: []string{`/stages/0 "repos" is needed here, as no org.osbuildkit.debootstrap stage before it in this pipeline names a repository`}},
-		{name: "mirrors", text: `{"stages": [` + strings.Replace(boot, `"trixie"`, `"trixie", "mirror": "file:///a"`, 1) + `, ` +
+		{name: "mirrors", text: `{"stages": [` + strings.Replace(boot, `"trixie"`, `"trixie", "mirror": "https:///a"`, 1) + `, ` +
 			strings.Replace(repo, `"trixie"`, `"trixie", "mirror": "http:///a"`, 1) + `]}`,
-			want: []string{`/stages/0/options/mirror mirror "file:///a": give an http or https URL`, `/stages/1/options/repos/0/mirror mirror "http:///a": give an http or https URL`}},
+			want: []string{`/stages/0/options/mirror mirror "https:///a": give an http or https URL`, `/stages/1/options/repos/0/mirror mirror "http:///a": give an http or https URL`}},
 		{name: "sources", text: v1(copying+`, `+rpm(`"`+sum+`"`)+`, `+ostree, curl(`{"url": "https://a/b", "secrets": {"name": "x"}}`)+`, "org.osbuild.ostree": {"commits": {"`+commit+`": {"remote": {"url": "https://a/b"}}}}`)},
 		{name: "form without sources", text: `{"stages": [` + copying + `, ` + rpm(`"`+sum+`", {"checksum": "`+sum512+`"}`) + `, ` + ostree + `]}`, want: []string{
 			`/stages/0/options/source/checksum nothing says where ` + sum + ` is: this form of manifest has no sources; put it into "pipeline" and add "sources"`,

@@ -10,6 +10,8 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/osbuildkit/osbuildkit/internal/redact"
 )
 
 // download is one file that BuildKit fetches by itself.
@@ -110,6 +112,12 @@ func groupID(name string, downloads []download) string {
 	return digest.FromString(b.String()).Encoded()
 }
 
+// CheckMirror reports what is wrong with the address of a mirror.
+func CheckMirror(address string) error {
+	_, err := joinURL(address, ".")
+	return err
+}
+
 // joinURL appends a path, in which nothing is escaped, to the URL of a mirror.
 func joinURL(mirror, rel string) (string, error) {
 	u, err := url.Parse(mirror)
@@ -117,7 +125,11 @@ func joinURL(mirror, rel string) (string, error) {
 		return "", fmt.Errorf("mirror: %w", err)
 	}
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return "", fmt.Errorf("mirror %q: give an http or https URL", mirror)
+		if u.Scheme == "file" || u.Scheme == "" && strings.HasPrefix(mirror, "/") {
+			return "", fmt.Errorf("mirror %q: give an http or https URL: a builder does not see the files of its client, "+
+				"so serve them over HTTP, such as with \"python3 -m http.server\", at an address that the builder reaches", redact.URL(mirror))
+		}
+		return "", fmt.Errorf("mirror %q: give an http or https URL", redact.URL(mirror))
 	}
 	parts := strings.Split(rel, "/")
 	for i, p := range parts {

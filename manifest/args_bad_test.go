@@ -183,6 +183,10 @@ a.json:1:187: no build argument "nope" is declared (at /stages/0/options/aliases
 
 	{"syntax that is no string", "// syntax=a\n{\"syntax\": [\"x\"]}", nil,
 		`a.json:2:12: "syntax" must be a string, found an array (at /syntax)`},
+	{"a schema that is no string", `{"$schema": 1, "stages": []}`, nil,
+		`a.json:1:13: "$schema" must be a string, found a number (at /$schema)`},
+	{"a schema that is no string in v1", `{"pipeline": {}, "$schema": {}}`, nil,
+		`a.json:1:29: "$schema" must be a string, found an object (at /$schema)`},
 	{"syntax that is no string in v1", `{"syntax": null, "pipeline": {}}`, nil,
 		`a.json:1:12: "syntax" must be a string, found null (at /syntax)`},
 }

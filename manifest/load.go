@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -102,8 +103,10 @@ func (l *loader) document(root *node) *pipeline {
 	if l.isV2(root) {
 		return nil
 	}
-	if n := root.get("syntax"); n != nil {
-		l.want(n, "/syntax", `"syntax"`, kindString)
+	for _, key := range ignoredKeys {
+		if n := root.get(key); n != nil {
+			l.want(n, "/"+key, strconv.Quote(key), kindString)
+		}
 	}
 	l.declare(root)
 	l.v1 = root.get("pipeline") != nil || root.get("sources") != nil

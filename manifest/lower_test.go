@@ -36,8 +36,8 @@ func TestLower(t *testing.T) {
 	}{
 		{"empty", `{}`, ``, "tree build= runner= base= image.json#\n"},
 		{"sources only", `{"sources": {}}`, ``, "tree build= runner= base= image.json#\n"},
-		{"keys for other programs", `{"syntax": "x", "$schema": 1, "name": "Name"}`, "", "tree build= runner= base= image.json#\n"},
-		{"keys for other programs in v1", `{"syntax": "x", "$schema": 1, "pipeline": {}}`, "", "tree build= runner= base= image.json#/pipeline\n"},
+		{"keys for other programs", `{"syntax": "x", "$schema": "y", "name": "Name"}`, "", "tree build= runner= base= image.json#\n"},
+		{"keys for other programs in v1", `{"syntax": "x", "$schema": "y", "pipeline": {}}`, "", "tree build= runner= base= image.json#/pipeline\n"},
 		{"2019", `{"name": "Name", "base": "` + sha + `",
 			"stages": [{"name": "org.osbuild.noop", "options": { "x": 1.0, "a": [ 2 ] } }], "assembler": {"name": "org.osbuild.tar"}}`, "",
 			`tree build= runner= base=aaaa image.json#

@@ -50,7 +50,7 @@ func failedCases() []failedCase {
 			manifest: object{
 				"build":  object{"stages": []any{base}},
 				"stages": []any{base, stage("org.osbuild.hostname", object{"hostname": "failing"})},
-				"assembler": stage("org.osbuild.qemu", object{"format": "raw", "filename": "disk.raw", "size": 8 << 20, "ptuuid": "0x7e83a7ba",
+				"assembler": stage("org.osbuild.qemu", object{"format": "raw", "filename": "disk.raw", "size": 32 << 20, "ptuuid": "0x7e83a7ba",
 					"root_fs_uuid": "76a22bf4-f153-4541-b6c7-0332c0dfaeac"}),
 			},
 			input:  typed + "pwd; ls -d /run/osbuild/output; touch /run/osbuild/tree/x 2>/dev/null || echo read-only\n",

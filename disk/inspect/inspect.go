@@ -109,9 +109,12 @@ var rootMarks = []string{"/etc/fstab", "/etc/os-release", "/usr/lib/os-release",
 // findRoot returns the volume with the root of a system, nil if it is not known
 // or cannot be read, and the table of mounts. A volume whose own table says that
 // it is the root comes first. One whose table says that another is, is not the
-// root, but tells what is.
+// root, but tells what is. Nor is one that a table has somewhere else, unless it is
+// the table of a volume that the other has elsewhere.
 func (d *Disk) findRoot() (root *Volume, table []mount) {
 	var other []mount
+	var candidates []*Volume
+	tables := map[*Volume][]mount{}
 	for _, v := range d.Volumes {
 		if v.FS == nil || v.Info.Type == "vfat" {
 			continue
@@ -122,14 +125,30 @@ func (d *Disk) findRoot() (root *Volume, table []mount) {
 			return v, mounts
 		case named != nil:
 			other = mounts
-		case root == nil && hasAny(v.FS, rootMarks):
-			root, table = v, mounts
+		case hasAny(v.FS, rootMarks):
+			candidates, tables[v] = append(candidates, v), mounts
 		}
 	}
-	if root == nil {
-		table = other
+	for _, v := range candidates {
+		if !d.mountedElsewhere(v, tables[v]) && !slices.ContainsFunc(candidates, func(c *Volume) bool {
+			return d.mountedElsewhere(v, tables[c]) && !d.mountedElsewhere(c, tables[v])
+		}) {
+			return v, tables[v]
+		}
 	}
-	return root, table
+	// What holds the root cannot be read, but what is read may tell where it is.
+	if other == nil && len(candidates) > 0 {
+		other = tables[candidates[0]]
+	}
+	return nil, other
+}
+
+// mountedElsewhere reports whether a table of mounts has a volume at another place
+// than /.
+func (d *Disk) mountedElsewhere(v *Volume, mounts []mount) bool {
+	return slices.ContainsFunc(mounts, func(m mount) bool {
+		return m.path != "/" && strings.HasPrefix(m.path, "/") && d.bySpec(m.spec) == v
+	})
 }
 
 // mountedAtRoot returns the volume that a table of mounts has at /.

@@ -97,6 +97,9 @@ func TestMountpoints(t *testing.T) {
 		"a system below /srv comes first":         {[][]byte{ext4(t, dataID, map[string]string{"etc/os-release": "ID=x\n"}), ext4(t, otherID, fstab(other+" / ext4 defaults 0 0", own+" /srv ext4 defaults 0 0"))}, "/srv,/"},
 		"a table that does not know its root":     {[][]byte{ext4(t, dataID, fstab("/dev/vda1 / ext4 defaults 0 0")), xfs()}, "/,"},
 		"one that says nothing but that it is it": {[][]byte{ext4(t, dataID, map[string]string{"sbin/init": "x"}), xfs()}, "/,"},
+		"a root that is not found":                {[][]byte{ext4(t, dataID, fstab("/dev/mapper/vg-root / ext4 defaults 0 0", own+" /srv ext4 defaults 0 0")), xfs()}, "/srv,"},
+		"a root that another table tells from it": {[][]byte{ext4(t, dataID, map[string]string{"etc/os-release": "ID=x\n"}), ext4(t, otherID, fstab("/dev/vda2 / ext4 defaults 0 0", own+" /srv ext4 defaults 0 0"))}, "/srv,/"},
+		"two that have each other elsewhere":      {[][]byte{ext4(t, dataID, fstab(other+" /srv ext4 defaults 0 0")), ext4(t, otherID, fstab(own+" /srv ext4 defaults 0 0"))}, "/,/srv"},
 	} {
 		got, err := mounts(t, nil, c.partitions...)
 		if err != nil || strings.Join(got, ",") != c.want {

@@ -207,9 +207,11 @@ func (f *buildFlags) check() error {
 	if f.outputDir == "" {
 		return usageError("--output-directory: it is empty: give a directory, such as . for this one")
 	}
-	if out, err := os.Stat(f.outputDir); err == nil {
-		if store, err := os.Stat(f.store); err == nil && os.SameFile(out, store) {
-			return usageError("--output-directory %s: it is the store, which holds what belongs to the embedded engine: choose another directory", f.outputDir)
+	for _, d := range []struct{ flag, dir string }{{"--output-directory", f.outputDir}, {"--keep-failed", f.keepFailed}} {
+		if out, err := os.Stat(d.dir); err == nil && d.dir != "" {
+			if store, err := os.Stat(f.store); err == nil && os.SameFile(out, store) {
+				return usageError("%s %s: it is the store, which holds what belongs to the embedded engine: choose another directory", d.flag, d.dir)
+			}
 		}
 	}
 	return nil

@@ -106,7 +106,7 @@ func (d *display) finish() {
 
 // failureDelay bounds how long the display waits for the end of a failed step: an
 // error may come from no step.
-const failureDelay = 2 * time.Second
+const failureDelay = 5 * time.Second
 
 func (d *display) channel() chan *client.SolveStatus { return d.in }
 

@@ -70,7 +70,7 @@ func TestCheckAgreesWithBuild(t *testing.T) {
 	const base = `"base": "0000000000000000000000000000000000000000000000000000000000000000"`
 	for text, want := range map[string]string{
 		`{` + base + `, "stages": [{"name": "org.osbuildkit.apt", "options": {"packages": ["a"]}}]}`:                                                                 `a.json:1:89: "repos" is needed here`,
-		`{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "mirror": "file:///x"}}]}`:                                                `a.json:1:93: mirror "file:///x": give an http or https URL`,
+		`{"stages": [{"name": "org.osbuildkit.debootstrap", "options": {"suite": "trixie", "mirror": "file:///x"}}]}`:                                                `a.json:1:93: "mirror" is "file:///x", which does not match the pattern ^https?://`,
 		"# check=skip=bogus\n" + `{"stages": [{"name": "org.osbuild.noop"}]}`:                                                                                        `a.json:1:1: no rule "bogus"`,
 		"# check=skip=all\n# check=error=true\n" + `{"stages": [{"name": "org.osbuild.noop"}]}`:                                                                      `a.json:2:1: there is more than one line`,
 		"# check=skp=all\n" + `{"stages": [{"name": "org.osbuild.noop"}]}`:                                                                                           `a.json:1:1: invalid check option "skp"`,

@@ -29,6 +29,14 @@ func registry() []module.Module {
 		{Name: "a.panic", Kind: module.Stage, Options: options, Run: func(context.Context, *module.Input) error { panic("hostile") }},
 		{Name: "a.both", Kind: module.Stage, Options: options, Run: func(_ context.Context, in *module.Input) error { in.Logf("stage"); return nil }},
 		{Name: "a.both", Kind: module.Assembler, Options: options, Run: func(_ context.Context, in *module.Input) error { in.Logf("assembler"); return nil }},
+		{Name: "a.out", Kind: module.Assembler, Options: options, Run: func(_ context.Context, in *module.Input) error {
+			in.Logf("archive")
+			if in.Output == nil {
+				return errors.New("no output")
+			}
+			_, err := in.Output.Write([]byte("bytes"))
+			return err
+		}},
 		{Name: "a.parts", Kind: module.Stage, Options: options},
 		{Name: "a.parts.one", Kind: module.Stage, Run: func(context.Context, *module.Input) error { return nil }},
 	}
@@ -46,18 +54,20 @@ func TestRunner(t *testing.T) {
 		{name: "null options", args: []string{"module", "a.write"}, stdin: `{"tree": "TREE", "options": null}`, stdout: "options {}\n"},
 		{name: "fails", args: []string{"module", "a.fail"}, stdin: contract, stderr: "a.fail: no luck\n", code: 1},
 		{name: "chooses its code", args: []string{"module", "a.code"}, stdin: contract, stderr: "a.code: exit code 7\n", code: 7},
+		{name: "to standard output", args: []string{"module", "a.out", "--stdout"}, stdin: contract, stdout: "bytes", stderr: "archive\n"},
+		{name: "to nowhere", args: []string{"module", "a.out"}, stdin: contract, stdout: "archive\n", stderr: "a.out: no output\n", code: 1},
 		{name: "kind", args: []string{"module", "a.both", "--kind", "assembler"}, stdin: contract, stdout: "assembler\n"},
 		{name: "which kind", args: []string{"module", "a.both"}, stdin: contract, code: 2,
 			stderr: "osbuildkit-runner: \"a.both\" is a stage and an assembler: say which with --kind\n"},
 		{name: "made of parts", args: []string{"module", "a.parts"}, stdin: contract, code: 2,
 			stderr: "osbuildkit-runner: \"a.parts\" is made of several steps, which only a build puts together; its parts are: a.parts.one\n"},
 		{name: "unknown", args: []string{"module", "b"}, stdin: contract, code: 2,
-			stderr: "osbuildkit-runner: no module \"b\"; this runner has: a.both a.code a.fail a.panic a.parts.one a.write\n"},
+			stderr: "osbuildkit-runner: no module \"b\"; this runner has: a.both a.code a.fail a.out a.panic a.parts.one a.write\n"},
 		{name: "no name", args: []string{"module"}, code: 2, stderr: "osbuildkit-runner module: the name of a module is missing\n"},
 		{name: "no tree", args: []string{"module", "a.write"}, stdin: `{"options": {}}`, code: 2, stderr: "osbuildkit-runner: the contract names no \"tree\"\n"},
 		{name: "no step file", args: []string{"module", "a.write", "--step", "/nonexistent/step.json"}, code: 2,
 			stderr: "osbuildkit-runner: open /nonexistent/step.json: no such file or directory\n"},
-		{name: "list", args: []string{"list"}, stdout: "a.both\na.code\na.fail\na.panic\na.parts.one\na.write\n"},
+		{name: "list", args: []string{"list"}, stdout: "a.both\na.code\na.fail\na.out\na.panic\na.parts.one\na.write\n"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

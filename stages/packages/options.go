@@ -17,11 +17,12 @@ type DebootstrapOptions struct {
 	// Suite is the suite or code name of the distribution, such as "trixie".
 	// Debian 12 (bookworm) and later suites are supported.
 	Suite string `json:"suite" jsonschema:"required,pattern=^[A-Za-z0-9][A-Za-z0-9._/+-]*$"`
-	// Mirror is the address of the repository, below which "dists" lies. The
+	// The http or https address of the repository, below which "dists" lies; files
+	// of your own are served over HTTP, as a builder does not see them. The
 	// default is the mirror of the build, and without one Debian's general
 	// mirror, or the snapshot archive of the day where that does not answer.
 	// Debian's security updates are looked for in "debian-security" beside it.
-	Mirror string `json:"mirror,omitempty" jsonschema:"pattern=^(https?|file)://"`
+	Mirror string `json:"mirror,omitempty" jsonschema:"pattern=^https?://"`
 	// Snapshot pins the state of all suites: they are taken from the snapshot
 	// archive as they were at this time, such as "20261121T000000Z". With
 	// "mirror" that is the address of an archive of snapshots, to which the time
@@ -75,9 +76,10 @@ type DebootstrapOptions struct {
 
 // RepositoryOptions names one repository.
 type RepositoryOptions struct {
-	// Mirror is the address of the repository, below which "dists" lies. The
+	// The http or https address of the repository, below which "dists" lies; files
+	// of your own are served over HTTP, as a builder does not see them. The
 	// default is that of the build, as in org.osbuildkit.debootstrap.
-	Mirror string `json:"mirror,omitempty" jsonschema:"pattern=^(https?|file)://"`
+	Mirror string `json:"mirror,omitempty" jsonschema:"pattern=^https?://"`
 	// Snapshot pins the state of the repository: that which the snapshot archive
 	// has of this time, such as "20261121T000000Z". With "mirror" that is the
 	// address of an archive of snapshots, to which the time is added. The default
