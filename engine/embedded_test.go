@@ -43,7 +43,7 @@ func TestEmbeddedSolve(t *testing.T) {
 	}
 }
 
-// A step with network none has none, although the worker's own is the machine's.
+// A step with network none has none.
 func TestEmbeddedNetwork(t *testing.T) {
 	step := needEmbedded(t)
 	e := shared.get(t)

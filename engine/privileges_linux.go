@@ -163,7 +163,7 @@ func checkSysctls(dir string) []error {
 }
 
 // rootlessCommand is this command, with its arguments, under rootlesskit. The
-// network is the machine's: steps that need none get none from runc.
+// network is the machine's: steps never get it, unless it is allowed.
 func rootlessCommand(kit, store string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {

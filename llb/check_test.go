@@ -50,7 +50,7 @@ func TestCheck(t *testing.T) {
  {"name": "org.osbuild.keymap", "options": {"keymap": "br-abtn2"}}, {"name": "org.osbuild.keymap", "options": {"keymap": "trqq"}}]}`,
 			want: []string{`/stages/1 a system is made in an empty tree only, and the stage org.osbuild.keymap comes before: make this the first stage of the pipeline`,
 				`/stages/5/options/keymap nothing says which keyboard the keymap "trqq" is for, and Debian's console asks for that: ` +
-				`name its layout in "x11-keymap" as well, such as {"layouts": ["us(intl)"]}; did you mean trq?`}},
+					`name its layout in "x11-keymap" as well, such as {"layouts": ["us(intl)"]}; did you mean trq?`}},
 		{name: "base", text: `{"base": "` + strings.Repeat("0", 64) + `", "stages": [` + apt + `]}`,
 			want: []string{`/stages/0 "repos" is needed here, as no org.osbuildkit.debootstrap stage before it in this pipeline names a repository`}},
 		{name: "mirrors", text: `{"stages": [` + strings.Replace(boot, `"trixie"`, `"trixie", "mirror": "https:///a"`, 1) + `, ` +

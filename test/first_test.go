@@ -145,7 +145,7 @@ func (c *terminal) bootAndAsk(ctx context.Context, r *Readme, log string, last b
 		c.t.Fatal(err)
 	}
 	defer console.Close()
-	boot := c.prepare(resolving(c.t, startNames(c.t), "sh", "-c", "exec "+c.ports.Replace(r.Command(0, "osbuildkit boot"))))
+	boot := c.prepare(resolving(c.t, startNames(c.t, archiveName, hostAddress), "sh", "-c", "exec "+c.ports.Replace(r.Command(0, "osbuildkit boot"))))
 	boot.Stdout, boot.Stderr = console, console
 	if err := startBound(boot); err != nil {
 		c.t.Fatal(err)
