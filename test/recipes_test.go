@@ -115,6 +115,7 @@ part dhcp nmcli -g GENERAL.STATE,IP4.ADDRESS connection show dhcp
 		})},
 		{name: "cloud", usual: true, script: `
 part status cloud-init status --wait
+part long cloud-init status --long
 part source cloud-id
 part host hostname
 part motd cat /etc/motd
@@ -122,7 +123,8 @@ part motd cat /etc/motd
 			"name":   `^127\.0\.1\.1 +cloud1`,
 			"fstype": `^ext4$`,
 			"table":  `^gpt$`,
-			"status": `status: done$`,
+			// With an exit code of 2 if cloud-init has warned of something.
+			"status": `(?m)^status: done$`,
 			"source": `^nocloud$`,
 			"host":   `^cloud1$`,
 			"motd":   `^Set up by cloud-init\.$`,
@@ -176,6 +178,9 @@ func (r *recipeImage) check(t *testing.T, got map[string]string) {
 	}
 	if size, err := strconv.ParseInt(got["rootsize"], 10, 64); err != nil || size < recipeDisk*8/10-(600<<20) {
 		t.Errorf("the root has %q bytes, and its disk %d\n%s", got["rootsize"], int64(recipeDisk), got["grow"])
+	}
+	if got["long"] != "" {
+		t.Logf("cloud-init: %s", got["long"])
 	}
 	if t.Failed() {
 		t.Logf("units that failed: %s", got["why"])
