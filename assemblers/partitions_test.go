@@ -59,7 +59,7 @@ func TestCheckPartitions(t *testing.T) {
 		{[]string{`"type":"btrfs"`, `"type":"zfs"`}, "/partitions/4/filesystem/type", "use btrfs, erofs, ext4, swap, vfat, xfs"},
 		{[]string{`21686148-6449`, `21686148-644`}, "/partitions/0/type", "is not a partition type of a GPT"},
 		{[]string{`"name":"root"`, `"uuid":"x"`}, "/partitions/3/uuid", "is not a UUID"},
-		{[]string{`"type":"grub2"`, `"type":"zipl"`}, "/bootloader/type", "through a device"},
+		{[]string{`"type":"grub2"`, `"type":"zipl"`}, "/bootloader/type", "needs a block device"},
 		{[]string{`"x86_64-efi"`, `"sparc64-ieee1275"`}, "/bootloader/platform", `"sparc64-ieee1275" is not supported`},
 		{[]string{`"x86_64-efi"`, `"powerpc-ieee1275"`}, "/bootloader/platform", "9E1A2D38-C612-4316-AA26-8B49521E5A8B"},
 		{[]string{`"21686148-6449-6E6F-744E-656564454649"`, `"linux"`}, "/bootloader/platform", "needs a partition of the type 21686148"},

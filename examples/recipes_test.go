@@ -57,7 +57,7 @@ func TestRecipesAreValid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		args := manifest.WithArgs(map[string]string{"ssh_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6hG2hBbR1mJfQzWn8cT2zT5cA0v6oYk7QmFhV7oT1z"})
+		args := manifest.WithArgs(map[string]string{"SSH_KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6hG2hBbR1mJfQzWn8cT2zT5cA0v6oYk7QmFhV7oT1z"})
 		m, err := manifest.Load(name, data, catalog.Builtin(), args)
 		if err != nil {
 			t.Error(err)

@@ -89,6 +89,7 @@ func passes(t *testing.T, c *catalog.Catalog, text string) (checked, built error
 	}
 	opt := options(t)
 	opt.Resolver, opt.Now = nowhere{}, time.Now
+	withContext(&opt)
 	// Any build root will do.
 	scratch := llb.Scratch()
 	opt.Toolbox = &scratch

@@ -2,6 +2,7 @@ package llb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -122,7 +123,7 @@ func CheckMirror(address string) error {
 func joinURL(mirror, rel string) (string, error) {
 	u, err := url.Parse(mirror)
 	if err != nil {
-		return "", fmt.Errorf("mirror: %w", err)
+		return "", fmt.Errorf("mirror %q: give an http or https URL: %w", redact.URL(mirror), errors.Unwrap(err))
 	}
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		if u.Scheme == "file" || u.Scheme == "" && strings.HasPrefix(mirror, "/") {

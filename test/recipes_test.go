@@ -156,7 +156,7 @@ func TestRecipes(t *testing.T) {
 		}
 		t.Run(r.name, func(t *testing.T) {
 			out := t.TempDir()
-			p := build(t, "--build-arg", "ssh_key="+public, "-o", out, "../examples/recipes/"+r.name+".json")
+			p := build(t, "--build-arg", "SSH_KEY="+public, "-o", out, "../examples/recipes/"+r.name+".json")
 			begin := time.Now()
 			disk := guestDisk(t, filepath.Join(out, r.name+".qcow2"), recipeDisk)
 			g := startGuestOn(t, r.net, disk, "bios", key, "127.0.0.1", 22)

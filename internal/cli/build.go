@@ -73,7 +73,7 @@ func (a *app) buildCommand() *cobra.Command {
 	fl.StringArrayVar(&f.cacheFrom, "cache-from", nil, "import this `CACHE`, such as type=registry,ref=…")
 	fl.StringArrayVar(&f.cacheTo, "cache-to", nil, "export to this `CACHE`, such as type=local,dest=…,mode=max")
 	fl.StringArrayVar(&f.contexts, "build-context", nil, "give a named context, `NAME=VALUE`")
-	fl.StringArrayVar(&f.allow, "allow", nil, "allow steps more: with `network.host`, steps that have the network get that of the builder's machine, its loopback included")
+	fl.StringArrayVar(&f.allow, "allow", nil, "allow steps what they do not have by default: with the `ENTITLEMENT` network.host, steps that have the network get that of the builder's machine, its loopback included")
 	fl.StringArrayVar(&f.secrets, "secret", nil, "give a secret, `id=NAME,src=FILE` or id=NAME,env=VARIABLE")
 	fl.BoolVar(&f.debug, "debug", false, "open a shell in the step that fails")
 	fl.StringVar(&f.keepFailed, "keep-failed", "", "write the tree of the step that fails, as it left it, into this `DIRECTORY`, as "+failedTree)

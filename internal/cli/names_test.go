@@ -46,9 +46,9 @@ func TestNames(t *testing.T) {
 		{`<stdin>:1:2: the build argument "OSBUILDKIT_MIROR" is not declared and has no effect; did you mean "OSBUILDKIT_MIRROR"?`, []string{"--build-arg", "OSBUILDKIT_MIROR=a"}},
 		{`<stdin>:1:2: BuildKit has no build argument "BUILDKIT_DOCKERFILE_CHEK"; did you mean "BUILDKIT_DOCKERFILE_CHECK"?`, []string{"--build-arg", "BUILDKIT_DOCKERFILE_CHEK=a"}},
 		{`BUILDKIT_DOCKERFILE_CHECK: no rule "bogus"; 'osbuildkit check --rules' lists them`, []string{"--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=bogus"}},
-		{`--mirror: "mirror.example.org" is no mirror: give an http or https URL`, []string{"--mirror", "mirror.example.org"}},
-		{`--mirror: "ftp://x/debian" is no mirror: give an http or https URL`, []string{"--mirror", "ftp://x/debian"}},
-		{`--build-arg OSBUILDKIT_MIRROR: "http:///debian" is no mirror: give an http or https URL`, []string{"--build-arg", "OSBUILDKIT_MIRROR=http:///debian"}},
+		{`--mirror: mirror "mirror.example.org": give an http or https URL`, []string{"--mirror", "mirror.example.org"}},
+		{`--mirror: mirror "ftp://x/debian": give an http or https URL`, []string{"--mirror", "ftp://x/debian"}},
+		{`--build-arg OSBUILDKIT_MIRROR: mirror "http:///debian": give an http or https URL`, []string{"--build-arg", "OSBUILDKIT_MIRROR=http:///debian"}},
 		{`--platform "linux/amd64,": a name between the commas is missing`, []string{"--platform", "linux/amd64,"}},
 		// What exists goes on, to the builder that does not.
 		{"", []string{"--no-cache=TREE,toolbox,assembler", "--verify-reproducible=tree", "--build-arg", "host=b", "--build-arg", "BUILDKIT_SYNTAX=x",

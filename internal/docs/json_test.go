@@ -76,7 +76,7 @@ func (x template) fill(fragment string) string {
 
 // argValues are the values of arguments that examples declare without a default.
 var argValues = map[string]string{
-	"host": "web1", "ssh_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINQpH3SFPS9bKYt1gXE9IWNbWn4jAWsy8JxVl9YDDQfM",
+	"host": "web1", "SSH_KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINQpH3SFPS9bKYt1gXE9IWNbWn4jAWsy8JxVl9YDDQfM",
 }
 
 // makeContext makes the files that stages copy from the context, so that they are
