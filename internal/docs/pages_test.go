@@ -50,6 +50,8 @@ type page struct {
 	// spans are the texts that are marked as code within sentences.
 	spans []place
 	links []place
+	// prose are the texts of paragraphs and list items, as prose makes them.
+	prose []place
 }
 
 // generated reports whether a program has written the page.
@@ -127,6 +129,9 @@ func readPage(name string, source []byte) *page {
 			p.anchors = append(p.anchors, anchor(before, p.anchors))
 		case *ast.Paragraph:
 			before = plain(n, source)
+			p.prose = append(p.prose, place{name, line, prose(n, source)})
+		case *ast.TextBlock: // a paragraph of a list without empty lines
+			p.prose = append(p.prose, place{name, line, prose(n, source)})
 		case *ast.FencedCodeBlock:
 			if n.Lines().Len() > 0 {
 				p.blocks = append(p.blocks, block{
