@@ -35,14 +35,14 @@ func TestFrontendPassphrase(t *testing.T) {
 		out, passphrase string
 		p               *process
 	}
-	begin := func(passphrase string, more ...string) result {
+	begin := func(d *daemon, passphrase string, more ...string) result {
 		t.Helper()
 		out, key := t.TempDir(), filepath.Join(t.TempDir(), "key")
 		if err := os.WriteFile(key, []byte(passphrase+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		args := []string{"-f", filepath.Join(dir, "image.json"), dir, "-o", out, "--secret", "id=key,src=" + key}
-		return result{out, passphrase, startBuildx(t, frontend.daemon, append(args, more...)...)}
+		return result{out, passphrase, startBuildx(t, d, append(args, more...)...)}
 	}
 	check := func(r result, other string, made bool) {
 		t.Helper()
@@ -66,19 +66,18 @@ func TestFrontendPassphrase(t *testing.T) {
 		checkPassphrase(t, image, 2, r.passphrase, other)
 		checkPassword(t, inspect(t, image, "cat /etc/shadow"), r.passphrase)
 	}
-	one, two := begin("first-passphrase"), begin("second-passphrase")
+	builder := frontend.daemon
+	one, two := begin(builder, "first-passphrase"), begin(builder, "second-passphrase")
 	check(one, "second-passphrase", true)
 	check(two, "first-passphrase", true)
-	check(begin("first-passphrase"), "second-passphrase", false)
+	check(begin(builder, "first-passphrase"), "second-passphrase", false)
 
 	// Another builder, of which only an exported cache is left.
 	cache := filepath.Join(t.TempDir(), "cache")
-	check(begin("second-passphrase", "--cache-to", "type=local,mode=max,dest="+cache), "first-passphrase", false)
-	if out, err := buildxCommand("prune", "--builder", frontend.daemon.name, "--all", "--force").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	check(begin("third-passphrase", "--cache-from", "type=local,src="+cache), "second-passphrase", true)
-	check(begin("second-passphrase", "--cache-from", "type=local,src="+cache), "third-passphrase", false)
+	check(begin(builder, "second-passphrase", "--cache-to", "type=local,mode=max,dest="+cache), "first-passphrase", false)
+	empty := newDaemon(t, "import-passphrase")
+	check(begin(empty, "third-passphrase", "--cache-from", "type=local,src="+cache), "second-passphrase", true)
+	check(begin(empty, "second-passphrase", "--cache-from", "type=local,src="+cache), "third-passphrase", false)
 }
 
 // checkPassword wants root to have a password, by what openssl makes of it.
