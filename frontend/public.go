@@ -3,7 +3,6 @@ package frontend
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 
@@ -127,10 +126,9 @@ func hideValues(line []rune, values map[string]bool) {
 
 // valueAt returns the text that a pointer names.
 func valueAt(v any, pointer string) string {
-	unescape := strings.NewReplacer("~1", "/", "~0", "~")
-	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+	for _, token := range manifest.SplitPointer(pointer) {
 		object, _ := v.(map[string]any)
-		v = object[unescape.Replace(token)]
+		v = object[token]
 	}
 	value, _ := v.(string)
 	return value

@@ -75,8 +75,8 @@ func (x *Index) find(pointer string) *node {
 	if pointer[0] != '/' {
 		return nil
 	}
-	for _, token := range strings.Split(pointer[1:], "/") {
-		if n = n.child(unescapeToken(token)); n == nil {
+	for _, token := range SplitPointer(pointer) {
+		if n = n.child(token); n == nil {
 			return nil
 		}
 	}
@@ -103,8 +103,20 @@ var (
 	tokenUnescaper = strings.NewReplacer("~1", "/", "~0", "~")
 )
 
-func escapeToken(s string) string   { return tokenEscaper.Replace(s) }
-func unescapeToken(s string) string { return tokenUnescaper.Replace(s) }
+func escapeToken(s string) string { return tokenEscaper.Replace(s) }
+
+// SplitPointer returns the tokens of a JSON pointer (RFC 6901), without escapes; none
+// for the pointer of the whole document, which is empty.
+func SplitPointer(pointer string) []string {
+	if pointer == "" {
+		return nil
+	}
+	tokens := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	for i := range tokens {
+		tokens[i] = tokenUnescaper.Replace(tokens[i])
+	}
+	return tokens
+}
 
 // JoinPointer appends tokens, which it escapes, to a JSON pointer.
 func JoinPointer(pointer string, tokens ...string) string {

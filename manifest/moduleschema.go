@@ -180,12 +180,8 @@ func (l *loader) schemaError(n *node, err error) {
 			l.value(at, pointer, f.hint, "%s", strings.TrimSuffix(f.message, ": "))
 		}
 	case errors.As(err, &regex):
-		_, fragment, _ := strings.Cut(regex.URL, "#/")
-		var loc []string
-		for _, token := range strings.Split(unescapePercent(fragment), "/") {
-			loc = append(loc, unescapeToken(token))
-		}
-		at, pointer := l.below(n, "/schema", loc)
+		_, fragment, _ := strings.Cut(regex.URL, "#")
+		at, pointer := l.below(n, "/schema", SplitPointer(unescapePercent(fragment)))
 		l.value(at, pointer, "patterns are those of Go's regexp package", "the pattern %s cannot be used: %s", quote(regex.Regex), oneLine(regex.Err))
 	}
 	if len(l.list) == 0 {

@@ -62,21 +62,18 @@ func (s *optionsSchema) at(url string) map[string]any { return s.deref(s.lookup(
 func (s *optionsSchema) lookup(url string) map[string]any {
 	_, fragment, _ := strings.Cut(url, "#")
 	current := s.doc
-	if fragment != "" {
-		for _, token := range strings.Split(strings.TrimPrefix(unescapePercent(fragment), "/"), "/") {
-			token = unescapeToken(token)
-			switch v := current.(type) {
-			case map[string]any:
-				current = v[token]
-			case []any:
-				i, err := strconv.Atoi(token)
-				if err != nil || i < 0 || i >= len(v) {
-					return nil
-				}
-				current = v[i]
-			default:
+	for _, token := range SplitPointer(unescapePercent(fragment)) {
+		switch v := current.(type) {
+		case map[string]any:
+			current = v[token]
+		case []any:
+			i, err := strconv.Atoi(token)
+			if err != nil || i < 0 || i >= len(v) {
 				return nil
 			}
+			current = v[i]
+		default:
+			return nil
 		}
 	}
 	m, _ := current.(map[string]any)
@@ -146,13 +143,7 @@ func (l *loader) options(stage, options *node, s *Stage) {
 	}
 	var found []finding
 	for _, problem := range l.catalog.Check(s.Kind, s.Type, s.Options) {
-		var loc []string
-		if p, ok := strings.CutPrefix(problem.Pointer, "/"); ok {
-			for _, token := range strings.Split(p, "/") {
-				loc = append(loc, unescapeToken(token))
-			}
-		}
-		found = append(found, finding{loc: loc, message: problem.Message})
+		found = append(found, finding{loc: SplitPointer(problem.Pointer), message: problem.Message})
 	}
 	at.report(l.reporter, found)
 	l.references(options, s)
