@@ -97,15 +97,7 @@ func playRole(role, arg string) error {
 		return err
 	case "rootless": // STORE STEP: what a command line does for one build
 		store, step, _ := strings.Cut(arg, " ")
-		o := Options{Builder: EmbeddedName, Store: store}
-		ran, code, err := EnsurePrivileges(ctx, o)
-		if err != nil {
-			return err
-		}
-		if ran {
-			os.Exit(code)
-		}
-		e, err := Open(ctx, o)
+		e, err := openRootless(ctx, store)
 		if err != nil {
 			return err
 		}
@@ -120,15 +112,7 @@ func playRole(role, arg string) error {
 		os.Exit(7) // a code that nothing else gives
 	case "rootless-reach": // STORE STEP ADDRESS...: what a step with network reaches
 		fields := strings.Fields(arg)
-		o := Options{Builder: EmbeddedName, Store: fields[0]}
-		ran, code, err := EnsurePrivileges(ctx, o)
-		if err != nil {
-			return err
-		}
-		if ran {
-			os.Exit(code)
-		}
-		e, err := Open(ctx, o)
+		e, err := openRootless(ctx, fields[0])
 		if err != nil {
 			return err
 		}
@@ -151,6 +135,20 @@ func playRole(role, arg string) error {
 		os.Exit(41 + len(sigs))
 	}
 	return fmt.Errorf("unknown role %q", role)
+}
+
+// openRootless opens the engine of a user without root: where the work is done by
+// another process, this one ends with its exit code.
+func openRootless(ctx context.Context, store string) (*Engine, error) {
+	o := Options{Builder: EmbeddedName, Store: store}
+	ran, code, err := EnsurePrivileges(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if ran {
+		os.Exit(code)
+	}
+	return Open(ctx, o)
 }
 
 // needEmbedded skips where the embedded engine cannot run, and returns the

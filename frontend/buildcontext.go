@@ -78,7 +78,7 @@ func MissingFile(name, where string, ignored *patternmatcher.PatternMatcher) err
 	return fmt.Errorf("the context has no %q", name)
 }
 
-// copies returns the function that gives a graph the build context.
+// copies returns the build context, which a graph asks for when a stage copies from it.
 func (b *build) copies(context.Context) (*llb.State, error) {
 	if b.copied == nil {
 		return nil, errNoContext

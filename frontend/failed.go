@@ -12,6 +12,7 @@ import (
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/iohelper"
 
 	graph "github.com/osbuildkit/osbuildkit/llb"
 	"github.com/osbuildkit/osbuildkit/module"
@@ -184,7 +185,7 @@ func (s *FailedStep) Archive(ctx context.Context, c gwclient.Client, runners llb
 	req.NetMode = pb.NetMode_NONE
 	return Run(ctx, c, Shell{Container: req, Start: gwclient.StartRequest{
 		Args: []string{"/" + graph.RunnerName, "module", archiveStage, "--kind", string(module.Assembler), "--stdout"}, Cwd: "/",
-		Stdin: io.NopCloser(strings.NewReader(string(step))), Stdout: nopWriteCloser{w}, Stderr: nopWriteCloser{log},
+		Stdin: io.NopCloser(strings.NewReader(string(step))), Stdout: &iohelper.NopWriteCloser{Writer: w}, Stderr: &iohelper.NopWriteCloser{Writer: log},
 	}}, nil)
 }
 
@@ -205,8 +206,3 @@ func Run(ctx context.Context, c gwclient.Client, s Shell, started func(gwclient.
 	}
 	return p.Wait()
 }
-
-type nopWriteCloser struct{ io.Writer }
-
-// Close does nothing: the writer is its owner's.
-func (nopWriteCloser) Close() error { return nil }

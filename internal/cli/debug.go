@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/platforms"
 	gwclient "github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/util/iohelper"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
@@ -106,7 +107,7 @@ func (r *request) keepFailedTree(ctx context.Context, c gwclient.Client, step *f
 func (r *request) debugShell(ctx context.Context, c gwclient.Client, step *frontend.FailedStep) error {
 	a := r.app
 	s := step.Shell()
-	s.Start.Stdin, s.Start.Stdout, s.Start.Stderr = io.NopCloser(a.stdin), nopCloser{a.stdout}, nopCloser{a.stderr}
+	s.Start.Stdin, s.Start.Stdout, s.Start.Stderr = io.NopCloser(a.stdin), &iohelper.NopWriteCloser{Writer: a.stdout}, &iohelper.NopWriteCloser{Writer: a.stderr}
 	whose := map[module.Sandbox]string{
 		module.Inside: "the tree's own, and / is the tree", module.Edit: "the tree's own, and / is the tree",
 		module.Tools: "the build root's, and the tree is " + step.Tree(),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/iohelper"
 	digest "github.com/opencontainers/go-digest"
 )
 
@@ -87,7 +88,7 @@ func TestNotStarted(t *testing.T) {
 		"/bin/sh: 1: nothing: not found":                                                                               false,
 		"":                                                                                                             false,
 	} {
-		b := &beginning{w: nopCloser{io.Discard}}
+		b := &beginning{w: &iohelper.NopWriteCloser{Writer: io.Discard}}
 		for _, c := range []byte(text) {
 			if _, err := b.Write([]byte{c}); err != nil {
 				t.Fatal(err)
@@ -97,7 +98,7 @@ func TestNotStarted(t *testing.T) {
 			t.Errorf("%q", text)
 		}
 	}
-	b := &beginning{w: nopCloser{io.Discard}}
+	b := &beginning{w: &iohelper.NopWriteCloser{Writer: io.Discard}}
 	if n, err := b.Write(make([]byte, 1<<20)); n != 1<<20 || err != nil || len(b.data) != 512 {
 		t.Errorf("%d, %v, %d bytes kept", n, err, len(b.data))
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/iohelper"
 
 	"github.com/osbuildkit/osbuildkit/frontend"
 	"github.com/osbuildkit/osbuildkit/internal/private"
@@ -154,14 +155,10 @@ func (r *request) exportArchive(opt *client.SolveOpt, target string) (*archiveFi
 	p.private = true
 	h := sha256.New()
 	t := &archiveFile{partial: p, sum: h, out: io.MultiWriter(p, h), path: path}
-	entry.Output = func(map[string]string) (io.WriteCloser, error) { return nopCloser{t.out}, nil }
+	entry.Output = func(map[string]string) (io.WriteCloser, error) { return &iohelper.NopWriteCloser{Writer: t.out}, nil }
 	opt.Exports = []client.ExportEntry{entry}
 	return t, nil
 }
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }
 
 // commit gives the archive its name.
 func (t *archiveFile) commit() (outputFile, error) {
