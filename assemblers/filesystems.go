@@ -182,12 +182,11 @@ func (f *filesystem) explain(err error) error {
 	if !errors.As(err, &small) {
 		return fmt.Errorf("%s: %w", f.what, err)
 	}
-	const mib = 1 << 20
 	if f.follows != nil {
-		more := (f.follows.Free + small.Needed - small.Available + small.Needed/10 + mib - 1) / mib
+		more := (f.follows.Free + small.Needed - small.Available + small.Needed/10 + mebibyte - 1) / mebibyte
 		return fmt.Errorf("%s: %w; give it more to spare: set the option %s to \"content+%dMiB\"", f.what, err, f.sizeOption, more)
 	}
-	want := (small.Needed + f.before + small.Needed/10 + mib - 1) / mib * mib / f.unit
+	want := (small.Needed + f.before + small.Needed/10 + mebibyte - 1) / mebibyte * mebibyte / f.unit
 	return fmt.Errorf("%s: %w; set the option %s, which is %d, to %d or more", f.what, err, f.sizeOption, f.sizeValue, want)
 }
 

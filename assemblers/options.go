@@ -24,9 +24,19 @@ func checkWith[T any](options json.RawMessage, check func(*T) []module.Problem) 
 func checkSized[T any](options json.RawMessage, check func(*T) []module.Problem) []module.Problem {
 	var size *sizeError
 	if err := json.Unmarshal(options, new(T)); errors.As(err, &size) {
-		return []module.Problem{{Pointer: "/size", Message: size.Error()}}
+		return optionsProblem(err)
 	}
 	return checkWith(options, check)
+}
+
+// optionsProblem is what is wrong with options that cannot be read: with the size, if
+// that is what cannot be.
+func optionsProblem(err error) []module.Problem {
+	var size *sizeError
+	if errors.As(err, &size) {
+		return []module.Problem{{Pointer: "/size", Message: size.Error()}}
+	}
+	return []module.Problem{{Message: err.Error()}}
 }
 
 // problemsError returns an error that holds all problems, nil without any.

@@ -137,11 +137,7 @@ func (p *GrubPlatforms) UnmarshalJSON(data []byte) error {
 func checkQemu(options json.RawMessage) []module.Problem {
 	var o QemuOptions
 	if err := json.Unmarshal(options, &o); err != nil {
-		var size *sizeError
-		if errors.As(err, &size) {
-			return []module.Problem{{Pointer: "/size", Message: size.Error()}}
-		}
-		return []module.Problem{{Message: err.Error()}}
+		return optionsProblem(err)
 	}
 	_, problems := planQemu(o)
 	return problems
